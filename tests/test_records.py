@@ -1,0 +1,230 @@
+"""Record files: what is written is read back, and every bad file is refused by name and place."""
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import List, Sequence
+
+import numpy as np
+import pytest
+
+from common.records import NUM_BINS, NUM_FRAMES, RECORD_BYTES, RecordError, RecordSet, RecordWriter
+
+
+def spectrogram(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((NUM_BINS, NUM_FRAMES)).astype(np.float32)
+
+
+def write(path: Path, labels: Sequence[int]) -> List[np.ndarray]:
+    spectrograms = [spectrogram(label + 100 * record) for record, label in enumerate(labels)]
+    with RecordWriter(path) as writer:
+        for values, label in zip(spectrograms, labels):
+            writer.append(values, label)
+    return spectrograms
+
+
+def patch(path: Path, offset: int, value: float) -> None:
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        file.write(np.float32(value).tobytes())
+
+
+def test_layout_is_the_homeworks(tmp_path: Path) -> None:
+    (values,) = write(tmp_path / "a.bin", [7])
+    floats = np.fromfile(tmp_path / "a.bin", dtype="<f4")
+    assert RECORD_BYTES == 614_404 and floats.nbytes == RECORD_BYTES
+    assert floats[0] == 7.0
+    np.testing.assert_array_equal(floats[1:].reshape(512, 300), values)
+
+
+def test_several_files_are_one_data_set(tmp_path: Path) -> None:
+    first, second = write(tmp_path / "a.bin", [2, 0, 1]), write(tmp_path / "b.bin", [1, 2])
+    records = RecordSet.open([tmp_path / "a.bin", tmp_path / "b.bin"], num_speakers=3)
+    assert len(records) == 5
+    assert records.labels.dtype == np.int32 and records.labels.tolist() == [2, 0, 1, 1, 2]
+    assert records.locate(4) == (tmp_path / "b.bin", 1, RECORD_BYTES)
+    values, labels = records.read([4, 0, 4, 2])
+    assert values.dtype == np.float32 and labels.dtype == np.int32 and labels.tolist() == [2, 2, 2, 1]
+    np.testing.assert_array_equal(values, [second[1], first[0], second[1], first[2]])
+
+
+def test_read_fills_the_buffer_it_is_given(tmp_path: Path) -> None:
+    expected = write(tmp_path / "a.bin", [0, 1])
+    records = RecordSet.open([tmp_path / "a.bin"])
+    buffer = np.full((2, NUM_BINS, NUM_FRAMES), 9, dtype=np.float32)
+    values, _ = records.read([1, 0], out=buffer)
+    assert values is buffer
+    np.testing.assert_array_equal(buffer, expected[::-1])
+    for wrong in (buffer[:1], buffer.astype(np.float64), np.asfortranarray(buffer)):
+        with pytest.raises(ValueError, match="out must be"):
+            records.read([1, 0], out=wrong)
+
+
+@pytest.mark.parametrize("index", [-1, 1])
+def test_record_number_outside_is_refused(tmp_path: Path, index: int) -> None:
+    write(tmp_path / "a.bin", [0])
+    with pytest.raises(IndexError):
+        RecordSet.open([tmp_path / "a.bin"]).read([index])
+
+
+def test_memory_stays_bounded_on_a_large_sparse_file(tmp_path: Path) -> None:
+    """9 GB of zeros that take no disk; what is resident after reading from all over it must stay small."""
+    path, records = tmp_path / "large.bin", 15_000
+    with open(path, "wb") as file:
+        file.truncate(records * RECORD_BYTES)
+    data = RecordSet.open([path], num_speakers=1)
+    assert len(data) == records
+    buffer = np.empty((8, NUM_BINS, NUM_FRAMES), dtype=np.float32)
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    data.read(range(8), out=buffer)
+    before = resident()
+    for start in range(0, records - 8, 150):
+        data.read(range(start, start + 8), out=buffer)  # 800 records, 490 MB
+    assert resident() - before < 50e6
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match=r"gone\.bin: no such record file"):
+        RecordSet.open([tmp_path / "gone.bin"])
+
+
+def test_no_files() -> None:
+    with pytest.raises(RecordError, match="no record files given"):
+        RecordSet.open([])
+
+
+def test_folder_or_pipe_in_place_of_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.bin")
+    for path in (tmp_path, tmp_path / "pipe.bin"):
+        with pytest.raises(RecordError, match="is not a file"):
+            RecordSet.open([path])
+
+
+def test_empty_file(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").touch()
+    with pytest.raises(RecordError, match=r"a\.bin: the file is empty \(0 bytes, no record 0 at byte 0\)"):
+        RecordSet.open([tmp_path / "a.bin"])
+
+
+def test_truncated_tail(tmp_path: Path) -> None:
+    write(tmp_path / "a.bin", [0, 1])
+    os.truncate(tmp_path / "a.bin", RECORD_BYTES + 1000)
+    with pytest.raises(RecordError, match=r"a\.bin: truncated tail: record 1 at byte 614404 has 1000 of its 614404"):
+        RecordSet.open([tmp_path / "a.bin"])
+
+
+def test_wrong_length(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(bytes(1000))
+    with pytest.raises(RecordError, match=r"a\.bin: wrong length: 1000 bytes .* \(record 0 at byte 0\)"):
+        RecordSet.open([tmp_path / "a.bin"])
+
+
+@pytest.mark.parametrize("head, what", [(b"<?xml version", "web page"), (b"RIFF....WAVE", "WAV"), (b"\x1f\x8b", "gzip")])
+def test_file_of_another_kind_is_recognised(tmp_path: Path, head: bytes, what: str) -> None:
+    (tmp_path / "a.bin").write_bytes(head + bytes(700_000))
+    with pytest.raises(RecordError, match=rf"a\.bin: wrong length .*record 0 at byte 0 looks like a?.*{what}"):
+        RecordSet.open([tmp_path / "a.bin"])
+
+
+@pytest.mark.parametrize("label", [1.5, float("nan"), float("inf")])
+def test_label_that_is_not_a_whole_number(tmp_path: Path, label: float) -> None:
+    write(tmp_path / "a.bin", [0])
+    write(tmp_path / "b.bin", [0, 1, 1])
+    patch(tmp_path / "b.bin", 2 * RECORD_BYTES, label)
+    with pytest.raises(RecordError, match=rf"b\.bin: record 2 at byte 1228808 has the label {label}, .* whole number"):
+        RecordSet.open([tmp_path / "a.bin", tmp_path / "b.bin"])
+
+
+def test_label_stored_as_int32_is_explained(tmp_path: Path) -> None:
+    write(tmp_path / "a.bin", [0, 1])
+    patch(tmp_path / "a.bin", RECORD_BYTES, float(np.int32(41).view(np.float32)))
+    with pytest.raises(RecordError, match=r"record 1 at byte 614404 .*read as int32 it is 41: store it as float32"):
+        RecordSet.open([tmp_path / "a.bin"])
+
+
+@pytest.mark.parametrize("label", [-1, 2, 3e9])
+def test_label_outside_the_classes(tmp_path: Path, label: float) -> None:
+    write(tmp_path / "a.bin", [0, 1])
+    patch(tmp_path / "a.bin", RECORD_BYTES, label)
+    message = rf"a\.bin: record 1 at byte 614404 has the label {int(label)}, outside the classes 0\.\.1"
+    with pytest.raises(RecordError, match=message):
+        RecordSet.open([tmp_path / "a.bin"], num_speakers=2)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_value_that_is_not_finite(tmp_path: Path, value: float) -> None:
+    write(tmp_path / "a.bin", [0])
+    write(tmp_path / "b.bin", [0, 1])
+    offset = RECORD_BYTES + 4 * (1 + 5 * NUM_FRAMES + 7)
+    patch(tmp_path / "b.bin", offset, value)
+    records = RecordSet.open([tmp_path / "a.bin", tmp_path / "b.bin"])
+    records.read([0, 1])
+    with pytest.raises(RecordError, match=rf"b\.bin: record 1 holds 1 values .* {value} in bin 5, frame 7, byte {offset};"):
+        records.read([0, 2, 1])
+
+
+def test_legal_values_whose_sum_overflows_are_read(tmp_path: Path) -> None:
+    values = np.full((NUM_BINS, NUM_FRAMES), 3e38, dtype=np.float32)
+    with RecordWriter(tmp_path / "a.bin") as writer:
+        writer.append(values, 0)
+    np.testing.assert_array_equal(RecordSet.open([tmp_path / "a.bin"]).read([0])[0][0], values)
+
+
+def test_file_that_shrinks_while_in_use(tmp_path: Path) -> None:
+    write(tmp_path / "a.bin", [0, 1])
+    records = RecordSet.open([tmp_path / "a.bin"])
+    os.truncate(tmp_path / "a.bin", RECORD_BYTES)
+    with pytest.raises(RecordError, match=r"a\.bin: the file shrank from 1228808 to 614404 bytes .* record 1 and later"):
+        records.read([1])
+
+
+def test_writer_leaves_nothing_when_it_fails(tmp_path: Path) -> None:
+    write(tmp_path / "a.bin", [3])
+    before = (tmp_path / "a.bin").read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        with RecordWriter(tmp_path / "a.bin") as writer:
+            writer.append(spectrogram(0), 1)
+            raise KeyboardInterrupt
+    assert (tmp_path / "a.bin").read_bytes() == before
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_writer_refuses_what_the_reader_would_refuse(tmp_path: Path) -> None:
+    bad = spectrogram(0)
+    bad[3, 4] = np.nan
+    with pytest.raises(RecordError, match=r"a\.bin: record 1 at byte 614404 would hold values that are not finite"):
+        with RecordWriter(tmp_path / "a.bin") as writer:
+            writer.append(spectrogram(0), 0)
+            writer.append(bad, 0)
+    with pytest.raises(ValueError, match="spectrogram must be"):
+        with RecordWriter(tmp_path / "a.bin") as writer:
+            writer.append(spectrogram(0).T, 0)
+    with pytest.raises(ValueError, match="label must be"):
+        with RecordWriter(tmp_path / "a.bin") as writer:
+            writer.append(spectrogram(0), -1)
+    with pytest.raises(RecordError, match="nothing to write"):
+        with RecordWriter(tmp_path / "a.bin"):
+            pass
+    assert os.listdir(tmp_path) == []
+
+
+def test_full_disk_is_a_clear_error() -> None:
+    class Full:
+        def write(self, data: bytes) -> int:
+            raise OSError(28, "No space left on device")
+
+        def close(self) -> None:
+            pass
+
+    writer = RecordWriter("/nowhere/a.bin")
+    writer._file = Full()  # type: ignore[assignment]
+    with pytest.raises(RecordError, match=r"a\.bin: cannot write record 0 at byte 0: No space left"):
+        writer.append(spectrogram(0), 0)
+
+
+def test_writer_names_a_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match=r"gone/a\.bin: cannot write: No such file"):
+        RecordWriter(tmp_path / "gone" / "a.bin").__enter__()
