@@ -1,0 +1,102 @@
+"""The architecture as rules over the syntax tree: who may import whom, and that twins are twins."""
+import ast
+from pathlib import Path
+from typing import Dict, Iterator, Set
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+TENSORFLOW = {"tensorflow", "keras", "tf2onnx", "tf_impl"}
+CAFFE2 = {"caffe2", "torch", "caffe2_impl"}
+FORBIDDEN = {"common": TENSORFLOW | CAFFE2, "tf_impl": CAFFE2, "caffe2_impl": TENSORFLOW}
+
+
+def modules(folder: str) -> Dict[str, Path]:
+    """Every Python file of a package by its path inside it."""
+    return {path.relative_to(ROOT / folder).as_posix(): path
+            for path in (ROOT / folder).rglob("*.py")}
+
+
+def imported(source: str) -> Set[str]:
+    """Top-level packages a source imports anywhere, inside functions and by name included."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(node.module)
+        elif isinstance(node, ast.Call) and "import" in ast.unparse(node.func):
+            found.update(a.value for a in node.args
+                         if isinstance(a, ast.Constant) and isinstance(a.value, str))
+    return {name.split(".")[0] for name in found}
+
+
+def public_interface(source: str) -> Dict[str, str]:
+    """Public functions, classes, methods and fields with what a caller must know of each."""
+    return dict(_public(ast.parse(source).body, ""))
+
+
+def _public(body, prefix: str) -> Iterator:
+    for node in body:
+        name = getattr(node, "name", None) or ast.unparse(getattr(node, "target", ast.Name("_")))
+        if name.startswith("_") and name not in ("__init__", "__call__", "__enter__", "__exit__"):
+            continue
+        if isinstance(node, ast.ClassDef):
+            yield prefix + name, "class"
+            yield from _public(node.body, f"{prefix}{name}.")
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            returned = ast.unparse(node.returns) if node.returns else "nothing stated"
+            wrappers = sorted(map(ast.unparse, node.decorator_list))
+            kind = [w for w in wrappers if w in ("property", "staticmethod", "classmethod")]
+            yield prefix + name, f"{kind} ({ast.unparse(node.args)}) -> {returned}"
+        elif isinstance(node, ast.AnnAssign) and prefix:
+            yield prefix + name, f"field: {ast.unparse(node.annotation)}"
+
+
+@pytest.mark.parametrize("package, file", [(p, f) for p in FORBIDDEN for f in sorted(modules(p))])
+def test_imports_go_one_way(package, file):
+    wrong = imported(modules(package)[file].read_text()) & FORBIDDEN[package]
+    assert not wrong, f"{package}/{file} must not import {', '.join(sorted(wrong))}"
+
+
+def test_twins_hold_the_same_files():
+    assert set(modules("tf_impl")) == set(modules("caffe2_impl"))
+
+
+@pytest.mark.parametrize("file", sorted(set(modules("tf_impl")) & set(modules("caffe2_impl"))))
+def test_twins_have_the_same_public_names_and_signatures(file):
+    tensorflow, caffe2 = (public_interface(modules(twin)[file].read_text())
+                          for twin in ("tf_impl", "caffe2_impl"))
+    assert tensorflow == caffe2
+
+
+@pytest.mark.parametrize("source, package", [
+    ("import torch.nn as nn", "torch"),
+    ("from caffe2.python import core", "caffe2"),
+    ("def f():\n    import tensorflow as tf", "tensorflow"),
+    ("import importlib\nimportlib.import_module('tf_impl.model')", "tf_impl"),
+    ("__import__('keras')", "keras"),
+])
+def test_the_rule_sees_every_way_to_import(source, package):
+    assert package in imported(source)
+
+
+def test_the_rule_is_not_fooled_by_names_alone():
+    source = "from . import torch\nfrom common import tensorflow\n'import caffe2'"
+    assert imported(source) == {"common"}
+
+
+@pytest.mark.parametrize("changed", [
+    "def f(a: int) -> str: ...\nclass C: ...",
+    "def f(a: int, b: int = 2) -> int: ...\nclass C: ...",
+    "def g(a: int) -> int: ...\nclass C: ...",
+    "def f(a: int) -> int: ...\nclass C:\n    def m(self): ...",
+    "def f(a: int) -> int: ...\nclass C:\n    x: int",
+])
+def test_a_difference_between_twins_is_seen(changed):
+    assert public_interface(changed) != public_interface("def f(a: int) -> int: ...\nclass C: ...")
+
+
+def test_private_names_may_differ_between_twins():
+    assert public_interface("def _a(): ...\nclass C:\n    def _b(self): ...\n    _c: int") == \
+        public_interface("class C: ...")
