@@ -1,0 +1,165 @@
+"""One part of a data folder: decodes its recordings and writes `part-N.bin` with its sidecar.
+
+    from common.parts import PartJob, build_part      # the work of one process of common.prepare
+
+A part is built whole or not at all: its `part-N.done.json` is written last and says how many records
+it holds and which recordings it left out, so an interrupted preparation goes on where it stopped.
+"""
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+import signal
+import threading
+import zlib
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional, Tuple
+
+import numpy as np
+
+from common.audio import AudioError, read_blocks
+from common.dataset import SessionRow, write_sessions
+from common.errors import UserError
+from common.features import SAMPLE_RATE, SEGMENT_SAMPLES, spectrogram
+from common.files import read_json, write_json
+from common.records import RecordError, RecordWriter
+from common.sources import Recording
+from common.windows import cut_windows
+
+
+@dataclass(frozen=True)
+class Options:
+    """What decides the bytes of the records."""
+
+    crop: str = "sliding"
+    hop: int = SEGMENT_SAMPLES  # windows that do not overlap
+    scale: str = "magnitude"
+    normalise: bool = True
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class PartJob:
+    """The recordings of part `number`, and the folder it is built in."""
+
+    tree: Path
+    folder: Path
+    number: int
+    recordings: Tuple[Recording, ...]
+    labels: Dict[str, int]
+    options: Options
+
+    @property
+    def records_path(self) -> Path:
+        return self.folder / f"part-{self.number}.bin"
+
+    @property
+    def done_path(self) -> Path:
+        return self.folder / f"part-{self.number}.done.json"
+
+
+@dataclass(frozen=True)
+class PartReport:
+    """What became of a part: its number of records, and (recording, reason) for what was left out."""
+
+    records: int
+    skipped: Tuple[Tuple[str, str], ...]
+
+
+class Tally:
+    """What the worker processes tell the one that shows progress, and its way to stop them."""
+
+    def __init__(self, context: multiprocessing.context.BaseContext) -> None:
+        self.recordings = context.Value("q", 0)
+        self.records = context.Value("q", 0)
+        self.stop = context.Event()
+
+    def add(self, records: int) -> None:
+        """One more recording is done, with so many records."""
+        for counter, amount in ((self.recordings, 1), (self.records, records)):
+            with counter.get_lock():
+                counter.value += amount
+
+
+_tally: Optional[Tally] = None  # of this worker process
+
+
+def start_worker(tally: Tally) -> None:
+    """Prepare a worker process: it leaves Ctrl-C to its parent, and ends when its parent has died."""
+    global _tally
+    _tally = tally
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
+
+
+def read_report(job: PartJob) -> Optional[PartReport]:
+    """The report of a part that is complete, None for one that is still to do."""
+    if not job.done_path.exists():
+        return None
+    report = read_json(job.done_path, "report of a finished part")
+    return PartReport(report["records"], tuple((path, reason) for path, reason in report["skipped"]))
+
+
+def build_part(job: PartJob) -> PartReport:
+    """Write the part's records, its sidecar and last its report. A part may turn out to have no records.
+
+    Raises UserError when the disk is full.
+    """
+    rows: List[SessionRow] = []
+    skipped: List[Tuple[str, str]] = []
+    try:
+        with RecordWriter(job.records_path) as writer:
+            for recording in job.recordings:
+                rows_before = len(rows)
+                try:
+                    _append(writer, rows, job, recording)
+                except AudioError as error:
+                    skipped.append((recording.path, error.problem))
+                _report_progress(len(rows) - rows_before)
+    except RecordError:
+        if rows:  # a file without records is refused, and here it is no error
+            raise
+    if rows:
+        write_sessions(job.records_path, rows)
+    report = PartReport(len(rows), tuple(skipped))
+    write_json(job.done_path, dataclasses.asdict(report))
+    return report
+
+
+def _append(writer: RecordWriter, rows: List[SessionRow], job: PartJob, recording: Recording) -> None:
+    for start, bins in utterances(job.tree / recording.path, job.options, recording.path):
+        writer.append(bins, job.labels[recording.speaker])
+        rows.append(SessionRow(recording.speaker, recording.session, recording.path, start))
+
+
+def _report_progress(records: int) -> None:
+    if _tally is None:
+        return
+    _tally.add(records)
+    if _tally.stop.is_set():
+        raise UserError("stopped")
+
+
+def utterances(path: Path, options: Options, name: str) -> Iterator[Tuple[int, np.ndarray]]:
+    """(first sample, (512, 300) spectrogram) of each window of one recording.
+
+    `name` is the recording's path in its tree: with the seed it decides a random crop, so that the
+    crop does not depend on where the tree lies or on which other recordings are in it.
+    Raises AudioError for a recording that is unreadable, too short or silent.
+    """
+    seed = zlib.crc32(f"{options.seed} {name}".encode())
+    found = False
+    for start, samples in cut_windows(read_blocks(path), options.crop, options.hop, seed):
+        if samples.any():
+            found = True
+            yield start, spectrogram(samples, options.normalise, options.scale)
+    if not found:
+        raise AudioError(path, f"shorter than {SEGMENT_SAMPLES / SAMPLE_RATE} s, or silent")
