@@ -29,14 +29,14 @@ def read_classes(path: Union[str, Path]) -> List[str]:
         problem = _class_problem(label, name, names)
         if problem:
             raise UserError(f"{path}: line {number} ({line.strip()[:60]!r}) {problem}; "
-                              "each line must be like `0 Miley_Cyrus`")
+                            "each line must be like `0 Miley_Cyrus`")
         names[int(label)] = name
     if not names:
         raise UserError(f"{path}: the classes file is empty; it needs lines like `0 Miley_Cyrus`")
     missing = next((label for label in range(len(names)) if label not in names), None)
     if missing is not None:
         raise UserError(f"{path}: label {missing} has no line but label {max(names)} has; "
-                          "labels must run from 0 without gaps")
+                        "labels must run from 0 without gaps")
     name, times = Counter(names.values()).most_common(1)[0]
     if times > 1:
         raise UserError(f"{path}: the name {name[:60]!r} has {times} labels; every speaker needs one of their own")
@@ -59,5 +59,5 @@ def write_classes(path: Union[str, Path], names: Sequence[str]) -> None:
     for label, name in enumerate(names):
         if not name or name != name.strip() or not name.isprintable() or times[name] > 1:
             raise UserError(f"{path}: {name!r} cannot name speaker {label}: names must be unique, printable, "
-                              "not empty, without spaces around them")
+                            "not empty, without spaces around them")
     write_text(Path(path), "".join(f"{label} {name}\n" for label, name in enumerate(names)))

@@ -72,6 +72,10 @@ class RecordSet:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def labels_by_file(self) -> List[np.ndarray]:
+        """`labels` cut into one array for each of `paths`."""
+        return np.split(self.labels, self._starts[1:-1])
+
     def locate(self, index: int) -> Tuple[Path, int, int]:
         """(file, record number in that file counting from 0, byte offset of the record) of record `index`."""
         file, record = self._find(index)

@@ -34,7 +34,7 @@ def test_classes_from_another_editor(tmp_path: Path) -> None:
     (b"0 A\n1 B\x00\n", "line 2 .* cannot be printed"),
     (b"0 \xff\xfe\n", "byte 2 is not UTF-8"),
     (b"0 " + b"x" * 2**25, "too long for a classes file"),
-])
+], ids=range(10))
 def test_bad_classes(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "classes.txt"
     path.write_bytes(content)
