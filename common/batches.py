@@ -13,10 +13,10 @@ from typing import Any, Iterator, NamedTuple, Optional, TypeVar
 
 import numpy as np
 
+from common.augment import Augmentation, augment
 from common.errors import UserError
+from common.randomness import CROP, ORDER, random_numbers
 from common.records import NUM_BINS, NUM_FRAMES, RecordSet
-
-_ORDER, _CROP = 0, 1  # independent streams of random numbers of one (seed, epoch)
 
 T = TypeVar("T")
 
@@ -29,14 +29,9 @@ class Batch:
     speakers: np.ndarray
 
 
-def generator(seed: int, epoch: int, stream: int) -> np.random.Generator:
-    """Random numbers that depend on nothing but these three, on any machine."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, epoch, stream])))
-
-
 def epoch_order(indices: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     """The records of `indices`, int64, in the shuffled order of that epoch (counting from 0)."""
-    return generator(seed, epoch, _ORDER).permutation(np.asarray(indices, dtype=np.int64))
+    return random_numbers(ORDER, seed, epoch).permutation(np.asarray(indices, dtype=np.int64))
 
 
 class BatchReader:
@@ -45,15 +40,19 @@ class BatchReader:
     shuffle:        a new order each epoch; False keeps the order of `indices`
     drop_remainder: leave out a last batch that is smaller than the others
     crop_frames:    a window of that many frames per utterance, at a start drawn anew each epoch
+    augmentation:   masks for training, drawn anew each epoch; None for benchmarks and evaluation
     Raises `UserError` when there is not one batch to give.
     """
 
     def __init__(self, records: RecordSet, indices: np.ndarray, batch_size: int, seed: int, shuffle: bool,
-                 drop_remainder: bool, crop_frames: Optional[int] = None) -> None:
+                 drop_remainder: bool, crop_frames: Optional[int] = None,
+                 augmentation: Optional[Augmentation] = None) -> None:
         if batch_size < 1 or seed < 0:
             raise UserError(f"the batch size must be at least 1 and the seed at least 0, not {batch_size} and {seed}")
         if crop_frames is not None and not 1 <= crop_frames <= NUM_FRAMES:
             raise UserError(f"a crop must have 1 to {NUM_FRAMES} frames, not {crop_frames}")
+        if augmentation is not None:
+            augmentation.check_frames(crop_frames or NUM_FRAMES)
         self.records = records
         self.indices = np.asarray(indices, dtype=np.int64)
         self.batch_size = batch_size
@@ -61,6 +60,7 @@ class BatchReader:
         self.shuffle = shuffle
         self.drop_remainder = drop_remainder
         self.crop_frames = crop_frames
+        self.augmentation = augmentation
         if self.steps_per_epoch == 0:
             raise UserError(f"{len(self.indices)} utterances do not fill one batch of {batch_size}; "
                             "use a smaller batch size or more data")
@@ -80,13 +80,15 @@ class BatchReader:
             spectrograms, speakers = self.records.read(order[here])  # (B, 512, 300)
             if starts is not None:
                 spectrograms = _crop(spectrograms, starts[here], self.crop_frames)
+            if self.augmentation is not None:
+                spectrograms = augment(spectrograms, self.augmentation, self.seed, epoch, here.start)
             yield Batch(spectrograms, speakers)
 
     def _crop_starts(self, epoch: int) -> Optional[np.ndarray]:
         """First frame of the crop for each position in the epoch."""
         if self.crop_frames is None:
             return None
-        return generator(self.seed, epoch, _CROP).integers(NUM_FRAMES - self.crop_frames + 1, size=len(self.indices))
+        return random_numbers(CROP, self.seed, epoch).integers(NUM_FRAMES - self.crop_frames + 1, size=len(self.indices))
 
 
 def _crop(spectrograms: np.ndarray, starts: np.ndarray, frames: int) -> np.ndarray:
