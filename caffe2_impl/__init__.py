@@ -1,0 +1,12 @@
+"""The networks in Caffe2: the twin of `tf_impl`, file by file."""
+from __future__ import annotations
+
+from common.twin import Twin
+
+
+def load() -> Twin:
+    """Import Caffe2 and return this implementation."""
+    from caffe2_impl import feeding, model, runtime
+
+    return Twin("caffe2_impl", "Caffe2", runtime.configure, model.Model, feeding.staged,
+                runtime.about)

@@ -1,0 +1,229 @@
+"""A network with its parameters and optimiser state in Caffe2.
+
+    from caffe2_impl.model import Model
+    model = Model(spec, initialise(spec), SGD())
+    model.stage(spectrograms, speakers)
+    result = model.train_staged(learning_rate=0.01)
+
+Methods and their contract: `common.twin.Model`.
+"""
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple
+
+import numpy as np
+from caffe2.proto import caffe2_pb2
+from caffe2.python import core, workspace
+
+from caffe2_impl import export, layers, runtime
+from common import params as parameters
+from common.folding import fold_batch_norm
+from common.layers import NetworkSpec
+from common.optimizer import SGD
+from common.params import Params
+from common.twin import Inspection, StepResult
+
+_numbers = itertools.count()
+
+
+class Model:
+    """See `common.twin.Model`; a training net and a separate testing net with folded weights."""
+
+    def __init__(self, spec: NetworkSpec, params: Params, optimizer: SGD) -> None:
+        self.spec = spec
+        self.optimizer = optimizer
+        self._parameters = spec.parameters()
+        self._scope = f"model_{next(_numbers)}/"
+        self._test_scope = f"{self._scope}folded/"
+        for blob in self.input_blobs:
+            workspace.CreateBlob(blob)
+        self._training = self._network("train", spec, training=True, scope=self._scope)
+        self._backward = self._add_backward()
+        self._train_net = self._add_update(self._training.net)
+        self._folded_is_current = False
+        self._test_logits = self._make_test_net()
+        self._positions: Tuple[int, ...] = ()
+        for scope in (self._scope, self._test_scope):
+            for name, value in layers.constants(spec).items():
+                workspace.FeedBlob(scope + name, value, device_option=self._tail_device())
+        self.load(params)
+        for net in (self._backward, self._train_net):
+            layers.declare_inputs(net)
+            workspace.CreateNet(net)
+
+    @property
+    def input_blobs(self) -> Tuple[str, str]:
+        """The blobs that hold the staged spectrograms (N, 1, 512, frames) and speakers (N,)."""
+        return f"{self._scope}spectrograms", f"{self._scope}speakers"
+
+    def stage(self, spectrograms: np.ndarray, speakers: Optional[np.ndarray] = None) -> None:
+        blobs, device = self.input_blobs, self._tail_device()
+        workspace.FeedBlob(blobs[0], np.ascontiguousarray(spectrograms[:, np.newaxis], np.float32),
+                           device_option=device)
+        if speakers is not None:
+            workspace.FeedBlob(blobs[1], speakers.astype(np.int32), device_option=device)
+
+    def train_staged(self, learning_rate: float) -> StepResult:
+        self._folded_is_current = False
+        self._feed_learning_rate(learning_rate)
+        self._feed_corrections()
+        workspace.RunNet(self._train_net)
+        fraction = float(workspace.FetchBlob(f"{self._scope}accuracy"))
+        num = workspace.blobs[self.input_blobs[1]].shape[0]
+        return StepResult(float(workspace.FetchBlob(f"{self._scope}loss")), round(fraction * num))
+
+    def predict_staged(self) -> np.ndarray:
+        if not self._folded_is_current:
+            self._feed_folded()
+        workspace.RunNet(self._test_net)
+        return workspace.FetchBlob(self._test_logits)
+
+    def inspect(self, spectrograms: np.ndarray, speakers: np.ndarray) -> Inspection:
+        before = self.params()
+        self.stage(spectrograms, speakers)
+        self._feed_corrections()
+        workspace.RunNet(self._backward)
+        outputs = {name: workspace.FetchBlob(blob)
+                   for name, blob in self._training.outputs.items()}
+        gradients = {p.name: workspace.FetchBlob(f"{self._scope}{p.name}_grad")
+                     for p in self._parameters if p.trainable}
+        loss = float(workspace.FetchBlob(f"{self._scope}loss"))
+        # Caffe2's batch norm moves its running statistics in the forward pass already.
+        self._feed({p.name: before[p.name] for p in self._parameters if not p.trainable})
+        return Inspection(outputs, loss, gradients)
+
+    def params(self) -> Params:
+        return {p.name: workspace.FetchBlob(self._scope + p.name) for p in self._parameters}
+
+    def momenta(self) -> Params:
+        return {p.name: workspace.FetchBlob(f"{self._scope}{p.name}_momentum")
+                for p in self._parameters if p.trainable}
+
+    def load(self, params: Params, momenta: Optional[Params] = None) -> None:
+        momenta = parameters.zeros(self.spec) if momenta is None else momenta
+        trainable = [p for p in self._parameters if p.trainable]
+        self._feed(parameters.check(params, self._parameters, "parameters"))
+        self._feed(parameters.check(momenta, trainable, "momentum buffers"), suffix="_momentum")
+        self._folded_is_current = False
+
+    def export_onnx(self, path: Path) -> None:
+        export.export_onnx(self.spec, self.params(), path)
+
+    def facts(self) -> Dict[str, str]:
+        return runtime.facts()
+
+    def _network(self, name: str, spec: NetworkSpec, training: bool, scope: str) -> layers.Network:
+        network = layers.Network(core.Net(name), runtime.device(), training, scope=scope)
+        layers.forward(network, spec, self.input_blobs[0])
+        layers.declare_inputs(network.net)
+        return network
+
+    def _tail_device(self) -> caffe2_pb2.DeviceOption:
+        """Where inputs arrive and logits leave."""
+        return runtime.CUDA if runtime.on_gpu() else runtime.CPU
+
+    def _add_backward(self) -> core.Net:
+        """Append loss and gradients to the training net; returns a copy that ends there."""
+        network, scope = self._training, self._scope
+        logits = network.outputs[self.spec.layers[-1].name]
+        network.add("SoftmaxWithLoss", [logits, self.input_blobs[1]],
+                    [f"{scope}probabilities", f"{scope}loss"])
+        network.add("Accuracy", [f"{scope}probabilities", self.input_blobs[1]],
+                    [f"{scope}accuracy"])
+        network.net.AddGradientOperators([f"{scope}loss"])
+        return network.net.Clone("backward")
+
+    def _add_update(self, net: core.Net) -> core.Net:
+        """Append the formula of `common.optimizer` for every parameter."""
+        for p in self._parameters:
+            if not p.trainable:
+                continue
+            device = self._training.devices[p.name]
+            place = _place(device)
+            blob, gradient = self._scope + p.name, f"{self._scope}{p.name}_grad"
+            if len(p.shape) == 4 and place:
+                gradient = self._plain(net, gradient)
+            with core.DeviceScope(device):
+                if p.decays and self.optimizer.weight_decay:
+                    net.WeightedSum([gradient, f"{self._scope}one{place}", blob,
+                                     f"{self._scope}weight_decay{place}"], gradient)
+                net.MomentumSGDUpdate(
+                    [gradient, f"{blob}_momentum", f"{self._scope}learning_rate", blob],
+                    [gradient, f"{blob}_momentum", blob],
+                    momentum=self.optimizer.momentum, nesterov=0)
+        for c in self._training.corrections:
+            with core.DeviceScope(runtime.IDEEP):
+                net.WeightedSum([c.running, f"{self._scope}one_ideep", c.batch, c.factor],
+                                c.running)
+            workspace.CreateBlob(c.factor)
+        self._feed_learning_rate(0.0)
+        self._feed_everywhere("one", 1.0)
+        self._feed_everywhere("weight_decay", self.optimizer.weight_decay)
+        return net
+
+    @staticmethod
+    def _plain(net: core.Net, gradient: str) -> str:
+        """A convolution's gradient out of oneDNN's blocked layout, by way of the CPU.
+
+        IDEEP's update walks through gradient, buffer and weight as flat arrays without a look at
+        their layouts, and would add each gradient to some other weight.
+        """
+        net.Proto().op.extend([
+            core.CreateOperator("CopyIDEEPToCPU", [gradient], [f"{gradient}_cpu"],
+                                device_option=runtime.IDEEP),
+            core.CreateOperator("CopyCPUToIDEEP", [f"{gradient}_cpu"], [f"{gradient}_plain"],
+                                device_option=runtime.IDEEP)])
+        return f"{gradient}_plain"
+
+    def _make_test_net(self) -> str:
+        spec, _ = fold_batch_norm(self.spec, parameters.initialise(self.spec))
+        self._testing = self._network("test", spec, training=False, scope=self._test_scope)
+        self._test_net = self._testing.net
+        return self._testing.outputs[spec.layers[-1].name]
+
+    def _feed_folded(self) -> None:
+        _, params = fold_batch_norm(self.spec, self.params())
+        for name, value in params.items():
+            workspace.FeedBlob(self._test_scope + name, value,
+                               device_option=self._testing.devices[name])
+        # A new net, because IDEEP convolutions keep the reordered weights of their first run.
+        workspace.CreateNet(self._test_net, overwrite=True)
+        self._folded_is_current = True
+
+    def _feed(self, values: Params, suffix: str = "") -> None:
+        for name, value in values.items():
+            workspace.FeedBlob(self._scope + name + suffix, value,
+                               device_option=self._training.devices[name])
+
+    def _feed_learning_rate(self, value: float) -> None:
+        # IDEEP's update, too, wants it as a plain CPU tensor.
+        workspace.FeedBlob(f"{self._scope}learning_rate", np.full(1, value, np.float32),
+                           device_option=self._tail_device())
+
+    def _feed_everywhere(self, name: str, value: float) -> None:
+        """Feed a number to each device on which parameters live."""
+        for device in {d.SerializeToString(): d for d in self._training.devices.values()}.values():
+            workspace.FeedBlob(self._scope + name + _place(device), np.full(1, value, np.float32),
+                               device_option=device)
+
+    def _feed_corrections(self) -> None:
+        """Tell the running variances how many values a batch has per channel."""
+        if not self._training.corrections:
+            return
+        shape = workspace.blobs[self.input_blobs[0]].shape
+        if shape == self._positions:
+            return
+        positions = {step.layer.name: int(np.prod(step.output_shape[1:]))
+                     for step in self.spec.steps(shape[-1])}
+        for c in self._training.corrections:
+            count = shape[0] * positions[c.layer.name]
+            factor = (1 - c.layer.decay) / max(1, count - 1)
+            workspace.FeedBlob(c.factor, np.full(1, factor, np.float32),
+                               device_option=runtime.IDEEP)
+        self._positions = shape
+
+
+def _place(device: caffe2_pb2.DeviceOption) -> str:
+    return "_ideep" if device.device_type == caffe2_pb2.IDEEP else ""

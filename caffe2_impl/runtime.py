@@ -1,0 +1,78 @@
+"""Caffe2 in this process: device, threads, versions."""
+from __future__ import annotations
+
+import logging
+from typing import Dict
+
+# caffe2.python logs at every start that it found no CUDA and which CPU features it was not
+# compiled with; its oneDNN kernels choose theirs at run time.
+logging.getLogger("caffe2.python._import_c_extension").setLevel(logging.ERROR)
+logging.getLogger().addFilter(lambda record: "caffe2_pybind11_state" not in record.getMessage())
+
+import torch  # Caffe2's compiled part lives in PyTorch's wheel (up to 1.10) and links to it
+from caffe2.proto import caffe2_pb2
+from caffe2.python import core, workspace
+
+from common.errors import UserError
+
+CPU = core.DeviceOption(caffe2_pb2.CPU)
+IDEEP = core.DeviceOption(caffe2_pb2.IDEEP)  # Intel's oneDNN kernels, on the CPU
+CUDA = core.DeviceOption(caffe2_pb2.CUDA, 0)
+
+_device = IDEEP
+_threads = 0
+
+
+def configure(device: str, threads: int) -> None:
+    """Use `device` (auto, cpu or gpu) and `threads` threads an operation.
+
+    Raises UserError when there is no GPU that this build can drive.
+    """
+    global _device, _threads
+    gpus = workspace.NumCudaDevices() if workspace.has_cuda_support else 0
+    if device == "gpu" and not gpus:
+        raise UserError(f"Caffe2 finds no GPU that it can drive: {_why_no_gpu()}; use --device cpu")
+    workspace.GlobalInit(["caffe2", "--caffe2_log_level=2",
+                          f"--caffe2_omp_num_threads={threads}",
+                          f"--caffe2_mkl_num_threads={threads}"])
+    torch.set_num_threads(threads)
+    _threads = threads
+    _device = CUDA if gpus and device != "cpu" else IDEEP
+
+
+def device() -> caffe2_pb2.DeviceOption:
+    """Where convolutions run."""
+    return _device
+
+
+def on_gpu() -> bool:
+    return _device.device_type == caffe2_pb2.CUDA
+
+
+def facts() -> Dict[str, str]:
+    """How this process computes."""
+    return {
+        "framework": f"Caffe2 of PyTorch {torch.__version__}",
+        "device": "gpu" if on_gpu() else "cpu",
+        "engine": "cuDNN" if on_gpu() else "IDEEP (oneDNN) + MKL",
+        "layout": "NCHW",
+        "threads": str(_threads),
+    }
+
+
+def about() -> Dict[str, str]:
+    """Version, origin and devices, for a person."""
+    gpus = workspace.NumCudaDevices() if workspace.has_cuda_support else 0
+    return {
+        "Caffe2": f"the one in PyTorch {torch.__version__}'s wheel, "
+                  "the last release line that carries it compiled",
+        "Caffe2's operators": str(len(workspace.RegisteredOperators())),
+        "Caffe2's CUDA build": "CUDA 10.2, cards of compute capability 3.7 to 7.5",
+        "Caffe2's devices": ", ".join(["cpu (IDEEP)", *(f"gpu {i}" for i in range(gpus))]),
+    }
+
+
+def _why_no_gpu() -> str:
+    if not workspace.has_cuda_support:
+        return "no NVIDIA driver, so its CUDA part does not load"
+    return "its CUDA 10.2 kernels are for compute capability 3.7 to 7.5"

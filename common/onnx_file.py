@@ -1,0 +1,63 @@
+"""What the frameworks' ONNX exporters leave undone, mended in one place.
+
+    save(exported_model, path)
+    annotate(path, {"speakers": json.dumps(names)})
+"""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Dict, Mapping
+
+import onnx
+
+INPUT, OUTPUT = "spectrograms", "logits"  # (N, 512, frames) -> (N, num_speakers)
+
+
+def save(model: onnx.ModelProto, path: Path) -> None:
+    """Give `model` the names and free axes that this project promises, check it and write it.
+
+    tf2onnx names the output after the function's result; Caffe2's exporter fixes every size to its
+    example's and lists weights as inputs, which keeps ONNX Runtime from optimising.
+    """
+    graph = model.graph
+    _rename_output(graph)
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in weights]
+    used = {name for node in graph.node for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.input[:], graph.initializer[:]
+    graph.input.extend(inputs)
+    graph.initializer.extend(kept)
+    del graph.value_info[:]  # sizes of inner tensors, true for the example's sizes only
+    # Weights that are no inputs exist from intermediate representation 4 on; opset 9 goes with it.
+    model.ir_version = max(model.ir_version, 4)
+    _free_axes(graph.input[0], {0: "utterances", 2: "frames"})
+    _free_axes(graph.output[0], {0: "utterances"})
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+
+
+def annotate(path: Path, facts: Mapping[str, str]) -> None:
+    """Add metadata (speaker names, preprocessing, ...) to the ONNX file at `path`."""
+    model = onnx.load(str(path))
+    onnx.helper.set_model_props(model, {**metadata(model), **facts})
+    onnx.save(model, str(path))
+
+
+def metadata(model: onnx.ModelProto) -> Dict[str, str]:
+    """The metadata that a model carries."""
+    return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def _rename_output(graph: onnx.GraphProto) -> None:
+    old = graph.output[0].name
+    for node in graph.node:
+        node.output[:] = [OUTPUT if name == old else name for name in node.output]
+        node.input[:] = [OUTPUT if name == old else name for name in node.input]
+    graph.output[0].name = OUTPUT
+
+
+def _free_axes(value: onnx.ValueInfoProto, names: Mapping[int, str]) -> None:
+    for axis, name in names.items():
+        value.type.tensor_type.shape.dim[axis].Clear()
+        value.type.tensor_type.shape.dim[axis].dim_param = name

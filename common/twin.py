@@ -1,0 +1,94 @@
+"""What a framework's implementation offers to the framework-free half.
+
+Both `tf_impl` and `caffe2_impl` have a function `load()` that returns a `Twin`; commands in
+`common` are handed that function and call it only once the options are known to be good, because
+importing a framework takes seconds.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Dict, Iterator, Optional, Protocol
+
+import numpy as np
+
+from common.batches import Batch
+from common.layers import NetworkSpec
+from common.optimizer import SGD
+from common.params import Params
+
+DEVICES = ("auto", "cpu", "gpu")
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one training step reports, both measured before its update."""
+
+    loss: float  # mean cross entropy of the batch, without weight decay
+    correct: int  # utterances whose largest logit is the right speaker's
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A training pass laid open, without changing the model; all arrays float32."""
+
+    outputs: Dict[str, np.ndarray]  # layer name -> (N, channels, height, width) or (N, features)
+    loss: float
+    gradients: Params  # of the loss alone, without weight decay
+
+
+class Model(Protocol):
+    """A network with its parameters and optimiser state, living in one framework.
+
+    Work is done on a *staged* batch: `stage` brings spectrograms to where the framework computes;
+    `train_staged` and `predict_staged` may then run any number of times without feeding again.
+    """
+
+    spec: NetworkSpec
+
+    def stage(self, spectrograms: np.ndarray, speakers: Optional[np.ndarray] = None) -> None:
+        """Make float32 (N, 512, frames) and int32 (N,) the staged batch."""
+
+    def train_staged(self, learning_rate: float) -> StepResult:
+        """One step of SGD on the staged batch."""
+
+    def predict_staged(self) -> np.ndarray:
+        """Logits float32 (N, num_speakers) of the staged batch, with running statistics."""
+
+    def inspect(self, spectrograms: np.ndarray, speakers: np.ndarray) -> Inspection:
+        """Every layer's output in training mode, the loss and every gradient."""
+
+    def params(self) -> Params:
+        """A copy of all parameters in canonical layout and order."""
+
+    def momenta(self) -> Params:
+        """A copy of the momentum buffers, positive where the weight is about to shrink."""
+
+    def load(self, params: Params, momenta: Optional[Params] = None) -> None:
+        """Replace all parameters, and the momentum buffers (by zeros if not given)."""
+
+    def export_onnx(self, path: Path) -> None:
+        """Write the testing network with the framework's own exporter.
+
+        Input `spectrograms` (N, 512, frames), output `logits` (N, num_speakers), N and frames free.
+        """
+
+    def facts(self) -> Dict[str, str]:
+        """How the numbers are computed: framework, device, engine, layout, BLAS, threads."""
+
+
+@dataclass(frozen=True)
+class Twin:
+    """One framework's implementation."""
+
+    package: str  # tf_impl | caffe2_impl
+    framework: str  # TensorFlow | Caffe2
+    # Choose device and number of threads; once per process, before the first model.
+    configure: Callable[[str, int], None]
+    # (spec, params, optimizer) -> a model on the configured device
+    model: Callable[[NetworkSpec, Params, SGD], Model]
+    # Stage one batch after the other through the framework's own input queue; yields the speakers
+    # (N,) of each batch once it is staged.
+    staged: Callable[[Model, Iterator[Batch]], Iterator[np.ndarray]]
+    # Versions, origin and devices, for `--version`.
+    about: Callable[[], Dict[str, str]]

@@ -1,0 +1,36 @@
+"""TensorFlow's way to ONNX: tf2onnx on the testing network.
+
+Called through `Model.export_onnx`.
+"""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Mapping
+
+import numpy as np
+import tensorflow as tf
+import tf2onnx
+
+from common import onnx_file
+from common.layers import NetworkSpec
+from tf_impl import layers
+
+OPSET = 11  # the newest that Caffe2's own ONNX backend reads
+
+
+def export_onnx(spec: NetworkSpec, weights: Mapping[str, np.ndarray], path: Path) -> None:
+    """Write `spec` as an ONNX file; `weights` in TensorFlow's layout.
+
+    See `common.twin.Model.export_onnx`.
+    """
+
+    def network(spectrograms: tf.Tensor) -> tf.Tensor:
+        # Constants of the graph: a tensor from outside would become an input of the ONNX file.
+        constants = {name: tf.constant(value) for name, value in weights.items()}
+        outputs, _ = layers.forward(spec, spectrograms, constants, training=False)
+        return outputs[spec.layers[-1].name]
+
+    signature = (tf.TensorSpec((None, 512, None), tf.float32, name="spectrograms"),)
+    model, _ = tf2onnx.convert.from_function(tf.function(network, signature), signature,
+                                             opset=OPSET)
+    onnx_file.save(model, path)

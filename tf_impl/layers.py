@@ -1,0 +1,148 @@
+"""Builds each layer type of `common.layers` out of plain TensorFlow operations.
+
+Feature maps are NHWC here, (N, height = frequency, width = time, channels): the layout that
+TensorFlow's CPU kernels are made for. This file is the only place that knows it.
+"""
+from __future__ import annotations
+
+from typing import Callable, Dict, List, NamedTuple, Tuple
+
+import numpy as np
+import tensorflow as tf
+
+from common.layers import (AveragePool, BatchNorm, BinsAsChannels, Convolution, Dense, Layer,
+                           MaxPool, NetworkSpec, Relu, StatisticsPool)
+
+Variables = Dict[str, tf.Tensor]  # tensors or variables, by canonical name
+
+
+class Statistics(NamedTuple):
+    """What one batch says about a batch-norm layer's running statistics."""
+
+    layer: BatchNorm
+    mean: tf.Tensor
+    variance: tf.Tensor  # unbiased
+
+
+class Context(NamedTuple):
+    """What a builder sees besides its layer and input."""
+
+    variables: Variables
+    training: bool
+    statistics: List[Statistics]  # batch norm appends here when training
+
+
+def to_framework(name: str, value: np.ndarray) -> np.ndarray:
+    """A canonical tensor in TensorFlow's layout: OIHW -> HWIO, (out, in) -> (in, out)."""
+    if value.ndim == 4:
+        return value.transpose(2, 3, 1, 0)
+    return value.T
+
+
+def to_canonical(name: str, value: np.ndarray) -> np.ndarray:
+    """The inverse of `to_framework`."""
+    if value.ndim == 4:
+        return np.ascontiguousarray(value.transpose(3, 2, 0, 1))
+    return np.ascontiguousarray(value.T)
+
+
+def output_to_canonical(value: np.ndarray) -> np.ndarray:
+    """A layer's output (N, h, w, channels) as (N, channels, h, w); flat ones as they are."""
+    return np.ascontiguousarray(value.transpose(0, 3, 1, 2)) if value.ndim == 4 else value
+
+
+def forward(spec: NetworkSpec, spectrograms: tf.Tensor, variables: Variables,
+            training: bool) -> Tuple[Dict[str, tf.Tensor], List[Statistics]]:
+    """Every layer's output by name, the last being the logits, and batch statistics if training."""
+    context = Context(variables, training, [])
+    x = spectrograms[..., tf.newaxis]  # (N, bins, frames) -> (N, bins, frames, 1)
+    outputs = {}
+    for layer in spec.layers:
+        x = BUILDERS[type(layer)](layer, x, context)
+        outputs[layer.name] = x
+    return outputs, context.statistics
+
+
+def _bins_as_channels(layer: BinsAsChannels, x: tf.Tensor, context: Context) -> tf.Tensor:
+    return tf.transpose(x, (0, 3, 2, 1))  # (N, bins, frames, 1) -> (N, 1, frames, bins)
+
+
+def _convolution(layer: Convolution, x: tf.Tensor, context: Context) -> tf.Tensor:
+    weight, bias = (context.variables[f"{layer.name}/{role}"] for role in ("weight", "bias"))
+    high, wide = layer.padding
+    padding = ((0, 0), (high, high), (wide, wide), (0, 0))
+    if layer.dilation == (1, 1):
+        x = tf.nn.conv2d(x, weight, layer.stride, padding)
+    else:
+        x = _spliced_convolution(layer, tf.pad(x, padding), weight)
+    return tf.nn.bias_add(x, bias)
+
+
+def _spliced_convolution(layer: Convolution, x: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+    """A dilated convolution as a 1 x 1 one over spliced inputs, as time-delay networks put it.
+
+    TensorFlow has no gradient of a dilated convolution on the CPU. One tap of the kernel sees the
+    input shifted by its offset; all taps side by side are the channels of a 1 x 1 convolution.
+    """
+    height, width = tf.shape(x)[1], tf.shape(x)[2]
+    taps = []
+    for i, j in np.ndindex(*layer.kernel):
+        top, left = i * layer.dilation[0], j * layer.dilation[1]
+        below, right = ((k - 1) * d - offset
+                        for k, d, offset in zip(layer.kernel, layer.dilation, (top, left)))
+        taps.append(x[:, top:height - below:layer.stride[0], left:width - right:layer.stride[1]])
+    kernel = tf.reshape(weight, (1, 1, -1, layer.channels))  # (1, 1, taps * channels in, out)
+    return tf.nn.conv2d(tf.concat(taps, axis=3), kernel, 1, "VALID")
+
+
+def _batch_norm(layer: BatchNorm, x: tf.Tensor, context: Context) -> tf.Tensor:
+    scale, shift, mean, variance = (
+        context.variables[f"{layer.name}/{role}"]
+        for role in ("scale", "shift", "running_mean", "running_variance")
+    )
+    flat = x.shape.rank == 2
+    if flat:
+        x = x[:, tf.newaxis, tf.newaxis, :]
+    # The raw operation: TensorFlow's wrapper silently raises epsilon to at least 1.001e-5.
+    empty = tf.constant([], tf.float32)
+    y, batch_mean, batch_variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=x, scale=scale, offset=shift, mean=empty if context.training else mean,
+        variance=empty if context.training else variance, epsilon=layer.epsilon,
+        is_training=context.training)
+    if context.training:
+        context.statistics.append(Statistics(layer, batch_mean, batch_variance))
+    return y[:, 0, 0, :] if flat else y
+
+
+def _relu(layer: Relu, x: tf.Tensor, context: Context) -> tf.Tensor:
+    return tf.nn.relu(x)
+
+
+def _max_pool(layer: MaxPool, x: tf.Tensor, context: Context) -> tf.Tensor:
+    return tf.nn.max_pool2d(x, layer.kernel, layer.stride, padding="VALID")
+
+
+def _average_pool(layer: AveragePool, x: tf.Tensor, context: Context) -> tf.Tensor:
+    return tf.reduce_mean(x, (1, 2))
+
+
+def _statistics_pool(layer: StatisticsPool, x: tf.Tensor, context: Context) -> tf.Tensor:
+    mean, variance = tf.nn.moments(x, (1, 2))
+    return tf.concat([mean, tf.sqrt(variance + layer.epsilon)], axis=1)
+
+
+def _dense(layer: Dense, x: tf.Tensor, context: Context) -> tf.Tensor:
+    weight, bias = (context.variables[f"{layer.name}/{role}"] for role in ("weight", "bias"))
+    return tf.nn.bias_add(tf.matmul(x, weight), bias)
+
+
+BUILDERS: Dict[type, Callable[[Layer, tf.Tensor, Context], tf.Tensor]] = {
+    BinsAsChannels: _bins_as_channels,
+    Convolution: _convolution,
+    BatchNorm: _batch_norm,
+    Relu: _relu,
+    MaxPool: _max_pool,
+    AveragePool: _average_pool,
+    StatisticsPool: _statistics_pool,
+    Dense: _dense,
+}

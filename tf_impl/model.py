@@ -1,0 +1,165 @@
+"""A network with its parameters and optimiser state in TensorFlow.
+
+    from tf_impl.model import Model
+    model = Model(spec, initialise(spec), SGD())
+    model.stage(spectrograms, speakers)
+    result = model.train_staged(learning_rate=0.01)
+
+Methods and their contract: `common.twin.Model`.
+"""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple
+
+import numpy as np
+import tensorflow as tf
+
+from common import params as parameters
+from common.folding import fold_batch_norm
+from common.layers import NetworkSpec
+from common.optimizer import SGD
+from common.params import Params
+from common.twin import Inspection, StepResult
+from tf_impl import export, layers, runtime
+
+_SPECTROGRAMS = tf.TensorSpec((None, 512, None), tf.float32)
+_SPEAKERS = tf.TensorSpec((None,), tf.int32)
+_SCALAR = tf.TensorSpec((), tf.float32)
+
+
+class Model:
+    """See `common.twin.Model`; plain variables and two traced functions, no Keras."""
+
+    def __init__(self, spec: NetworkSpec, params: Params, optimizer: SGD) -> None:
+        self.spec = spec
+        self.optimizer = optimizer
+        self._parameters = spec.parameters()
+        with tf.device(runtime.device()):
+            self._variables = {
+                p.name: tf.Variable(_shaped(p.name, np.zeros(p.shape, np.float32)),
+                                    trainable=p.trainable, name=p.name)
+                for p in self._parameters
+            }
+            self._momenta = {p.name: tf.Variable(tf.zeros_like(self._variables[p.name]))
+                             for p in self._parameters if p.trainable}
+        self._train = tf.function(self._train_step, (_SPECTROGRAMS, _SPEAKERS, _SCALAR))
+        self._inspect = tf.function(self._gradients, (_SPECTROGRAMS, _SPEAKERS))
+        self._predict: Optional[tf.types.experimental.GenericFunction] = None
+        self._batch: Tuple[tf.Tensor, Optional[tf.Tensor]]
+        self.load(params)
+
+    def stage(self, spectrograms: np.ndarray, speakers: Optional[np.ndarray] = None) -> None:
+        with tf.device(runtime.device()):
+            self.stage_tensors(tf.constant(spectrograms, tf.float32),
+                               None if speakers is None else tf.constant(speakers, tf.int32))
+
+    def stage_tensors(self, spectrograms: tf.Tensor, speakers: Optional[tf.Tensor]) -> None:
+        """Stage what already is in TensorFlow (tf.data delivers tensors)."""
+        self._batch = (spectrograms, speakers)
+
+    def train_staged(self, learning_rate: float) -> StepResult:
+        self._predict = None  # its folded weights are about to be outdated
+        spectrograms, speakers = self._batch
+        loss, correct = self._train(spectrograms, speakers, np.float32(learning_rate))
+        return StepResult(float(loss), int(correct))
+
+    def predict_staged(self) -> np.ndarray:
+        if self._predict is None:
+            self._predict = self._folded()
+        return self._predict(self._batch[0]).numpy()
+
+    def inspect(self, spectrograms: np.ndarray, speakers: np.ndarray) -> Inspection:
+        with tf.device(runtime.device()):
+            loss, outputs, gradients = self._inspect(spectrograms, speakers)
+        return Inspection(
+            {name: layers.output_to_canonical(value.numpy()) for name, value in outputs.items()},
+            float(loss), {name: layers.to_canonical(name, value.numpy())
+                          for name, value in gradients.items()})
+
+    def params(self) -> Params:
+        return {name: layers.to_canonical(name, variable.numpy())
+                for name, variable in self._variables.items()}
+
+    def momenta(self) -> Params:
+        # TensorFlow's fused update keeps the buffer with the opposite sign.
+        return {name: -layers.to_canonical(name, variable.numpy())
+                for name, variable in self._momenta.items()}
+
+    def load(self, params: Params, momenta: Optional[Params] = None) -> None:
+        momenta = parameters.zeros(self.spec) if momenta is None else momenta
+        for name, value in parameters.check(params, self._parameters, "parameters").items():
+            self._variables[name].assign(_shaped(name, value))
+        trainable = [p for p in self._parameters if p.trainable]
+        for name, value in parameters.check(momenta, trainable, "momentum buffers").items():
+            self._momenta[name].assign(_shaped(name, -value))
+        self._predict = None
+
+    def export_onnx(self, path: Path) -> None:
+        weights = {name: variable.numpy() for name, variable in self._variables.items()}
+        export.export_onnx(self.spec, weights, path)
+
+    def facts(self) -> Dict[str, str]:
+        return runtime.facts()
+
+    def _folded(self) -> tf.types.experimental.GenericFunction:
+        """Testing network with batch norm folded into weights, made again when they change."""
+        spec, params = fold_batch_norm(self.spec, self.params())
+
+        def logits(spectrograms: tf.Tensor) -> tf.Tensor:
+            # Constants of the graph, so that TensorFlow may fuse and reorder them beforehand.
+            constants = {name: tf.constant(_shaped(name, value))
+                         for name, value in params.items()}
+            return _logits(layers.forward(spec, spectrograms, constants, training=False)[0])
+
+        return tf.function(logits, (_SPECTROGRAMS,))
+
+    def _gradients(self, spectrograms: tf.Tensor, speakers: tf.Tensor
+                   ) -> Tuple[tf.Tensor, Dict[str, tf.Tensor], Dict[str, tf.Tensor]]:
+        loss, outputs, gradients, _ = self._backward(spectrograms, speakers)
+        return loss, outputs, gradients
+
+    def _backward(self, spectrograms: tf.Tensor, speakers: tf.Tensor
+                  ) -> Tuple[tf.Tensor, Dict[str, tf.Tensor], Dict[str, tf.Tensor],
+                             List[layers.Statistics]]:
+        trainable = {name: self._variables[name] for name in self._momenta}
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(trainable.values())
+            outputs, statistics = layers.forward(self.spec, spectrograms, self._variables, True)
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(
+                speakers, _logits(outputs)))
+        return loss, outputs, tape.gradient(loss, trainable), statistics
+
+    def _train_step(self, spectrograms: tf.Tensor, speakers: tf.Tensor, learning_rate: tf.Tensor
+                    ) -> Tuple[tf.Tensor, tf.Tensor]:
+        loss, outputs, gradients, statistics = self._backward(spectrograms, speakers)
+        right = tf.equal(tf.argmax(_logits(outputs), axis=1, output_type=tf.int32), speakers)
+        for p in self._parameters:
+            if p.trainable:
+                self._update(p.name, p.decays, gradients[p.name], learning_rate)
+        for layer, mean, variance in statistics:
+            self._average(f"{layer.name}/running_mean", layer.decay, mean)
+            self._average(f"{layer.name}/running_variance", layer.decay, variance)
+        return loss, tf.reduce_sum(tf.cast(right, tf.int32))
+
+    def _update(self, name: str, decays: bool, gradient: tf.Tensor,
+                learning_rate: tf.Tensor) -> None:
+        """One parameter's step by the formula of `common.optimizer`."""
+        variable = self._variables[name]
+        if decays:
+            gradient = gradient + self.optimizer.weight_decay * variable
+        tf.raw_ops.ResourceApplyKerasMomentum(
+            var=variable.handle, accum=self._momenta[name].handle, lr=learning_rate,
+            grad=gradient, momentum=self.optimizer.momentum, use_nesterov=False)
+
+    def _average(self, name: str, decay: float, batch: tf.Tensor) -> None:
+        running = self._variables[name]
+        running.assign(decay * running + (1 - decay) * batch)
+
+
+def _shaped(name: str, value: np.ndarray) -> np.ndarray:
+    return layers.to_framework(name, value)
+
+
+def _logits(outputs: Dict[str, tf.Tensor]) -> tf.Tensor:
+    return list(outputs.values())[-1]

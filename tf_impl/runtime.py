@@ -1,0 +1,79 @@
+"""TensorFlow in this process: device, threads, versions."""
+from __future__ import annotations
+
+import os
+from typing import Dict
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # keep start-up chatter off the terminal
+
+import tensorflow as tf
+
+from common.errors import UserError
+
+_device = "/CPU:0"
+
+
+def configure(device: str, threads: int) -> None:
+    """Use `device` (auto, cpu or gpu) and at most `threads` threads an operation.
+
+    Has to come before TensorFlow's first operation. Raises UserError when there is no GPU that
+    this build can drive.
+    """
+    global _device
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    # One operation at a time: Caffe2's simple net runs that way too, and on a few cores the
+    # threads of one convolution already use them all.
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    gpus = tf.config.list_physical_devices("GPU")
+    if device == "gpu" and not gpus:
+        raise UserError(f"TensorFlow {tf.__version__} finds no GPU: {_why_no_gpu()}; "
+                        "use --device cpu")
+    if device == "cpu" or not gpus:
+        tf.config.set_visible_devices([], "GPU")
+        _device = "/CPU:0"
+        return
+    # Equal arithmetic on both sides: Caffe2's CUDA 10.2 knows no TF32.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    tf.config.experimental.set_memory_growth(gpus[0], True)
+    _device = "/GPU:0"
+
+
+def device() -> str:
+    """The TensorFlow name of the configured device."""
+    return _device
+
+
+def on_gpu() -> bool:
+    return _device.startswith("/GPU")
+
+
+def facts() -> Dict[str, str]:
+    """How this process computes."""
+    onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0"
+    cpu = "Eigen + oneDNN" if onednn else "Eigen"
+    return {
+        "framework": f"TensorFlow {tf.__version__}",
+        "device": "gpu" if on_gpu() else "cpu",
+        "engine": "cuDNN" if on_gpu() else cpu,
+        "layout": "NHWC",
+        "threads": str(tf.config.threading.get_intra_op_parallelism_threads()),
+    }
+
+
+def about() -> Dict[str, str]:
+    """Version, build and devices, for a person."""
+    build = tf.sysconfig.get_build_info()
+    gpus = [gpu.name for gpu in tf.config.list_physical_devices("GPU")]
+    return {
+        "TensorFlow": tf.__version__,
+        "TensorFlow's CUDA build": f"CUDA {build.get('cuda_version', 'none')}, compute "
+                                   + ", ".join(build.get("cuda_compute_capabilities", ["none"])),
+        "TensorFlow's devices": ", ".join(["cpu", *gpus]),
+    }
+
+
+def _why_no_gpu() -> str:
+    if not tf.test.is_built_with_cuda():
+        return "this build has no CUDA"
+    return ("no NVIDIA driver and card that its CUDA libraries can use (they come with "
+            "`tensorflow[and-cuda]`)")
