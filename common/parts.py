@@ -8,13 +8,8 @@ it holds and which recordings it left out, so an interrupted preparation goes on
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
-import os
-import signal
-import threading
 import zlib
 from dataclasses import dataclass
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Tuple
 
@@ -28,6 +23,7 @@ from common.files import read_json, write_json
 from common.records import RecordError, RecordWriter
 from common.sources import Recording
 from common.windows import cut_windows
+from common.workers import CONTEXT, start_worker
 
 
 @dataclass(frozen=True)
@@ -72,10 +68,10 @@ class PartReport:
 class Tally:
     """What the worker processes tell the one that shows progress, and its way to stop them."""
 
-    def __init__(self, context: multiprocessing.context.BaseContext) -> None:
-        self.recordings = context.Value("q", 0)
-        self.records = context.Value("q", 0)
-        self.stop = context.Event()
+    def __init__(self) -> None:
+        self.recordings = CONTEXT.Value("q", 0)
+        self.records = CONTEXT.Value("q", 0)
+        self.stop = CONTEXT.Event()
 
     def add(self, records: int) -> None:
         """One more recording is done, with so many records."""
@@ -87,17 +83,11 @@ class Tally:
 _tally: Optional[Tally] = None  # of this worker process
 
 
-def start_worker(tally: Tally) -> None:
-    """Prepare a worker process: it leaves Ctrl-C to its parent, and ends when its parent has died."""
+def start_part_worker(tally: Tally) -> None:
+    """First thing in a worker process that builds parts."""
     global _tally
     _tally = tally
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
+    start_worker()
 
 
 def read_report(job: PartJob) -> Optional[PartReport]:

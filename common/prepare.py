@@ -21,17 +21,18 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
 from common.errors import UserError, friendly
 from common.features import SAMPLE_RATE, SCALES, SEGMENT_SAMPLES
 from common.files import read_json, write_json, write_text
-from common.parts import Options, PartJob, PartReport, Tally, build_part, read_report, start_worker
+from common.parts import Options, PartJob, PartReport, Tally, build_part, read_report, start_part_worker
 from common.records import write_classes
 from common.sources import Recording, find_recordings
 from common.windows import CROPS
+from common.workers import CONTEXT, available_cores
 
 MIN_PARTS = 8
 MAX_PART_RECORDINGS = 1000
@@ -72,8 +73,12 @@ def make_plan(recordings: List[Recording], options: Options) -> Plan:
     return Plan(options, classes, tuple(tuple(recordings[i] for i in order[part::parts]) for part in range(parts)))
 
 
-def prepare(tree: Path, out: Path, plan: Plan, workers: int, progress: Progress) -> Summary:
-    """Build the data folder `out`, or complete it. Raises UserError; what is complete stays."""
+def prepare(tree: Path, out: Path, plan: Plan, workers: int, progress: Progress,
+            notes: Optional[Mapping[str, object]] = None) -> Summary:
+    """Build the data folder `out`, or complete it. Raises UserError; what is complete stays.
+
+    notes: more to say in dataset.json, such as {"synthetic": True}
+    """
     finished = _finished(out, plan)
     if finished:
         return finished
@@ -83,7 +88,7 @@ def prepare(tree: Path, out: Path, plan: Plan, workers: int, progress: Progress)
             for number, recordings in enumerate(plan.parts, start=1)]
     done = {job.number: report for job in jobs for report in [read_report(job)] if report}
     done.update(_build([job for job in jobs if job.number not in done], workers, progress))
-    return _finish(out, work, plan, [done[job.number] for job in jobs])
+    return _finish(out, work, plan, [done[job.number] for job in jobs], notes or {})
 
 
 def _finished(out: Path, plan: Plan) -> Optional[Summary]:
@@ -119,14 +124,11 @@ def _open_work_folder(out: Path, plan: Plan) -> Path:
 
 def _build(jobs: List[PartJob], workers: int, progress: Progress) -> Dict[int, PartReport]:
     """Build parts in worker processes, each by one of them. Returns their reports by number."""
-    # Imported late: both are slow, and --help needs neither.
-    import multiprocessing
     from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
     from concurrent.futures.process import BrokenProcessPool
 
-    context = multiprocessing.get_context("spawn")  # a fork would copy whatever threads the caller has
-    tally = Tally(context)
-    with ProcessPoolExecutor(min(workers, len(jobs)) or 1, context, start_worker, (tally,)) as pool:
+    tally = Tally()
+    with ProcessPoolExecutor(min(workers, len(jobs)) or 1, CONTEXT, start_part_worker, (tally,)) as pool:
         futures = {pool.submit(build_part, job): job.number for job in jobs}
         try:
             waiting = set(futures)
@@ -145,7 +147,8 @@ def _build(jobs: List[PartJob], workers: int, progress: Progress) -> Dict[int, P
     return {number: future.result() for future, number in futures.items()}
 
 
-def _finish(out: Path, work: Path, plan: Plan, reports: List[PartReport]) -> Summary:
+def _finish(out: Path, work: Path, plan: Plan, reports: List[PartReport],
+            notes: Mapping[str, object]) -> Summary:
     """Move the parts to their place. Any step of it may have been done by an interrupted run."""
     skipped = tuple(sorted(item for report in reports for item in report.skipped))
     recordings = sum(map(len, plan.parts))
@@ -163,7 +166,7 @@ def _finish(out: Path, work: Path, plan: Plan, reports: List[PartReport]) -> Sum
         "synthetic": False, "made_by": "common.prepare", "fingerprint": plan.fingerprint,
         "scale": plan.options.scale, "normalised": plan.options.normalise,
         "options": dataclasses.asdict(plan.options), "recordings": recordings, "records": records,
-        "skipped": skipped})
+        "skipped": skipped, **notes})
     shutil.rmtree(work)
     return Summary(len(plan.classes), records, recordings, skipped)
 
@@ -197,7 +200,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--scale", choices=SCALES, default="magnitude", help="of the spectrograms (default magnitude)")
     parser.add_argument("--raw", action="store_true", help="leave out the normalisation of every frequency bin")
     parser.add_argument("--seed", type=int, default=0, help="of the order of the records and the random crop")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), metavar="N",
+    parser.add_argument("--workers", type=int, default=available_cores(), metavar="N",
                         help="processes (default: one a core)")
     return parser
 
