@@ -3,7 +3,9 @@
     outputs = forward(spec, params, batch.spectrograms, training=True)      # layer name -> output
 
 Functions only, nothing is kept between calls and nothing is drawn at random: the same arguments
-give the same bits. `common.reference_layers` holds the formulas of the layers.
+give the same bits. `common.reference_layers` holds the formulas of the layers. With
+`dtype=np.float32` the same formulas run in single precision; how far that strays from float64 is
+what rounding explains of a framework's difference.
 """
 from __future__ import annotations
 
@@ -26,17 +28,17 @@ class Gradients(NamedTuple):
 
 
 def forward(spec: NetworkSpec, params: Mapping[str, np.ndarray], spectrograms: np.ndarray,
-            training: bool) -> Dict[str, np.ndarray]:
-    """Every layer's output by its name, float64, in the order of the layers.
+            training: bool, dtype: type = np.float64) -> Dict[str, np.ndarray]:
+    """Every layer's output by its name, of type `dtype`, in the order of the layers.
 
     `spectrograms` are (N, 512, frames); feature maps come as (N, channels, height, width), after
     pooling as (N, channels). Raises UserError when the utterances are too short for the network.
     """
-    x = spectrograms[:, None].astype(np.float64)  # (N, 1, 512, frames)
+    x = spectrograms[:, None].astype(dtype)  # (N, 1, 512, frames)
     outputs = {}
     for step in _steps(spec, spectrograms):
         layer_forward, _ = LAYERS[type(step.layer)]
-        x = layer_forward(step.layer, _weights(step, params), x, training)
+        x = layer_forward(step.layer, _weights(step, params, dtype), x, training)
         outputs[step.layer.name] = x
     return outputs
 
@@ -47,18 +49,19 @@ def logits(spec: NetworkSpec, outputs: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def loss_and_gradients(spec: NetworkSpec, params: Mapping[str, np.ndarray],
-                       spectrograms: np.ndarray, speakers: np.ndarray) -> Gradients:
+                       spectrograms: np.ndarray, speakers: np.ndarray,
+                       dtype: type = np.float64) -> Gradients:
     """Loss, gradients and new running statistics of one batch in training mode.
 
     `speakers` are (N,), whole numbers below `spec.num_speakers`.
     """
-    outputs = forward(spec, params, spectrograms, training=True)
+    outputs = forward(spec, params, spectrograms, training=True, dtype=dtype)
     loss, dy = cross_entropy(logits(spec, outputs), speakers)
-    inputs = [spectrograms[:, None].astype(np.float64), *outputs.values()]
+    inputs = [spectrograms[:, None].astype(dtype), *outputs.values()]
     gradients: Params = {}
     running: Params = {}
     for step, x in reversed(list(zip(_steps(spec, spectrograms), inputs))):
-        weights = _weights(step, params)
+        weights = _weights(step, params, dtype)
         _, layer_backward = LAYERS[type(step.layer)]
         dy, by_role = layer_backward(step.layer, weights, x, dy)
         gradients.update(_by_name(step, by_role))
@@ -109,8 +112,8 @@ def _steps(spec: NetworkSpec, spectrograms: np.ndarray) -> List[Step]:
     return spec.steps(frames)
 
 
-def _weights(step: Step, params: Mapping[str, np.ndarray]) -> Weights:
-    return {p.role: params[p.name].astype(np.float64) for p in step.parameters}
+def _weights(step: Step, params: Mapping[str, np.ndarray], dtype: type) -> Weights:
+    return {p.role: params[p.name].astype(dtype) for p in step.parameters}
 
 
 def _by_name(step: Step, by_role: Weights) -> Params:

@@ -209,6 +209,19 @@ def test_forward_names_every_layer_with_the_shape_of_the_spec(frames):
     assert all(y.dtype == np.float64 for y in outputs.values())
 
 
+def test_single_precision_shows_the_rounding_and_nothing_else():
+    params, (spectrograms, speakers) = params_module.initialise(NETWORK, seed=5), small_batch()
+    single = reference.forward(NETWORK, params, spectrograms, training=True, dtype=np.float32)
+    double = reference.forward(NETWORK, params, spectrograms, training=True)
+    assert all(y.dtype == np.float32 for y in single.values())
+    assert any((single[name] != double[name]).any() for name in double)
+    for name, y in double.items():
+        np.testing.assert_allclose(single[name], y, rtol=0, atol=2e-6 * np.abs(y).max())
+    _, gradients, _ = reference.loss_and_gradients(NETWORK, params, spectrograms, speakers,
+                                                   dtype=np.float32)
+    assert all(gradient.dtype == np.float32 for gradient in gradients.values())
+
+
 def test_train_step_is_the_written_formula():
     spectrograms, speakers = small_batch()
     params = params_module.initialise(NETWORK, seed=6)

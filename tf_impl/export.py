@@ -5,28 +5,25 @@ Called through `Model.export_onnx`.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Mapping
 
-import numpy as np
 import tensorflow as tf
 import tf2onnx
 
 from common import onnx_file
 from common.layers import NetworkSpec
+from common.params import Params
 from tf_impl import layers
 
 OPSET = 11  # the newest that Caffe2's own ONNX backend reads
 
 
-def export_onnx(spec: NetworkSpec, weights: Mapping[str, np.ndarray], path: Path) -> None:
-    """Write `spec` as an ONNX file; `weights` in TensorFlow's layout.
-
-    See `common.twin.Model.export_onnx`.
-    """
+def export_onnx(spec: NetworkSpec, params: Params, path: Path) -> None:
+    """Write `spec` with its weights as an ONNX file; see `common.twin.Model.export_onnx`."""
 
     def network(spectrograms: tf.Tensor) -> tf.Tensor:
         # Constants of the graph: a tensor from outside would become an input of the ONNX file.
-        constants = {name: tf.constant(value) for name, value in weights.items()}
+        constants = {name: tf.constant(layers.to_framework(name, value))
+                     for name, value in params.items()}
         outputs, _ = layers.forward(spec, spectrograms, constants, training=False)
         return outputs[spec.layers[-1].name]
 

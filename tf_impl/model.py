@@ -96,8 +96,7 @@ class Model:
         self._predict = None
 
     def export_onnx(self, path: Path) -> None:
-        weights = {name: variable.numpy() for name, variable in self._variables.items()}
-        export.export_onnx(self.spec, weights, path)
+        export.export_onnx(self.spec, self.params(), path)
 
     def facts(self) -> Dict[str, str]:
         return runtime.facts()
