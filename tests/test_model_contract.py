@@ -221,6 +221,22 @@ def test_one_model_predicts_any_batch_size_without_mixing_utterances(twin, spec)
                                    rtol=1e-5, atol=1e-5)
 
 
+# Export
+
+def test_exported_network_gives_the_same_logits_for_any_shape(twin, spec, tmp_path):
+    import onnxruntime
+
+    params = drawn_params(spec)
+    twin.model(spec, params, SGD()).export_onnx(tmp_path / "network.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "network.onnx"),
+                                           providers=["CPUExecutionProvider"])
+    for size, frames in ((1, 100), (3, 137)):
+        spectrograms, _ = drawn_batch(size, frames)
+        logits = session.run(["logits"], {"spectrograms": spectrograms})[0]
+        outputs = reference.forward(spec, params, spectrograms, training=False)
+        assert_close({"logits": logits}, {"logits": reference.logits(spec, outputs)}, 1e-5)
+
+
 # The framework's own input queue
 
 def queued() -> list:
