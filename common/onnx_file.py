@@ -25,9 +25,12 @@ def save(model: onnx.ModelProto, path: Path) -> None:
     inputs = [value for value in graph.input if value.name not in weights]
     used = {name for node in graph.node for name in node.input}
     kept = [tensor for tensor in graph.initializer if tensor.name in used]
-    del graph.input[:], graph.initializer[:]
+    nodes = [node for node in graph.node
+             if node.op_type != "Constant" or used.intersection(node.output)]
+    del graph.input[:], graph.initializer[:], graph.node[:]
     graph.input.extend(inputs)
     graph.initializer.extend(kept)
+    graph.node.extend(nodes)
     del graph.value_info[:]  # sizes of inner tensors, true for the example's sizes only
     # Weights that are no inputs exist from intermediate representation 4 on; opset 9 goes with it.
     model.ir_version = max(model.ir_version, 4)

@@ -1,11 +1,15 @@
 """The networks in TensorFlow: the twin of `caffe2_impl`, file by file."""
 from __future__ import annotations
 
+import os
+
 from common.twin import Twin
 
 
 def load() -> Twin:
     """Import TensorFlow and return this implementation; takes seconds."""
+    # Before the first import: start-up chatter off the terminal (failures still raise).
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from tf_impl import feeding, model, runtime
 
     return Twin("tf_impl", "TensorFlow", runtime.configure, model.Model, feeding.staged,

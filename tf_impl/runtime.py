@@ -4,8 +4,6 @@ from __future__ import annotations
 import os
 from typing import Dict
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # keep start-up chatter off the terminal
-
 import tensorflow as tf
 
 from common.errors import UserError

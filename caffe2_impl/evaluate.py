@@ -1,0 +1,21 @@
+"""Evaluate a saved model in Caffe2.
+
+    python -m caffe2_impl.evaluate runs/first/best.npz part-7.bin
+"""
+from __future__ import annotations
+
+import sys
+from typing import List, Optional
+
+from caffe2_impl import load
+from common.commands import evaluate
+from common.errors import friendly
+
+
+@friendly
+def main(argv: Optional[List[str]] = None) -> int:
+    return evaluate.run("python -m caffe2_impl.evaluate", load, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

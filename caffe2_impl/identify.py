@@ -1,0 +1,21 @@
+"""Say who speaks in a recording in Caffe2.
+
+    python -m caffe2_impl.identify runs/first/best.npz hello.wav
+"""
+from __future__ import annotations
+
+import sys
+from typing import List, Optional
+
+from caffe2_impl import load
+from common.commands import identify
+from common.errors import friendly
+
+
+@friendly
+def main(argv: Optional[List[str]] = None) -> int:
+    return identify.run("python -m caffe2_impl.identify", load, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

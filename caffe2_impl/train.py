@@ -1,0 +1,21 @@
+"""Train in Caffe2.
+
+    python -m caffe2_impl.train --data DATA --network tdnn --epochs 10 --out runs/first
+"""
+from __future__ import annotations
+
+import sys
+from typing import List, Optional
+
+from caffe2_impl import load
+from common.commands import train
+from common.errors import friendly
+
+
+@friendly
+def main(argv: Optional[List[str]] = None) -> int:
+    return train.run("python -m caffe2_impl.train", load, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,13 @@
+"""Caffe2 as a worker process of `compare.py`; reads commands, see `common.worker`.
+
+    echo '{"do": "peak_memory", "with": {}}' | python -m caffe2_impl.worker
+"""
+from __future__ import annotations
+
+import sys
+
+from caffe2_impl import load
+from common.worker import serve
+
+if __name__ == "__main__":
+    sys.exit(serve(load))

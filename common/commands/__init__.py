@@ -1,0 +1,5 @@
+"""The command lines that both frameworks share: `python -m tf_impl.train`, `caffe2_impl.train`, ...
+
+Each module has one function that is given the implementation's `load`, called only once the
+options are known to be good, so that `--help` and a typing error answer at once.
+"""

@@ -1,0 +1,106 @@
+"""`python -m tf_impl.evaluate` and `python -m caffe2_impl.evaluate`: a saved model on record files."""
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+from pathlib import Path
+from typing import Callable, List, Optional, Sequence
+
+from common.commands.options import add_machine_options, existing, make_parser, prepare_threads
+from common.errors import UserError
+from common.twin import Twin
+
+_DESCRIPTION = """Evaluate a saved model on records it may never have seen.
+
+  {prog} runs/first/best.npz part-7.bin
+  {prog} runs/first/best.npz DATA --split runs/first/split.json --side test
+
+Prints top-1 with its 95 % interval, top-5, utterances per second and the most frequent confusions;
+--out writes the figures, every prediction and the whole confusion matrix. A model trained in
+either framework will do."""
+
+
+def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
+    """Evaluate as the options say; returns the exit status."""
+    options = _parser(prog).parse_args(argv)
+    threads = prepare_threads(options.threads)
+
+    from common.batches import BatchReader
+    from common.checkpoint import load_checkpoint
+    from common.dataset import open_dataset
+    from common.evaluation import Evaluation, predict
+    from common.metrics import confusion_matrix
+
+    checkpoint = load_checkpoint(options.model)
+    dataset = open_dataset(options.data, speakers=checkpoint.speakers)
+    indices = _indices(options, dataset)
+    twin = load()
+    twin.configure(options.device, threads)
+    model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
+    reader = BatchReader(dataset.records, indices, options.batch_size, 0, shuffle=False,
+                         drop_remainder=False)
+    logits, speakers, rate = predict(twin, model, reader)
+    evaluation = Evaluation.of(logits, speakers, rate)
+    confusion = confusion_matrix(logits, speakers)
+    _show(twin, checkpoint, dataset, evaluation, confusion)
+    if options.out:
+        _write(options.out, evaluation, confusion, checkpoint.speakers, indices, speakers, logits)
+    return 0
+
+
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = make_parser(prog, _DESCRIPTION.format(prog=prog))
+    parser.add_argument("model", type=existing("model"), help="a run's best.npz or last.npz")
+    parser.add_argument("data", nargs="+", type=Path, help="record files or data folders")
+    parser.add_argument("--split", type=existing("split"), metavar="FILE",
+                        help="a run's split.json; with it only one side of the data is evaluated")
+    parser.add_argument("--side", choices=("train", "dev", "test"), default="test",
+                        help="which side of --split (test)")
+    parser.add_argument("--batch-size", type=int, default=32, help="utterances at once (32)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write figures and tables here")
+    add_machine_options(parser)
+    return parser
+
+
+def _indices(options: argparse.Namespace, dataset):
+    import numpy as np
+
+    from common.splits import load_split
+
+    if options.batch_size < 1:
+        raise UserError(f"--batch-size must be at least 1, not {options.batch_size}")
+    if not options.split:
+        return np.arange(len(dataset.records))
+    return getattr(load_split(options.split, dataset), options.side)
+
+
+def _show(twin: Twin, checkpoint, dataset, evaluation, confusion) -> None:
+    voices = ", synthetic voices" if dataset.synthetic else ""
+    print(f"{checkpoint.config.network} trained by {checkpoint.framework or 'nobody'} for "
+          f"{checkpoint.epoch} epochs, evaluated in {twin.framework} on {dataset.name}{voices}")
+    print(f"{evaluation}, {evaluation.utterances_per_second:.1f} utterances/s")
+    mistakes = [(confusion[i, j], i, j) for i in range(len(confusion))
+                for j in range(len(confusion)) if i != j and confusion[i, j]]
+    for count, i, j in sorted(mistakes, reverse=True)[:5]:
+        print(f"  {count:3d} of {confusion[i].sum()} by {checkpoint.speakers[i]} "
+              f"were taken for {checkpoint.speakers[j]}")
+
+
+def _write(folder: Path, evaluation, confusion, names: Sequence[str], indices, speakers,
+           logits) -> None:
+    from common.files import write_json
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "evaluation.json", {name: value if value == value else None
+               for name, value in dataclasses.asdict(evaluation).items()})
+    with open(folder / "confusion.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["spoken by / taken for", *names])
+        writer.writerows([name, *row] for name, row in zip(names, confusion.tolist()))
+    with open(folder / "predictions.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["record", "speaker", "predicted", "logit"])
+        best = logits.argmax(axis=1)
+        writer.writerows([int(index), names[speaker], names[choice], float(row[choice])]
+                         for index, speaker, choice, row in zip(indices, speakers, best, logits))

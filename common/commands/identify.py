@@ -1,0 +1,80 @@
+"""`python -m tf_impl.identify` and `python -m caffe2_impl.identify`: who speaks in a recording?"""
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Callable, List, Optional
+
+from common.commands.options import add_machine_options, existing, make_parser, prepare_threads
+from common.twin import Twin
+
+_DESCRIPTION = """Say who speaks in a recording, as far as the model knows voices.
+
+  {prog} runs/first/best.npz hello.wav
+
+Any length from one second up, any format that soundfile or FFmpeg reads. Longer recordings are cut
+into pieces of 3.015 s whose probabilities are averaged."""
+
+_LEAST_SECONDS = 1.05  # the networks need 100 frames, and a frame is 25 ms long
+
+
+def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
+    """Identify the speakers of the recordings given; returns the exit status."""
+    options = _parser(prog).parse_args(argv)
+    threads = prepare_threads(options.threads)
+
+    from common.checkpoint import load_checkpoint
+
+    checkpoint = load_checkpoint(options.model)
+    pieces = {path: _pieces(path, checkpoint) for path in options.recordings}
+    twin = load()
+    twin.configure(options.device, threads)
+    model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
+    for path, spectrograms in pieces.items():
+        _report(path, _probabilities(model, spectrograms), checkpoint, options.top)
+    return 0
+
+
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = make_parser(prog, _DESCRIPTION.format(prog=prog))
+    parser.add_argument("model", type=existing("model"), help="a run's best.npz or last.npz")
+    parser.add_argument("recordings", nargs="+", type=existing("recording"),
+                        help="wav, flac, ogg, mp3, m4a, ...")
+    parser.add_argument("--top", type=int, default=5, help="how many speakers to list (5)")
+    add_machine_options(parser)
+    return parser
+
+
+def _pieces(path: Path, checkpoint) -> List:
+    """Spectrograms (512, frames) of a recording, as the model's training data were made."""
+    from common.audio import load_audio
+    from common.errors import UserError
+    from common.features import SAMPLE_RATE, SEGMENT_SAMPLES, spectrogram
+
+    samples = load_audio(path)
+    if len(samples) < _LEAST_SECONDS * SAMPLE_RATE:
+        raise UserError(f"{path} has {len(samples) / SAMPLE_RATE:.2f} s of sound; at least "
+                        f"{_LEAST_SECONDS} s are needed to tell who speaks")
+    whole = max(1, len(samples) // SEGMENT_SAMPLES)
+    return [spectrogram(samples[i * SEGMENT_SAMPLES:(i + 1) * SEGMENT_SAMPLES],
+                        normalise=checkpoint.normalised is not False,
+                        scale=checkpoint.scale or "magnitude") for i in range(whole)]
+
+
+def _probabilities(model, spectrograms: List):
+    """Mean probability of each speaker over the pieces, (num_speakers,)."""
+    import numpy as np
+
+    from common.metrics import softmax
+
+    total = []
+    for piece in spectrograms:
+        model.stage(piece[np.newaxis])
+        total.append(softmax(model.predict_staged())[0])
+    return np.mean(total, axis=0)
+
+
+def _report(path: Path, probabilities, checkpoint, top: int) -> None:
+    print(f"{path}:")
+    for speaker in probabilities.argsort()[::-1][:max(1, top)]:
+        print(f"  {100 * probabilities[speaker]:5.1f} %  {checkpoint.speakers[speaker]}")

@@ -1,0 +1,52 @@
+"""Options that several commands have, spelled and explained once."""
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Callable
+
+from common.errors import UserError
+
+DEVICES = ("auto", "cpu", "gpu")
+
+
+def make_parser(prog: str, description: str) -> argparse.ArgumentParser:
+    """A parser that shows `description` as it is laid out."""
+    return argparse.ArgumentParser(prog=prog, description=description,
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def add_machine_options(parser: argparse.ArgumentParser) -> None:
+    """--device and --threads."""
+    parser.add_argument("--device", choices=DEVICES, default="auto",
+                        help="where to compute; auto: a GPU the framework can drive, else the CPU")
+    parser.add_argument("--threads", type=int, default=0, metavar="N",
+                        help="threads an operation may use (default: all of this process's CPUs)")
+
+
+def num_threads(threads: int) -> int:
+    """The number of threads that `--threads` asks for; 0 means every CPU this process may use."""
+    if threads < 0:
+        raise UserError(f"--threads must be positive, not {threads}")
+    return threads or len(os.sched_getaffinity(0))
+
+
+def prepare_threads(threads: int) -> int:
+    """Pin the thread pools of BLAS and OpenMP; they read these variables when first loaded."""
+    number = num_threads(threads)
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = str(number)
+    return number
+
+
+def existing(kind: str) -> Callable[[str], Path]:
+    """An argparse type: a path that exists, or a clear error that calls it a `kind`."""
+
+    def parse(text: str) -> Path:
+        path = Path(text)
+        if not path.exists():
+            raise argparse.ArgumentTypeError(f"there is no {kind} {text}")
+        return path
+
+    return parse

@@ -1,0 +1,94 @@
+"""Everything that decides a training run, in one frozen dataclass that is stored with the run.
+
+    config = TrainingConfig(network="tdnn", epochs=10)
+"""
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Optional
+
+from common.augment import Augmentation
+from common.errors import UserError
+from common.files import read_json, write_json
+from common.networks import NETWORKS
+from common.optimizer import SGD, Schedule
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Defaults are the recipe that ports of the released VoxCeleb model report, for small data."""
+
+    network: str = "vgg_m"
+    width: float = 1.0  # factor on every number of channels
+    epochs: int = 30
+    batch_size: int = 32  # the recipe's 100 leaves too few steps an epoch on small data
+    learning_rate: float = 1e-2
+    final_learning_rate: float = 1e-4
+    schedule: str = "exponential"
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    seed: int = 0  # of the first parameters, the split, the order and the crops
+    crop_frames: Optional[int] = None  # train on random windows of so many frames
+    time_mask: int = 0  # frames that are blanked at most, per utterance
+    frequency_mask: int = 0  # frequency bins that are blanked at most, per utterance
+
+    def __post_init__(self) -> None:
+        if self.network not in NETWORKS:
+            raise UserError(f"no network {self.network!r}; choose from {', '.join(NETWORKS)}")
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+        # A batch norm over a single utterance's one value has no variance to divide by.
+        if self.batch_size < 2:
+            raise UserError("batch normalisation needs a batch_size of at least 2")
+        self.optimizer, self.schedule_over(1)  # raise on values that make no sense
+
+    @property
+    def optimizer(self) -> SGD:
+        return SGD(self.momentum, self.weight_decay)
+
+    @property
+    def augmentation(self) -> Optional[Augmentation]:
+        if not self.time_mask and not self.frequency_mask:
+            return None
+        return Augmentation(time_mask=self.time_mask, frequency_mask=self.frequency_mask)
+
+    def schedule_over(self, total_steps: int) -> Schedule:
+        return Schedule(self.schedule, self.learning_rate, self.final_learning_rate, total_steps)
+
+
+def save_config(path: Path, config: TrainingConfig) -> None:
+    write_json(path, dataclasses.asdict(config))
+
+
+def load_config(path: Path) -> TrainingConfig:
+    return from_dict(read_json(path, "training configuration"), str(path))
+
+
+def from_dict(values: Dict[str, Any], where: str) -> TrainingConfig:
+    """A configuration from its JSON form. Unknown keys and wrong types are errors, not ignored."""
+    if not isinstance(values, dict):
+        raise UserError(f"{where}: a training configuration is a JSON object")
+    fields = {field.name: field for field in dataclasses.fields(TrainingConfig)}
+    unknown = sorted(set(values) - set(fields))
+    if unknown:
+        raise UserError(f"{where}: unknown settings {', '.join(unknown)}; known are "
+                        f"{', '.join(fields)}")
+    for name, value in values.items():
+        if not _fits(value, fields[name].type):
+            raise UserError(f"{where}: {name} is {value!r}, but must be {fields[name].type}")
+    return TrainingConfig(**values)
+
+
+def _fits(value: Any, kind: str) -> bool:
+    if value is None:
+        return kind.startswith("Optional")
+    if isinstance(value, bool):
+        return False
+    if "int" in kind:
+        return isinstance(value, int)
+    if "float" in kind:
+        return isinstance(value, (int, float))
+    return isinstance(value, str)

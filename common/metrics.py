@@ -1,0 +1,56 @@
+"""Accuracy and how sure one can be of it.
+
+    top1 = accuracy_at(logits, speakers, 1)
+    low, high = wilson_interval(correct, total)
+"""
+from __future__ import annotations
+
+import math
+from typing import Tuple
+
+import numpy as np
+
+
+def ranks(logits: np.ndarray, speakers: np.ndarray) -> np.ndarray:
+    """For each utterance how many speakers score above the right one, int64 (N,); 0 is a hit.
+
+    A tie counts against the right speaker, so that constant logits score nothing.
+    """
+    right = np.take_along_axis(logits, speakers[:, np.newaxis].astype(np.int64), axis=1)  # (N, 1)
+    return (logits >= right).sum(axis=1) - 1
+
+
+def accuracy_at(logits: np.ndarray, speakers: np.ndarray, k: int) -> float:
+    """Share of utterances whose right speaker is among the k best (top-k accuracy)."""
+    return float((ranks(logits, speakers) < k).mean()) if len(speakers) else math.nan
+
+
+def cross_entropy(logits: np.ndarray, speakers: np.ndarray) -> float:
+    """Mean negative log-probability of the right speaker, in nats."""
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    log_sum = np.log(np.exp(shifted).sum(axis=1))
+    return float((log_sum - shifted[np.arange(len(speakers)), speakers]).mean())
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities (N, speakers) of logits (N, speakers)."""
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def wilson_interval(correct: int, total: int, z: float = 1.96) -> Tuple[float, float]:
+    """95 % interval of a share (Wilson 1927); unlike the normal one sound near 0 and 1."""
+    if total == 0:
+        return 0.0, 1.0
+    share = correct / total
+    centre = (share + z * z / (2 * total)) / (1 + z * z / total)
+    half = z * math.sqrt(share * (1 - share) / total + (z / (2 * total)) ** 2) / (1 + z * z / total)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def confusion_matrix(logits: np.ndarray, speakers: np.ndarray) -> np.ndarray:
+    """Counts int64 (speakers, speakers): row = who spoke, column = who was named."""
+    num = logits.shape[1]
+    counts = np.bincount(speakers.astype(np.int64) * num + logits.argmax(axis=1),
+                         minlength=num * num)
+    return counts.reshape(num, num)

@@ -1,0 +1,13 @@
+"""TensorFlow as a worker process of `compare.py`; reads commands, see `common.worker`.
+
+    echo '{"do": "peak_memory", "with": {}}' | python -m tf_impl.worker
+"""
+from __future__ import annotations
+
+import sys
+
+from tf_impl import load
+from common.worker import serve
+
+if __name__ == "__main__":
+    sys.exit(serve(load))
