@@ -22,11 +22,11 @@ import numpy as np
 
 from common.classes import read_classes
 from common.errors import UserError
+from common.features import SCALES
 from common.files import natural_key, read_json, read_text, write_text
 from common.records import RecordSet
 
 SIDES = ("train", "dev", "test")  # VoxCeleb1's iden_split.txt numbers them 1, 2, 3
-SCALES = ("magnitude", "log")
 _MAX_FIELD = 1000        # characters of one field of a sidecar
 _FINGERPRINT_SAMPLE = 16  # records whose values go into the fingerprint
 
@@ -73,20 +73,20 @@ def open_dataset(paths: Sequence[Union[str, Path]], speakers: Optional[Sequence[
     """Open data folders and record files as one data set.
 
     A folder stands for all its .bin files in natural order (part-2 before part-10).
-    speakers: names by label, for files without a classes.txt, such as those stored with a model
+    speakers: names by label, such as those stored with a model; a classes.txt may then be missing, but not differ
     Raises `UserError` that names the file and what to do.
     """
-    files = [file for path in paths for file in _record_files(Path(path))]
+    files = [file for path in paths for file in record_files(Path(path))]
     if not files:
         raise UserError("no data given; name a data folder or record files")
     file, times = Counter(file.resolve() for file in files).most_common(1)[0]
     if times > 1:
         raise UserError(f"{file}: given {times} times; its records would be on both sides of a split")
     folders = list(dict.fromkeys(file.parent for file in files))
-    names = tuple(speakers) if speakers is not None else _common_classes(folders)
+    names = _common_classes(folders, speakers)
     records = RecordSet.open(files, num_speakers=len(names))
     rows = _read_sidecars(records, names)
-    infos = [_read_info(folder) for folder in folders]
+    infos = [read_info(folder) for folder in folders]
     return Dataset(
         records, names,
         sessions=np.array([row.session for row in rows]) if rows else None,
@@ -99,7 +99,8 @@ def open_dataset(paths: Sequence[Union[str, Path]], speakers: Optional[Sequence[
     )
 
 
-def _record_files(path: Path) -> List[Path]:
+def record_files(path: Path) -> List[Path]:
+    """The .bin files of a folder in natural order, or the file itself. Raises `UserError`."""
     if not path.is_dir():
         return [path]
     if (path / "unfinished").is_dir():
@@ -119,20 +120,21 @@ def find_classes(folder: Path) -> Optional[Path]:
     return others[0] if len(others) == 1 else None
 
 
-def _common_classes(folders: Sequence[Path]) -> Tuple[str, ...]:
-    first: Optional[Tuple[Path, Tuple[str, ...]]] = None
+def _common_classes(folders: Sequence[Path], expected: Optional[Sequence[str]]) -> Tuple[str, ...]:
+    """The names all folders agree about, which must be the expected ones where any are."""
+    names, source = (None, "") if expected is None else (tuple(expected), "the speakers of the model")
     for folder in folders:
         path = find_classes(folder)
-        if path is None:
+        if path is None and expected is None:
             raise UserError(f"{folder}: no classes.txt beside the record files; copy the one that came with them, "
                             "or write lines like `0 Miley_Cyrus`")
-        names = tuple(read_classes(path))
-        first = first or (path, names)
-        if names != first[1]:
-            raise UserError(f"{first[0]} and {path} differ, so their labels do not mean the same speakers; "
+        found = names if path is None else tuple(read_classes(path))
+        if names is not None and found != names:
+            raise UserError(f"{path} and {source} differ, so the same label means different speakers; "
                             "prepare these data together")
-    assert first is not None  # there is at least one record file
-    return first[1]
+        names, source = found, source or str(path)
+    assert names is not None  # there is at least one record file
+    return names
 
 
 def sidecar_path(records_path: Path) -> Path:
@@ -147,40 +149,41 @@ def write_sessions(records_path: Path, rows: Sequence[SessionRow]) -> None:
     write_text(sidecar_path(Path(records_path)), table.getvalue())
 
 
-def read_sessions(records_path: Path, labels: np.ndarray, speakers: Sequence[str]) -> List[SessionRow]:
-    """Read the sidecar of a record file and check it against the labels of its records.
+def read_sessions(records_path: Path, records: int, more: bool = False) -> List[SessionRow]:
+    """Read the sidecar of a file of so many records; a first line with the names of the columns is allowed.
 
-    A first line with the names of the columns is allowed. Raises `UserError` with the line number.
+    more: allow lines beyond those of the records, which a truncated record file leaves; they are ignored
+    Raises `UserError` with the line number.
     """
     path = sidecar_path(Path(records_path))
-    text = read_text(path, "sidecar", max_bytes=4 * _MAX_FIELD * (len(labels) + 1))
+    text = read_text(path, "sidecar", max_bytes=4 * _MAX_FIELD * (records + 1))
     lines = csv.reader(io.StringIO(text, newline=""))
     rows: List[SessionRow] = []
     try:
         for fields in lines:
             if not fields or (lines.line_num == 1 and fields == list(SessionRow._fields)):
                 continue
-            if len(rows) == len(labels):
-                raise UserError(f"{path}: line {lines.line_num}: more lines than the {len(labels)} records of "
+            if len(rows) == records and more:
+                break
+            if len(rows) == records:
+                raise UserError(f"{path}: line {lines.line_num}: more lines than the {records} records of "
                                 f"{records_path}; is it the sidecar of another file?")
-            problem = _row_problem(fields, speakers[labels[len(rows)]])
+            problem = _row_problem(fields)
             if problem:
                 raise UserError(f"{path}: line {lines.line_num} (record {len(rows)}): {problem}; "
                                 "each line must be speaker,session,recording,start")
             rows.append(SessionRow(fields[0], fields[1], fields[2], int(fields[3])))
     except csv.Error as error:
         raise UserError(f"{path}: line {lines.line_num}: {error}") from None
-    if len(rows) < len(labels):
-        raise UserError(f"{path}: {len(rows)} lines for the {len(labels)} records of {records_path}; "
+    if len(rows) < records:
+        raise UserError(f"{path}: {len(rows)} lines for the {records} records of {records_path}; "
                         "every record needs a line")
     return rows
 
 
-def _row_problem(fields: List[str], speaker: str) -> str:
+def _row_problem(fields: List[str]) -> str:
     if len(fields) != len(SessionRow._fields):
         return f"{len(fields)} fields in place of {len(SessionRow._fields)}"
-    if fields[0] != speaker:
-        return f"speaker {fields[0][:60]!r}, but the label of the record says {speaker!r}"
     if not all(field and len(field) <= _MAX_FIELD for field in fields):
         return f"a field is empty or longer than {_MAX_FIELD} characters"
     if not (fields[3].isascii() and fields[3].isdigit()) or len(fields[3]) > 15:
@@ -199,12 +202,20 @@ def _read_sidecars(records: RecordSet, speakers: Sequence[str]) -> List[SessionR
                         "restore it, or move the others away to split without sessions")
     rows: List[SessionRow] = []
     for path, labels in zip(records.paths, records.labels_by_file()):
-        rows += read_sessions(path, labels, speakers)
+        of_file = read_sessions(path, len(labels))
+        for record, (row, label) in enumerate(zip(of_file, labels)):
+            if row.speaker != speakers[label]:
+                raise UserError(f"{sidecar_path(path)}: record {record} is of speaker {row.speaker[:60]!r}, but its label "
+                                f"says {speakers[label]!r}; is it the sidecar of another file?")
+        rows += of_file
     return rows
 
 
-def _read_info(folder: Path) -> Dict[str, Any]:
-    """What dataset.json says, checked; the makers may note more in it, which is ignored here."""
+def read_info(folder: Path) -> Dict[str, Any]:
+    """What dataset.json says, checked, or nothing without one; what else its makers noted is left alone.
+
+    Raises `UserError`.
+    """
     path = folder / "dataset.json"
     if not path.exists():
         return {}

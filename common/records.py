@@ -20,7 +20,7 @@ from common.classes import read_classes, write_classes
 from common.errors import UserError
 
 __all__ = ["MAX_SPEAKERS", "NUM_BINS", "NUM_FRAMES", "RECORD_BYTES", "RECORD_FLOATS", "RecordError", "RecordSet",
-           "RecordWriter", "open_record_file", "read_classes", "write_classes"]
+           "RecordWriter", "foreign_hint", "open_record_file", "read_classes", "write_classes"]
 
 NUM_BINS = 512
 NUM_FRAMES = 300
@@ -167,7 +167,7 @@ def _check_length(path: Path, file: BinaryIO) -> int:
     whole, rest = divmod(size, RECORD_BYTES)
     if size == 0:
         raise RecordError(f"{path}: the file is empty (0 bytes, no record 0 at byte 0); fetch or prepare it again")
-    hint = _foreign_hint(file.read(16))
+    hint = foreign_hint(file.read(16))
     if rest and hint:
         raise RecordError(f"{path}: wrong length of {size} bytes, and record 0 at byte 0 {hint}; "
                           "give a file of records")
@@ -180,7 +180,7 @@ def _check_length(path: Path, file: BinaryIO) -> int:
     return whole
 
 
-def _foreign_hint(head: bytes) -> str:
+def foreign_hint(head: bytes) -> str:
     """What a file that is no record file seems to be, or an empty string."""
     known = {b"RIFF": "looks like a WAV file", b"fLaC": "looks like a FLAC file", b"\x1f\x8b": "looks like gzip",
              b"PK\x03\x04": "looks like a zip archive", b"OggS": "looks like an Ogg file",

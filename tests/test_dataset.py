@@ -63,6 +63,12 @@ def test_names_given_by_the_caller_need_no_classes_file(folder: Path) -> None:
         open_dataset([folder])
 
 
+def test_names_of_a_model_must_be_those_of_the_data(folder: Path) -> None:
+    assert open_dataset([folder], speakers=SPEAKERS).speakers == tuple(SPEAKERS)
+    with pytest.raises(UserError, match=r"data/classes\.txt and the speakers of the model differ"):
+        open_dataset([folder], speakers=["Bea", "Ada", "Cleo"])
+
+
 def test_description(folder: Path) -> None:
     split = {"Ada/s0/part-2-1.wav": "dev"}
     describe(folder, {"synthetic": True, "scale": "log", "normalised": True, "split": split, "made_by": {"any": 1}})
@@ -135,7 +141,7 @@ def test_bad_sidecars(folder: Path) -> None:
     good = "Bea,s,a.wav,0\n"
     assert "1 lines for the 2 records" in sidecar_error(folder, good)
     assert "line 3: more lines than the 2 records" in sidecar_error(folder, good + "Ada,s,b.wav,0\n" * 2)
-    assert "line 2 (record 1): speaker 'Bea', but the label of the record says 'Ada'" in sidecar_error(folder, good * 2)
+    assert "record 1 is of speaker 'Bea', but its label says 'Ada'" in sidecar_error(folder, good * 2)
     assert "line 1 (record 0): 3 fields in place of 4" in sidecar_error(folder, "Bea,s,a.wav\n")
     assert "line 1 (record 0): start '-1' is not" in sidecar_error(folder, "Bea,s,a.wav,-1\n")
     assert "a field is empty or longer than 1000" in sidecar_error(folder, "Bea,,a.wav,0\n")
@@ -166,7 +172,7 @@ def test_two_folders(folder: Path, tmp_path: Path) -> None:
     assert data.name == "data+more" and data.synthetic and data.scale is None
     assert data.records.labels.tolist() == [1, 0, 2, 0]
     write_classes(other / "classes.txt", SPEAKERS[::-1])
-    with pytest.raises(UserError, match=r"data/classes\.txt and .*more/classes\.txt differ"):
+    with pytest.raises(UserError, match=r"more/classes\.txt and .*data/classes\.txt differ"):
         open_dataset([folder, other])
 
 

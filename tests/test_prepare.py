@@ -11,10 +11,8 @@ import soundfile
 from common import prepare
 from common.audio import load_audio
 from common.dataset import SessionRow, open_dataset, read_sessions
-from common.errors import UserError
 from common.features import SEGMENT_SAMPLES, spectrogram
 from common.records import RecordSet
-from common.windows import cut_windows
 
 SPEAKERS = ("ann", "bob")
 
@@ -55,8 +53,7 @@ def folder(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def all_rows(folder: Path) -> List[SessionRow]:
     rows: List[SessionRow] = []
     for path in sorted(folder.glob("part-*.bin")):
-        labels = RecordSet.open([path]).labels
-        rows += read_sessions(path, labels, open_dataset([folder]).speakers)
+        rows += read_sessions(path, len(RecordSet.open([path])))
     return rows
 
 
@@ -101,45 +98,6 @@ def test_scale_and_raw_reach_the_records(tree: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(dataset.records.read([0])[0][0], expected)
 
 
-def blocks_of(samples: np.ndarray, size: int) -> List[np.ndarray]:
-    return [samples[start:start + size] for start in range(0, len(samples), size)]
-
-
-@pytest.mark.parametrize("block", [1_000, 48_240, 160_000])
-@pytest.mark.parametrize("hop", [16_000, 48_240, 60_000])
-def test_sliding_windows_on_a_stream(block: int, hop: int) -> None:
-    samples = np.arange(200_000, dtype=np.float32)
-    windows = list(cut_windows(blocks_of(samples, block), "sliding", hop, seed=0))
-    assert [start for start, _ in windows] == list(range(0, 200_000 - SEGMENT_SAMPLES + 1, hop))
-    for start, window in windows:
-        np.testing.assert_array_equal(window, samples[start:start + SEGMENT_SAMPLES])
-
-
-def test_the_fixed_window_is_the_first() -> None:
-    samples = np.arange(200_000, dtype=np.float32)
-    [(start, window)] = cut_windows(blocks_of(samples, 7_000), "fixed", 1, seed=0)
-    assert start == 0
-    np.testing.assert_array_equal(window, samples[:SEGMENT_SAMPLES])
-
-
-def test_random_windows_reach_all_starts_alike() -> None:
-    samples = np.arange(SEGMENT_SAMPLES + 40_000, dtype=np.float32)
-    starts = []
-    for seed in range(400):
-        [(start, window)] = cut_windows(blocks_of(samples, 30_000), "random", 1, seed)
-        assert window[0] == start and len(window) == SEGMENT_SAMPLES
-        starts.append(start)
-    quarters = np.histogram(starts, bins=4, range=(0, 40_001))[0]
-    assert quarters.min() > 70 and quarters.max() < 130  # 100 each, deviation 9
-    assert list(cut_windows([samples], "random", 1, 5))[0][0] == list(cut_windows([samples], "random", 1, 5))[0][0]
-
-
-@pytest.mark.parametrize("crop", ["sliding", "fixed", "random"])
-def test_a_recording_one_sample_short_has_no_window(crop: str) -> None:
-    short = np.ones(SEGMENT_SAMPLES - 1, np.float32)
-    assert list(cut_windows([short], crop, SEGMENT_SAMPLES, seed=0)) == []
-
-
 def test_what_cannot_be_used_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     tree = make_tree(tmp_path / "tree", {"ann": {"a": 2}, "bob": {"b": 2}})
     (tree / "ann/a/bad.wav").write_bytes(b"no sound")
@@ -160,12 +118,3 @@ def test_nothing_usable_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "none of the 2 recordings" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("make, message", [
-    (lambda root: None, "no such folder"),
-    (lambda root: root.mkdir(), "no recordings"),
-    (lambda root: (root.mkdir(), (root / "a.wav").write_bytes(b"")), "speaker's folder"),
-])
-def test_trees_that_are_none(tmp_path: Path, make, message: str) -> None:
-    make(tmp_path / "tree")
-    with pytest.raises(UserError, match=message):
-        prepare.find_recordings(tmp_path / "tree")

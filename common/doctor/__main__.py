@@ -1,0 +1,100 @@
+"""Look at record files for what would cost a night of training, in one pass and at reading speed.
+
+    python -m common.doctor data
+    python -m common.doctor data --repair data-repaired
+
+Finds truncated files, labels that are no class, NaN and infinity, constant and mirrored spectrograms,
+exact and near duplicates, recordings on both sides of a split, and tells how the spectrograms were made.
+Exit status: 0 sound or usable with warnings, 1 not usable (with --strict also for warnings), 2 cannot look.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, List, Optional
+
+from common.errors import UserError, friendly
+
+if TYPE_CHECKING:  # slow to import, and --help does not need them
+    from common.doctor.diagnosis import Diagnosis
+    from common.doctor.scan import Scan
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m common.doctor", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, nargs="+", help="data folders or record files")
+    parser.add_argument("--split", type=Path, metavar="FILE", help="a stored split (split.json) to look for leakage in; "
+                        "default: the split of seed 0")
+    parser.add_argument("--repair", type=Path, metavar="OUT", help="write the good records to this new folder; "
+                        "the originals are left as they are")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="write the class histogram and some spectrograms "
+                        "as PNG to this folder")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 for warnings too")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N",
+                        help="threads (default: one a core)")
+    return parser
+
+
+@friendly
+def main(argv: Optional[List[str]] = None) -> int:
+    args = build_parser().parse_args(argv)
+    if args.workers < 1:
+        raise UserError(f"--workers must be at least 1, not {args.workers}")
+    # Imported late: --help and a mistyped option should not wait for NumPy.
+    from threadpoolctl import threadpool_limits
+
+    from common.dataset import record_files
+    from common.doctor.diagnosis import diagnose
+    from common.doctor.report import as_json, as_text
+
+    with threadpool_limits(1):  # each of our threads has a core already
+        scan = _scan([file for path in args.data for file in record_files(path)], args.workers)
+        diagnosis = diagnose(scan, args.split)
+    report = diagnosis.report
+    print(json.dumps(as_json(report), indent=1) if args.json else as_text(report))
+    if args.plots is not None:
+        _plot(scan, diagnosis, args.plots)
+    if args.repair is not None:
+        _repair(scan, diagnosis, args.repair)
+    return 1 if report.verdict == "not usable" or (args.strict and report.findings) else 0
+
+
+def _scan(paths: List[Path], workers: int) -> Scan:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    from common.doctor.scan import scan_files
+    from common.records import RECORD_BYTES
+
+    columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=sum(path.stat().st_size for path in paths if path.exists()))
+        return scan_files(paths, workers, lambda records: progress.advance(task, records * RECORD_BYTES))
+
+
+def _plot(scan: Scan, diagnosis: Diagnosis, folder: Path) -> None:
+    from common.doctor.plots import plot
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        written = plot(scan, diagnosis.report, folder)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot write the plots: {error.strerror}") from None
+    print(f"plots: {', '.join(map(str, written)) or 'none, there are no records'}", file=sys.stderr)
+
+
+def _repair(scan: Scan, diagnosis: Diagnosis, out: Path) -> None:
+    from common.doctor.repair import repair
+
+    done = repair(scan, diagnosis.good, diagnosis.speakers, out)
+    print(f"repaired: {done.records} of {len(scan.labels)} records written to {out} in {len(done.files)} files, "
+          f"{'with' if done.sidecars else 'without'} sidecars", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""Leakage: the same recording on two sides of a split, by its name or by its sound.
+
+    from common.doctor.leakage import check_leakage
+"""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from common.dataset import SIDES, Dataset
+from common.doctor.report import PROBLEM, WARNING, Finding, problem, warning
+from common.doctor.scan import MAX_PLACES, Place
+from common.errors import UserError
+from common.splits import load_split, split_dataset
+
+_TOLERATED_SHARE = 0.01  # of records whose double is on another side: more is a problem
+
+
+def check_leakage(dataset: Dataset, split_path: Optional[Path],
+                  duplicates: Sequence[Tuple[int, int]]) -> Tuple[str, List[Finding]]:
+    """(which split was checked, findings). duplicates: pairs of record numbers that sound the same."""
+    findings: List[Finding] = []
+    if dataset.recordings is None:
+        findings.append(warning("sidecars-missing", 1, "no sidecars name the recordings, so a split can only be "
+                                "by record, and neighbouring segments of one recording may be on both sides"))
+    try:
+        split = split_dataset(dataset) if split_path is None else load_split(split_path, dataset)
+    except UserError as error:
+        return (str(split_path or "the default split"),
+                findings + [problem("split-refused", 1, f"training would refuse this split: {error}")])
+    name = str(split_path) if split_path else f"the default split (seed {split.seed}, by {split.by})"
+    side = np.full(len(dataset.records), -1)  # a stored split may leave records out
+    for number, side_name in enumerate(SIDES):
+        side[getattr(split, side_name)] = number
+    across = [second for first, second in duplicates
+              if side[first] != side[second] and min(side[first], side[second]) >= 0]
+    if across:
+        severity = PROBLEM if len(across) > _TOLERATED_SHARE * len(dataset.records) else WARNING
+        places = tuple(Place(str(path), record, byte)
+                       for path, record, byte in map(dataset.records.locate, across[:MAX_PLACES]))
+        findings.append(Finding("duplicates-across-split", severity, len(across), "recordings that sound the same as one "
+                                f"on another side of the split, where accuracy is then memory: {len(across)}", places))
+    return name, findings

@@ -1,0 +1,48 @@
+"""Pictures for the doctor's report: records of each speaker, and some spectrograms to look at.
+
+    from common.doctor.plots import plot
+"""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import List
+
+import numpy as np
+
+from common.doctor.report import Report
+from common.doctor.scan import Scan
+
+_SPECTROGRAMS = 12
+_FRAME_SECONDS, _BIN_KILOHERTZ = 0.010, 8.0 / 512
+
+
+def plot(scan: Scan, report: Report, folder: Path) -> List[Path]:
+    """Write `speakers.png` and `spectrograms.png` into `folder`, which exists. Returns what was written."""
+    from matplotlib.figure import Figure  # slow to import; the Figure alone needs no display
+
+    written = []
+    if report.records_by_speaker:
+        counts = sorted(report.records_by_speaker.items(), key=lambda item: -item[1])
+        figure = Figure(figsize=(max(6.0, 0.16 * len(counts)), 4.5), layout="constrained")
+        axes = figure.subplots()
+        axes.bar(range(len(counts)), [count for _, count in counts])
+        axes.set(ylabel="records", title=f"{report.records} records of {report.speakers} speakers")
+        axes.set_xticks(range(len(counts)), [name for name, _ in counts], rotation=90, fontsize=6)
+        written.append(folder / "speakers.png")
+        figure.savefig(written[-1], dpi=120)
+    if report.records:
+        figure = Figure(figsize=(13, 8), layout="constrained")
+        chosen = np.unique(np.linspace(0, report.records - 1, _SPECTROGRAMS).astype(int))
+        for axes, index in zip(figure.subplots(3, 4).flat, chosen):
+            values = scan.read(index)
+            shown = np.where(np.isfinite(values), values, np.nan)  # (512, 300)
+            low, high = np.nanpercentile(shown, [1, 99]) if np.isfinite(shown).any() else (0, 1)
+            axes.imshow(shown, origin="lower", aspect="auto", vmin=low, vmax=high,
+                        extent=(0, 300 * _FRAME_SECONDS, 0, 512 * _BIN_KILOHERTZ))
+            place = scan.locate(index)
+            axes.set_title(f"{Path(place.path).name} record {place.record}, label {scan.labels[index]:g}", fontsize=8)
+        figure.supxlabel("seconds")
+        figure.supylabel("kHz")
+        written.append(folder / "spectrograms.png")
+        figure.savefig(written[-1], dpi=110)
+    return written
