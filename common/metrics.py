@@ -14,10 +14,11 @@ import numpy as np
 def ranks(logits: np.ndarray, speakers: np.ndarray) -> np.ndarray:
     """For each utterance how many speakers score above the right one, int64 (N,); 0 is a hit.
 
-    A tie counts against the right speaker, so that constant logits score nothing.
+    A tie counts against the right speaker, and so does NaN: logits that are constant or no numbers
+    score nothing.
     """
     right = np.take_along_axis(logits, speakers[:, np.newaxis].astype(np.int64), axis=1)  # (N, 1)
-    return (logits >= right).sum(axis=1) - 1
+    return (~(logits < right)).sum(axis=1) - 1
 
 
 def accuracy_at(logits: np.ndarray, speakers: np.ndarray, k: int) -> float:

@@ -1,0 +1,77 @@
+"""Accuracies and their intervals on cases small enough to work out by hand."""
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from common import metrics
+
+# Speaker 2 wins, 0 comes second, 1 last; the right speakers are 2, 0, 1.
+LOGITS = np.tile(np.array([2.0, 1.0, 3.0], np.float32), (3, 1))
+SPEAKERS = np.array([2, 0, 1], np.int32)
+
+
+def test_ranks_and_accuracies_by_hand() -> None:
+    assert metrics.ranks(LOGITS, SPEAKERS).tolist() == [0, 1, 2]
+    assert [metrics.accuracy_at(LOGITS, SPEAKERS, k) for k in (1, 2, 3, 5)] == \
+        pytest.approx([1 / 3, 2 / 3, 1, 1])
+
+
+def test_a_tie_scores_nothing() -> None:
+    """A network that answers the same for everybody knows nothing."""
+    logits, speakers = np.zeros((4, 4), np.float32), np.arange(4)
+    assert metrics.accuracy_at(logits, speakers, 1) == 0
+    assert metrics.accuracy_at(logits, speakers, 3) == 0
+
+
+def test_logits_that_are_no_numbers_score_nothing() -> None:
+    assert metrics.accuracy_at(np.full((4, 4), np.nan, np.float32), np.arange(4), 1) == 0
+
+
+def test_accuracy_over_nothing_is_unknown() -> None:
+    assert math.isnan(metrics.accuracy_at(np.zeros((0, 3)), np.zeros(0, np.int32), 1))
+
+
+def test_cross_entropy_by_hand() -> None:
+    logits = np.log(np.array([[0.5, 0.25, 0.25], [0.125, 0.75, 0.125]], np.float32))
+    assert metrics.cross_entropy(logits, np.array([0, 2])) == pytest.approx(
+        (math.log(2) + math.log(8)) / 2)
+
+
+def test_cross_entropy_and_softmax_of_huge_logits() -> None:
+    logits = np.array([[1e4, 0.0], [0.0, 1e4]], np.float32)
+    assert metrics.cross_entropy(logits, np.array([0, 0])) == pytest.approx(5e3)
+    assert metrics.softmax(logits).tolist() == [[1, 0], [0, 1]]
+
+
+def test_softmax_does_not_see_a_common_offset() -> None:
+    logits = np.random.default_rng(0).standard_normal((5, 7))
+    np.testing.assert_allclose(metrics.softmax(logits + 100), metrics.softmax(logits), rtol=1e-12)
+    np.testing.assert_allclose(metrics.softmax(logits).sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("correct, total, expected", [
+    (50, 100, (0.4038, 0.5962)),  # published values of Wilson's interval
+    (0, 10, (0.0, 0.2775)),
+    (10, 10, (0.7225, 1.0)),
+    (1, 1, (0.2065, 1.0)),
+    (0, 0, (0.0, 1.0)),
+])
+def test_wilson_interval(correct: int, total: int, expected: tuple) -> None:
+    assert metrics.wilson_interval(correct, total) == pytest.approx(expected, abs=1e-4)
+
+
+def test_wilson_interval_covers_the_truth_as_often_as_it_says() -> None:
+    truth, total, draws = 0.9, 60, 2000
+    correct = np.random.default_rng(0).binomial(total, truth, draws)
+    intervals = [metrics.wilson_interval(int(c), total) for c in correct]
+    covered = np.mean([low <= truth <= high for low, high in intervals])
+    assert 0.93 < covered < 0.97
+
+
+def test_confusion_matrix_by_hand() -> None:
+    counts = metrics.confusion_matrix(LOGITS, SPEAKERS)
+    assert counts.tolist() == [[0, 0, 1], [0, 0, 1], [0, 0, 1]]
+    assert metrics.confusion_matrix(LOGITS, np.array([0, 0, 0]))[0].tolist() == [0, 0, 3]
