@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Dict, FrozenSet, Iterator, List, Optional, Tuple
 
 import numpy as np
 
@@ -19,22 +20,13 @@ from common.audio import AudioError, read_blocks
 from common.dataset import SessionRow, write_sessions
 from common.errors import UserError
 from common.features import SAMPLE_RATE, SEGMENT_SAMPLES, spectrogram
-from common.files import read_json, write_json
+from common.files import read_json, write_json, write_text
+from common.plan import Options
 from common.records import RecordError, RecordWriter
+from common.samples import write_sample
 from common.sources import Recording
 from common.windows import cut_windows
 from common.workers import CONTEXT, start_worker
-
-
-@dataclass(frozen=True)
-class Options:
-    """What decides the bytes of the records."""
-
-    crop: str = "sliding"
-    hop: int = SEGMENT_SAMPLES  # windows that do not overlap
-    scale: str = "magnitude"
-    normalise: bool = True
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -45,6 +37,7 @@ class PartJob:
     folder: Path
     number: int
     recordings: Tuple[Recording, ...]
+    samples: FrozenSet[str]  # names of the recordings whose first utterance goes into the samples folder
     labels: Dict[str, int]
     options: Options
 
@@ -56,12 +49,17 @@ class PartJob:
     def done_path(self) -> Path:
         return self.folder / f"part-{self.number}.done.json"
 
+    @property
+    def current_path(self) -> Path:
+        """Names the recording that is being read, should its decoder bring the process down."""
+        return self.folder / f"part-{self.number}.current"
+
 
 @dataclass(frozen=True)
 class PartReport:
-    """What became of a part: its number of records, and (recording, reason) for what was left out."""
+    """What became of a part: records by speaker, and (recording, reason) for what was left out."""
 
-    records: int
+    records: Dict[str, int]
     skipped: Tuple[Tuple[str, str], ...]
 
 
@@ -95,13 +93,13 @@ def read_report(job: PartJob) -> Optional[PartReport]:
     if not job.done_path.exists():
         return None
     report = read_json(job.done_path, "report of a finished part")
-    return PartReport(report["records"], tuple((path, reason) for path, reason in report["skipped"]))
+    return PartReport(report["records"], tuple((name, reason) for name, reason in report["skipped"]))
 
 
 def build_part(job: PartJob) -> PartReport:
     """Write the part's records, its sidecar and last its report. A part may turn out to have no records.
 
-    Raises UserError when the disk is full.
+    Raises UserError, among others when the disk is full.
     """
     rows: List[SessionRow] = []
     skipped: List[Tuple[str, str]] = []
@@ -112,22 +110,47 @@ def build_part(job: PartJob) -> PartReport:
                 try:
                     _append(writer, rows, job, recording)
                 except AudioError as error:
-                    skipped.append((recording.path, error.problem))
+                    kept = len(rows) - rows_before
+                    note = f"; its {kept} utterances before that are kept" if kept else ""
+                    skipped.append((recording.name, error.problem + note))
                 _report_progress(len(rows) - rows_before)
     except RecordError:
         if rows:  # a file without records is refused, and here it is no error
             raise
     if rows:
         write_sessions(job.records_path, rows)
-    report = PartReport(len(rows), tuple(skipped))
+    report = PartReport(dict(Counter(row.speaker for row in rows)), tuple(skipped))
     write_json(job.done_path, dataclasses.asdict(report))
+    job.current_path.unlink(missing_ok=True)
     return report
 
 
 def _append(writer: RecordWriter, rows: List[SessionRow], job: PartJob, recording: Recording) -> None:
-    for start, bins in utterances(job.tree / recording.path, job.options, recording.path):
-        writer.append(bins, job.labels[recording.speaker])
-        rows.append(SessionRow(recording.speaker, recording.session, recording.path, start))
+    """All utterances of one recording."""
+    write_text(job.current_path, recording.path)
+    sample_wanted = recording.name in job.samples
+    for start, samples in _windows(job, recording):
+        bins = spectrogram(samples, job.options.normalise, job.options.scale)
+        label = job.labels[recording.speaker]
+        writer.append(bins, label)
+        rows.append(SessionRow(recording.speaker, recording.session, recording.name, start))
+        if sample_wanted:
+            write_sample(job.folder / "samples", recording, samples, bins, label)
+            sample_wanted = False
+
+
+def _windows(job: PartJob, recording: Recording) -> Iterator[Tuple[int, np.ndarray]]:
+    """(first sample, (48240,) samples) of each utterance. Raises AudioError if there is none."""
+    # The name and not the place in the list: the crop must not depend on what else is in the tree.
+    seed = zlib.crc32(f"{job.options.seed} {recording.name}".encode())
+    path = job.tree / recording.path
+    found = False
+    for start, samples in cut_windows(read_blocks(path), job.options.crop, job.options.hop, seed):
+        if samples.any():
+            found = True
+            yield start, samples
+    if not found:
+        raise AudioError(path, f"shorter than {SEGMENT_SAMPLES / SAMPLE_RATE} s, or silent")
 
 
 def _report_progress(records: int) -> None:
@@ -136,20 +159,3 @@ def _report_progress(records: int) -> None:
     _tally.add(records)
     if _tally.stop.is_set():
         raise UserError("stopped")
-
-
-def utterances(path: Path, options: Options, name: str) -> Iterator[Tuple[int, np.ndarray]]:
-    """(first sample, (512, 300) spectrogram) of each window of one recording.
-
-    `name` is the recording's path in its tree: with the seed it decides a random crop, so that the
-    crop does not depend on where the tree lies or on which other recordings are in it.
-    Raises AudioError for a recording that is unreadable, too short or silent.
-    """
-    seed = zlib.crc32(f"{options.seed} {name}".encode())
-    found = False
-    for start, samples in cut_windows(read_blocks(path), options.crop, options.hop, seed):
-        if samples.any():
-            found = True
-            yield start, spectrogram(samples, options.normalise, options.scale)
-    if not found:
-        raise AudioError(path, f"shorter than {SEGMENT_SAMPLES / SAMPLE_RATE} s, or silent")

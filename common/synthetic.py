@@ -110,17 +110,16 @@ def _build(folder: Path, corpus: Corpus) -> None:
     """Speak, record, and prepare."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from common import prepare
-    from common.parts import Options
+    from common.building import build
+    from common.plan import Options, make_plan
     from common.sources import find_recordings
 
     recordings = folder / "recordings"
     cores = available_cores()
     with ThreadPoolExecutor(cores) as threads:
         list(threads.map(lambda speaker: _in_a_new_process(recordings, corpus, speaker), range(corpus.speakers)))
-    plan = prepare.make_plan(find_recordings(recordings), Options(crop="fixed", scale=corpus.scale, seed=corpus.seed))
-    prepare.prepare(recordings, folder, plan, workers=cores, progress=lambda done, records: None,
-                    notes={"synthetic": True, "made_by": "common.synthetic"})
+    plan = make_plan(find_recordings(recordings), Options(crop="fixed", scale=corpus.scale, seed=corpus.seed))
+    build(recordings, folder, plan, workers=cores, notes={"synthetic": True, "made_by": "common.synthetic"})
 
 
 def _in_a_new_process(tree: Path, corpus: Corpus, speaker: int) -> None:

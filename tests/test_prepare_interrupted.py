@@ -1,0 +1,161 @@
+"""Preparation interrupted: by kill -9, by a full disk, by a decoder that dies. It must go on to the same bytes.
+
+    KILLS=100 python -m pytest tests/test_prepare_interrupted.py -k any_moment     # the long form
+"""
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Callable, Iterator, List, Optional
+
+import numpy as np
+import pytest
+
+from common import building, prepare
+from common.dataset import open_dataset
+from common.errors import UserError
+from recordings import contents, write_tree
+
+PROJECT = Path(__file__).parents[1]
+KILLS = int(os.environ.get("KILLS", 2))
+
+
+def run(source: Path, out: Path) -> int:
+    return prepare.main([str(source), str(out), "--workers", "1"])
+
+
+def start(source: Path, out: Path, *options: str, before: Optional[Callable[[], None]] = None) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "common.prepare", str(source), str(out), "--workers", "2", *options]
+    return subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            preexec_fn=before)
+
+
+def wait_for(folder: Path, pattern: str, process: "subprocess.Popen[str]") -> None:
+    """Until preparation has made such a file, or ended."""
+    deadline = time.monotonic() + 60
+    while not list(folder.glob(f"unfinished/{pattern}")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
+def children_of(process: "subprocess.Popen[str]") -> List[int]:
+    return [int(child) for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    names = [f"s{speaker}/v{video}/1.wav" for speaker in range(3) for video in range(4)]
+    return write_tree(tmp_path_factory.mktemp("tree"), names, seconds=9.5)
+
+
+@pytest.fixture(scope="module")
+def whole(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a run in one go makes of it."""
+    out = tmp_path_factory.mktemp("out") / "data"
+    assert run(tree, out) == 0
+    return out
+
+
+def test_killed_at_any_moment_it_completes_to_the_same_bytes(tree: Path, whole: Path, tmp_path: Path) -> None:
+    """The first kills come when the first part is begun and when it is done, the others at a random time after."""
+    generator = np.random.default_rng(0)
+    kills = 0
+    while kills < KILLS:
+        out = tmp_path / f"data-{kills // 10}"  # ten kills each, as far as it takes so many
+        process = start(tree, out)
+        wait_for(out, ("*.current", "*.done.json")[kills % 2], process)
+        time.sleep(0 if kills < 2 else generator.uniform(0, 0.15))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        kills += 1
+        assert contents(out) == contents(whole) or (out / "unfinished").exists() or not list(out.glob("*.bin"))
+    for out in tmp_path.glob("data-*"):
+        process = start(tree, out)
+        assert (process.wait(), contents(out) == contents(whole)) == (0, True), process.stderr.read()
+
+
+@contextlib.contextmanager
+def ending_before_move(number: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """End this process's run before its n-th move into place: too quick to be hit by a kill from outside."""
+    move, moves = os.replace, itertools.count(1)
+
+    def move_or_end(source: Path, target: Path) -> None:
+        if not str(source).endswith(".partial") and next(moves) == number:
+            raise KeyboardInterrupt
+        move(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", move_or_end)
+        yield
+
+
+@pytest.fixture(scope="module")
+def built(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose parts are all complete, and none of them moved."""
+    out = tmp_path_factory.mktemp("built") / "data"
+    with ending_before_move(1, pytest.MonkeyPatch()):
+        assert run(tree, out) == 130
+    assert not list(out.glob("*.bin")) and len(list(out.glob("unfinished/*.bin"))) == 8
+    return out
+
+
+@pytest.mark.parametrize("number", [2, 3, 9, 10, 17, 18])  # classes.txt, 8 parts, 8 sidecars, samples
+def test_an_end_within_the_moves_is_made_good(tree: Path, whole: Path, built: Path, tmp_path: Path, number: int,
+                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    out = shutil.copytree(built, tmp_path / "data")
+    with ending_before_move(number, monkeypatch):
+        assert run(tree, out) == 130
+    assert (out / "classes.txt").exists() and not (out / "dataset.json").exists()
+    with pytest.raises(UserError, match="interrupted"):
+        open_dataset([out])
+    assert run(tree, out) == 0
+    assert contents(out) == contents(whole)
+
+
+def test_a_full_disk_is_a_clear_error_that_leaves_what_was_valid(tree: Path, whole: Path, tmp_path: Path) -> None:
+    def limit() -> None:  # stands for the disk: no file may grow beyond two records
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, 1_500_000))
+
+    process = start(tree, tmp_path / "data", before=limit)
+    error = " ".join(process.communicate()[1].split())
+    assert process.returncode == 2 and "Traceback" not in error
+    assert "cannot write record 2" in error and "the same command goes on from there" in error
+    assert run(tree, tmp_path / "data") == 0
+    assert contents(tmp_path / "data") == contents(whole)
+
+
+def test_two_at_once_do_not_mix(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with building._locked(tmp_path / "data" / "unfinished"):
+        assert run(tree, tmp_path / "data") == 2
+    assert "another process is preparing" in capsys.readouterr().err
+
+
+def test_a_decoder_that_dies_is_reported_with_what_it_read(tree: Path, tmp_path: Path) -> None:
+    process = start(tree, tmp_path / "data")
+    wait_for(tmp_path / "data", "*.current", process)
+    for child in children_of(process):
+        os.kill(child, signal.SIGSEGV)
+    error = process.communicate()[1]
+    assert process.returncode == 2 and "a worker process died" in error and ".wav" in error
+    assert run(tree, tmp_path / "data") == 0
+
+
+def test_no_worker_outlives_a_killed_parent(tmp_path: Path) -> None:
+    tree = write_tree(tmp_path / "tree", [f"s/v/{number}.wav" for number in range(16)], seconds=60.0)
+    process = start(tree, tmp_path / "data")
+    wait_for(tmp_path / "data", "*.current", process)
+    children = children_of(process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{child}/status").exists() for child in children) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert children and not [child for child in children if Path(f"/proc/{child}/status").exists()]
