@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Optional
@@ -12,8 +13,11 @@ from typing import Any, Dict, Optional
 from common.augment import Augmentation
 from common.errors import UserError
 from common.files import read_json, write_json
-from common.networks import NETWORKS
+from common.networks import build
 from common.optimizer import SGD, Schedule
+from common.records import NUM_FRAMES
+
+MAX_WIDTH = 10  # a factor of 10 already makes a hundred times the parameters
 
 
 @dataclass(frozen=True)
@@ -35,15 +39,26 @@ class TrainingConfig:
     frequency_mask: int = 0  # frequency bins that are blanked at most, per utterance
 
     def __post_init__(self) -> None:
-        if self.network not in NETWORKS:
-            raise UserError(f"no network {self.network!r}; choose from {', '.join(NETWORKS)}")
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
-        # A batch norm over a single utterance's one value has no variance to divide by.
-        if self.batch_size < 2:
-            raise UserError("batch normalisation needs a batch_size of at least 2")
-        self.optimizer, self.schedule_over(1)  # raise on values that make no sense
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UserError(f"{field.name} must be a finite number, not {value}")
+        if self.epochs < 1:
+            raise UserError(f"epochs must be at least 1, not {self.epochs}")
+        if self.batch_size < 2:  # one utterance has no variance that batch norm could divide by
+            raise UserError(f"batch_size must be at least 2 for batch normalisation, not {self.batch_size}")
+        if self.seed < 0:
+            raise UserError(f"seed must not be negative, but is {self.seed}")
+        if not 0 < self.width <= MAX_WIDTH:
+            raise UserError(f"width must be above 0 and at most {MAX_WIDTH}, not {self.width}")
+        frames = NUM_FRAMES if self.crop_frames is None else self.crop_frames
+        if not 1 <= frames <= NUM_FRAMES:
+            raise UserError(f"crop_frames must be from 1 to {NUM_FRAMES}, not {frames}")
+        # What these are made of raises on values that make no sense.
+        build(self.network, 2, self.width).steps(frames)
+        self.optimizer, self.schedule_over(1)
+        if self.augmentation:
+            self.augmentation.check_frames(frames)
 
     @property
     def optimizer(self) -> SGD:
