@@ -1,168 +1,30 @@
-"""Compare TensorFlow and Caffe2 on who is speaking: speed, accuracy, and whether they agree.
+"""Compare TensorFlow and Caffe2 on who is speaking.
 
-    python compare.py                       # both networks on the embedded synthetic voices
-    python compare.py --data DATA --epochs 10 --out results/mine
-    python compare.py --version
-
-Each framework runs in a process of its own and they take turns, from the same parameters, on the
-same batches. Tables go to the terminal; the same as Markdown, CSV and JSON, and plots, to --out.
+    python compare.py                # the benchmark: speed and accuracy side by side
+    python compare.py onnx ...       # every way through ONNX on the same weights
+    python compare.py predictions ...  # where two trained models differ, and whether it matters
 """
 from __future__ import annotations
 
-import argparse
-import datetime
 import sys
-from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Callable, Dict, List, Optional
 
-from common.commands.options import add_machine_options, make_parser, prepare_threads
-from common.errors import UserError, friendly
-from common.networks import NETWORKS
+import caffe2_impl
+import tf_impl
+from common.commands import compare, onnx_matrix, predictions
+from common.errors import friendly
+from common.twin import Twin
 
-_FRAMEWORKS = ("tensorflow", "caffe2")
-# What pays within a few minutes on two cores: the time-delay network costs a seventh of VGG-M.
-_DEFAULT_EPOCHS = {"vgg_m": 3, "tdnn": 8}
+LOADS: Dict[str, Callable[[], Twin]] = {"tensorflow": tf_impl.load, "caffe2": caffe2_impl.load}
+COMMANDS = {"onnx": onnx_matrix.run, "predictions": predictions.run}
 
 
 @friendly
 def main(argv: Optional[List[str]] = None) -> int:
-    options = _parser().parse_args(argv)
-    if options.version:
-        return _show_versions()
-    threads = prepare_threads(options.threads)  # before NumPy's BLAS is loaded
-
-    from common.comparison import Comparison
-    from common.plots import write_plots
-
-    plan, dataset, split = _plan(options, threads)
-    folder = options.out or Path("results") / f"{datetime.date.today()}-{dataset.name}"
-    work = folder / "work"
-    work.mkdir(parents=True, exist_ok=True)
-    with _Progress() as progress:
-        results = Comparison(plan, dataset, split, work, progress.show).run()
-    report = _report(plan, dataset, split, results)
-    print(report.text())
-    report.write(folder)
-    write_plots(results, folder, dataset.synthetic)
-    print(f"written to {folder}: report.md, report.csv, report.json, learning-curves.png, speed.png")
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = make_parser("python compare.py", __doc__)
-    parser.add_argument("--version", action="store_true",
-                        help="show framework versions, where Caffe2 came from, devices; then stop")
-    parser.add_argument("--data", nargs="+", type=Path, metavar="PATH",
-                        help="data folders or record files (default: embedded synthetic voices)")
-    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS),
-                        metavar="NAME", help=f"of {', '.join(NETWORKS)} (all)")
-    parser.add_argument("--frameworks", nargs="+", choices=_FRAMEWORKS, default=list(_FRAMEWORKS),
-                        metavar="NAME", help=f"of {', '.join(_FRAMEWORKS)} (both)")
-    parser.add_argument("--epochs", type=int, help="of the learning run, for every network "
-                        f"({', '.join(f'{n}: {e}' for n, e in _DEFAULT_EPOCHS.items())})")
-    parser.add_argument("--batch-size", type=int, default=16, help="utterances a step (16)")
-    parser.add_argument("--learning-rate", type=float, default=1e-2, help="at the start (0.01)")
-    parser.add_argument("--crop-frames", type=int, default=150, metavar="N",
-                        help="learn from random windows of so many of the 300 frames (150); speed "
-                        "and test accuracy are always of 300")
-    parser.add_argument("--width", type=float, default=1.0,
-                        help="factor on every number of channels (1.0)")
-    parser.add_argument("--blocks", type=int, default=4, help="timed blocks a framework (4)")
-    parser.add_argument("--steps", type=int, default=2, help="timed steps in a block (2)")
-    parser.add_argument("--seed", type=int, default=0, help="of parameters, split and order (0)")
-    parser.add_argument("--out", type=Path, metavar="FOLDER",
-                        help="where the report goes (results/DATE-DATA)")
-    add_machine_options(parser)
-    return parser
-
-
-def _plan(options: argparse.Namespace, threads: int):
-    from common.comparison import Plan
-    from common.config import TrainingConfig
-    from common.dataset import open_dataset
-    from common.splits import split_dataset
-
-    for name in ("blocks", "steps"):
-        if getattr(options, name) < 1:
-            raise UserError(f"--{name} must be at least 1")
-    epochs = {name: _DEFAULT_EPOCHS[name] if options.epochs is None else options.epochs
-              for name in options.networks}
-    base = TrainingConfig(batch_size=options.batch_size, learning_rate=options.learning_rate,
-                          seed=options.seed, crop_frames=options.crop_frames, width=options.width,
-                          epochs=max(epochs.values()))
-    dataset = open_dataset(_data(options))
-    split = split_dataset(dataset, options.seed)
-    if not len(split.test):
-        raise UserError(f"{dataset.name} leaves nothing to test on: no speaker has more than one "
-                        "recording; use more data")
-    plan = Plan([str(path.resolve()) for path in _data(options)],
-                list(dict.fromkeys(options.networks)), list(dict.fromkeys(options.frameworks)),
-                epochs, options.device, threads, base, options.blocks, options.steps)
-    return plan, dataset, split
-
-
-def _data(options: argparse.Namespace) -> List[Path]:
-    if not options.data:
-        from common.synthetic import default_corpus
-        options.data = [default_corpus()]
-    return options.data
-
-
-def _report(plan, dataset, split, results):
-    import dataclasses
-
-    from common.machine import describe
-    from common.report import Report
-
-    versions = {name: own.facts["framework"] for result in results
-                for name, own in result.frameworks.items()}
-    data = {"name": dataset.name, "synthetic": dataset.synthetic, "by": split.by,
-            "speakers": len(dataset.speakers), "train": len(split.train), "dev": len(split.dev),
-            "test": len(split.test), "fingerprint": dataset.fingerprint()}
-    settings = {**dataclasses.asdict(plan.base), "epochs": plan.epochs, "threads": plan.threads,
-                "device": plan.device, "blocks": plan.blocks, "steps": plan.steps}
-    del settings["network"]
-    return Report(str(datetime.date.today()), describe(), versions, data, settings, results)
-
-
-def _show_versions() -> int:
-    """Each framework is asked in this process; they live side by side."""
-    from tabulate import tabulate
-
-    import caffe2_impl
-    import tf_impl
-    from common.machine import describe
-
-    facts: Dict[str, str] = describe()
-    for package in (tf_impl, caffe2_impl):
-        facts.update(package.load().about())
-    print(tabulate(facts.items(), tablefmt="plain"))
-    return 0
-
-
-class _Progress:
-    """A bar on stderr that names what is being done."""
-
-    def __enter__(self) -> "_Progress":
-        from rich.console import Console
-        from rich.progress import (BarColumn, Progress, SpinnerColumn, TextColumn,
-                                   TimeElapsedColumn)
-
-        self._console = Console(stderr=True)
-        self._bar = Progress(SpinnerColumn(), BarColumn(), TextColumn("{task.percentage:3.0f} %"),
-                             TimeElapsedColumn(), TextColumn("{task.description}"),
-                             console=self._console)
-        self._task = self._bar.add_task("starting")
-        self._bar.start()
-        return self
-
-    def show(self, what: str, done: int, total: int) -> None:
-        self._bar.update(self._task, description=what, completed=done, total=total)
-        if not self._console.is_terminal:  # a log file gets lines, not a bar
-            print(f"[{done + 1}/{total}] {what}", file=sys.stderr, flush=True)
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and argv[0] in COMMANDS:
+        return COMMANDS[argv[0]](LOADS, argv[1:])
+    return compare.run(LOADS, list(COMMANDS), argv)
 
 
 if __name__ == "__main__":

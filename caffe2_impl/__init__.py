@@ -6,7 +6,7 @@ from common.twin import Twin
 
 def load() -> Twin:
     """Import Caffe2 and return this implementation."""
-    from caffe2_impl import feeding, model, runtime
+    from caffe2_impl import feeding, importer, model, runtime
 
     return Twin("caffe2_impl", "Caffe2", runtime.configure, model.Model, feeding.staged,
-                runtime.about)
+                importer.import_onnx, runtime.about)

@@ -10,6 +10,9 @@ from typing import Dict, Mapping
 
 import onnx
 
+from common.layers import NetworkSpec
+from common.params import Params, check
+
 INPUT, OUTPUT = "spectrograms", "logits"  # (N, 512, frames) -> (N, num_speakers)
 
 
@@ -50,6 +53,17 @@ def annotate(path: Path, facts: Mapping[str, str]) -> None:
 def metadata(model: onnx.ModelProto) -> Dict[str, str]:
     """The metadata that a model carries."""
     return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def read_parameters(path: Path, spec: NetworkSpec) -> Params:
+    """The parameters of `spec` out of an ONNX file that holds them by their canonical names.
+
+    Caffe2's exporter keeps them; tf2onnx folds batch norm into weights, so its files do not.
+    """
+    tensors = {tensor.name: onnx.numpy_helper.to_array(tensor)
+               for tensor in onnx.load(str(path)).graph.initializer}
+    wanted = spec.parameters()
+    return check({p.name: tensors[p.name] for p in wanted if p.name in tensors}, wanted, str(path))
 
 
 def _rename_output(graph: onnx.GraphProto) -> None:

@@ -90,5 +90,7 @@ class Twin:
     # Stage one batch after the other through the framework's own input queue; yields the speakers
     # (N,) of each batch once it is staged.
     staged: Callable[[Model, Iterator[Batch]], Iterator[np.ndarray]]
+    # (ONNX file, spec) -> spectrograms (N, 512, frames) -> logits: another's export in this framework
+    import_onnx: Callable[[Path, NetworkSpec], Callable[[np.ndarray], np.ndarray]]
     # Versions, origin and devices, for `--version`.
     about: Callable[[], Dict[str, str]]

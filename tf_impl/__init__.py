@@ -10,7 +10,7 @@ def load() -> Twin:
     """Import TensorFlow and return this implementation; takes seconds."""
     # Before the first import: start-up chatter off the terminal (failures still raise).
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from tf_impl import feeding, model, runtime
+    from tf_impl import feeding, importer, model, runtime
 
     return Twin("tf_impl", "TensorFlow", runtime.configure, model.Model, feeding.staged,
-                runtime.about)
+                importer.import_onnx, runtime.about)

@@ -14,7 +14,7 @@ from common.layers import NetworkSpec
 from common.params import Params
 from tf_impl import layers
 
-OPSET = 11  # the newest that Caffe2's own ONNX backend reads
+OPSET = 9  # what Caffe2's exporter writes, and the newest whose every operator its backend reads
 
 
 def export_onnx(spec: NetworkSpec, params: Params, path: Path) -> None:

@@ -55,7 +55,7 @@ def forward(spec: NetworkSpec, spectrograms: tf.Tensor, variables: Variables,
             training: bool) -> Tuple[Dict[str, tf.Tensor], List[Statistics]]:
     """Every layer's output by name, the last being the logits, and batch statistics if training."""
     context = Context(variables, training, [])
-    x = spectrograms[..., tf.newaxis]  # (N, bins, frames) -> (N, bins, frames, 1)
+    x = tf.expand_dims(spectrograms, -1)  # (N, bins, frames) -> (N, bins, frames, 1)
     outputs = {}
     for layer in spec.layers:
         x = BUILDERS[type(layer)](layer, x, context)
@@ -71,8 +71,8 @@ def _convolution(layer: Convolution, x: tf.Tensor, context: Context) -> tf.Tenso
     weight, bias = (context.variables[f"{layer.name}/{role}"] for role in ("weight", "bias"))
     high, wide = layer.padding
     padding = ((0, 0), (high, high), (wide, wide), (0, 0))
-    if layer.dilation == (1, 1):
-        x = tf.nn.conv2d(x, weight, layer.stride, padding)
+    if layer.dilation == (1, 1) or not context.training:
+        x = tf.nn.conv2d(x, weight, layer.stride, padding, dilations=layer.dilation)
     else:
         x = _spliced_convolution(layer, tf.pad(x, padding), weight)
     return tf.nn.bias_add(x, bias)
@@ -84,13 +84,13 @@ def _spliced_convolution(layer: Convolution, x: tf.Tensor, weight: tf.Tensor) ->
     TensorFlow has no gradient of a dilated convolution on the CPU. One tap of the kernel sees the
     input shifted by its offset; all taps side by side are the channels of a 1 x 1 convolution.
     """
-    height, width = tf.shape(x)[1], tf.shape(x)[2]
     taps = []
-    for i, j in np.ndindex(*layer.kernel):
-        top, left = i * layer.dilation[0], j * layer.dilation[1]
-        below, right = ((k - 1) * d - offset
-                        for k, d, offset in zip(layer.kernel, layer.dilation, (top, left)))
-        taps.append(x[:, top:height - below:layer.stride[0], left:width - right:layer.stride[1]])
+    for position in np.ndindex(*layer.kernel):
+        window = []  # along height and width
+        for at, k, d, stride in zip(position, layer.kernel, layer.dilation, layer.stride):
+            behind = (k - 1 - at) * d  # how much the last tap is ahead of this one
+            window.append(slice(at * d, -behind if behind else None, stride))
+        taps.append(x[:, window[0], window[1]])
     kernel = tf.reshape(weight, (1, 1, -1, layer.channels))  # (1, 1, taps * channels in, out)
     return tf.nn.conv2d(tf.concat(taps, axis=3), kernel, 1, "VALID")
 
@@ -102,7 +102,7 @@ def _batch_norm(layer: BatchNorm, x: tf.Tensor, context: Context) -> tf.Tensor:
     )
     flat = x.shape.rank == 2
     if flat:
-        x = x[:, tf.newaxis, tf.newaxis, :]
+        x = tf.reshape(x, (-1, 1, 1, x.shape[1]))
     # The raw operation: TensorFlow's wrapper silently raises epsilon to at least 1.001e-5.
     empty = tf.constant([], tf.float32)
     y, batch_mean, batch_variance, *_ = tf.raw_ops.FusedBatchNormV3(
@@ -111,7 +111,7 @@ def _batch_norm(layer: BatchNorm, x: tf.Tensor, context: Context) -> tf.Tensor:
         is_training=context.training)
     if context.training:
         context.statistics.append(Statistics(layer, batch_mean, batch_variance))
-    return y[:, 0, 0, :] if flat else y
+    return tf.reshape(y, (-1, y.shape[3])) if flat else y
 
 
 def _relu(layer: Relu, x: tf.Tensor, context: Context) -> tf.Tensor:

@@ -7,7 +7,8 @@ import dataclasses
 from pathlib import Path
 from typing import Callable, List, Optional, Sequence
 
-from common.commands.options import add_machine_options, existing, make_parser, prepare_threads
+from common.commands.options import (add_machine_options, add_side_options, existing, make_parser,
+                                     prepare_threads, side_indices)
 from common.errors import UserError
 from common.twin import Twin
 
@@ -24,6 +25,8 @@ either framework will do."""
 def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     """Evaluate as the options say; returns the exit status."""
     options = _parser(prog).parse_args(argv)
+    if options.batch_size < 1:
+        raise UserError(f"--batch-size must be at least 1, not {options.batch_size}")
     threads = prepare_threads(options.threads)
 
     from common.batches import BatchReader
@@ -34,7 +37,7 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
 
     checkpoint = load_checkpoint(options.model)
     dataset = open_dataset(options.data, speakers=checkpoint.speakers)
-    indices = _indices(options, dataset)
+    indices = side_indices(options, dataset)
     twin = load()
     twin.configure(options.device, threads)
     model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
@@ -53,26 +56,11 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser = make_parser(prog, _DESCRIPTION.format(prog=prog))
     parser.add_argument("model", type=existing("model"), help="a run's best.npz or last.npz")
     parser.add_argument("data", nargs="+", type=Path, help="record files or data folders")
-    parser.add_argument("--split", type=existing("split"), metavar="FILE",
-                        help="a run's split.json; with it only one side of the data is evaluated")
-    parser.add_argument("--side", choices=("train", "dev", "test"), default="test",
-                        help="which side of --split (test)")
+    add_side_options(parser)
     parser.add_argument("--batch-size", type=int, default=32, help="utterances at once (32)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write figures and tables here")
     add_machine_options(parser)
     return parser
-
-
-def _indices(options: argparse.Namespace, dataset):
-    import numpy as np
-
-    from common.splits import load_split
-
-    if options.batch_size < 1:
-        raise UserError(f"--batch-size must be at least 1, not {options.batch_size}")
-    if not options.split:
-        return np.arange(len(dataset.records))
-    return getattr(load_split(options.split, dataset), options.side)
 
 
 def _show(twin: Twin, checkpoint, dataset, evaluation, confusion) -> None:

@@ -4,9 +4,14 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import Callable
+from typing import TYPE_CHECKING, Callable
 
 from common.errors import UserError
+
+if TYPE_CHECKING:  # slow to import, and only named in annotations
+    import numpy as np
+
+    from common.dataset import Dataset
 
 DEVICES = ("auto", "cpu", "gpu")
 
@@ -50,3 +55,22 @@ def existing(kind: str) -> Callable[[str], Path]:
         return path
 
     return parse
+
+
+def add_side_options(parser: argparse.ArgumentParser) -> None:
+    """--split and --side: which records of the data given are meant."""
+    parser.add_argument("--split", type=existing("split"), metavar="FILE",
+                        help="a run's split.json; with it only one side of the data is used")
+    parser.add_argument("--side", choices=("train", "dev", "test"), default="test",
+                        help="which side of --split (test)")
+
+
+def side_indices(options: argparse.Namespace, dataset: "Dataset") -> "np.ndarray":
+    """The record numbers that --split and --side choose; all without --split."""
+    import numpy as np
+
+    from common.splits import load_split
+
+    if not options.split:
+        return np.arange(len(dataset.records))
+    return getattr(load_split(options.split, dataset), options.side)

@@ -1,0 +1,168 @@
+"""`python compare.py`: the benchmark and the cross-check of both frameworks."""
+from __future__ import annotations
+
+import argparse
+import datetime
+import sys
+from pathlib import Path
+from typing import Callable, Dict, List, Mapping, Optional, Sequence
+
+from common.commands.options import add_machine_options, make_parser, prepare_threads
+from common.errors import UserError
+from common.networks import NETWORKS
+from common.twin import Twin
+
+_DESCRIPTION = """Compare TensorFlow and Caffe2 on who is speaking: speed, accuracy, and whether they agree.
+
+  python compare.py                       # both networks on the embedded synthetic voices
+  python compare.py --data DATA --epochs 10 --out results/mine
+  python compare.py --version
+  python compare.py {others} --help
+
+Each framework runs in a process of its own and they take turns, from the same parameters, on the
+same batches. Tables go to the terminal; the same as Markdown, CSV and JSON, and plots, to --out."""
+
+_FRAMEWORKS = ("tensorflow", "caffe2")
+# What pays within a few minutes on two cores: the time-delay network costs a seventh of VGG-M.
+_DEFAULT_EPOCHS = {"vgg_m": 3, "tdnn": 8}
+
+
+def run(loads: Mapping[str, Callable[[], Twin]], others: Sequence[str],
+        argv: Optional[List[str]]) -> int:
+    """Compare as the options say; returns the exit status. `others`: names of other commands."""
+    options = _parser(others).parse_args(argv)
+    if options.version:
+        return _show_versions(loads)
+    threads = prepare_threads(options.threads)  # before NumPy's BLAS is loaded
+
+    from common.comparison import Comparison
+    from common.plots import write_plots
+
+    plan, dataset, split = _plan(options, threads)
+    folder = options.out or Path("results") / f"{datetime.date.today()}-{dataset.name}"
+    work = folder / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    with _Progress() as progress:
+        results = Comparison(plan, dataset, split, work, progress.show).run()
+    report = _report(plan, dataset, split, results)
+    print(report.text())
+    report.write(folder)
+    write_plots(results, folder, dataset.synthetic)
+    print(f"written to {folder}: report.md, report.csv, report.json, learning-curves.png, speed.png")
+    return 0
+
+
+def _parser(others: Sequence[str]) -> argparse.ArgumentParser:
+    parser = make_parser("python compare.py", _DESCRIPTION.format(others="|".join(others)))
+    parser.add_argument("--version", action="store_true",
+                        help="show framework versions, where Caffe2 came from, devices; then stop")
+    parser.add_argument("--data", nargs="+", type=Path, metavar="PATH",
+                        help="data folders or record files (default: embedded synthetic voices)")
+    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS),
+                        metavar="NAME", help=f"of {', '.join(NETWORKS)} (all)")
+    parser.add_argument("--frameworks", nargs="+", choices=_FRAMEWORKS, default=list(_FRAMEWORKS),
+                        metavar="NAME", help=f"of {', '.join(_FRAMEWORKS)} (both)")
+    parser.add_argument("--epochs", type=int, help="of the learning run, for every network "
+                        f"({', '.join(f'{n}: {e}' for n, e in _DEFAULT_EPOCHS.items())})")
+    parser.add_argument("--batch-size", type=int, default=16, help="utterances a step (16)")
+    parser.add_argument("--learning-rate", type=float, default=1e-2, help="at the start (0.01)")
+    parser.add_argument("--crop-frames", type=int, default=150, metavar="N",
+                        help="learn from random windows of so many of the 300 frames (150); speed "
+                        "and test accuracy are always of 300")
+    parser.add_argument("--width", type=float, default=1.0,
+                        help="factor on every number of channels (1.0)")
+    parser.add_argument("--blocks", type=int, default=4, help="timed blocks a framework (4)")
+    parser.add_argument("--steps", type=int, default=2, help="timed steps in a block (2)")
+    parser.add_argument("--seed", type=int, default=0, help="of parameters, split and order (0)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER",
+                        help="where the report goes (results/DATE-DATA)")
+    add_machine_options(parser)
+    return parser
+
+
+def _plan(options: argparse.Namespace, threads: int):
+    from common.comparison import Plan
+    from common.config import TrainingConfig
+    from common.dataset import open_dataset
+    from common.splits import split_dataset
+
+    for name in ("blocks", "steps"):
+        if getattr(options, name) < 1:
+            raise UserError(f"--{name} must be at least 1")
+    epochs = {name: _DEFAULT_EPOCHS[name] if options.epochs is None else options.epochs
+              for name in options.networks}
+    base = TrainingConfig(batch_size=options.batch_size, learning_rate=options.learning_rate,
+                          seed=options.seed, crop_frames=options.crop_frames, width=options.width,
+                          epochs=max(epochs.values()))
+    dataset = open_dataset(_data(options))
+    split = split_dataset(dataset, options.seed)
+    if not len(split.test):
+        raise UserError(f"{dataset.name} leaves nothing to test on: no speaker has more than one "
+                        "recording; use more data")
+    plan = Plan([str(path.resolve()) for path in _data(options)],
+                list(dict.fromkeys(options.networks)), list(dict.fromkeys(options.frameworks)),
+                epochs, options.device, threads, base, options.blocks, options.steps)
+    return plan, dataset, split
+
+
+def _data(options: argparse.Namespace) -> List[Path]:
+    if not options.data:
+        from common.synthetic import default_corpus
+        options.data = [default_corpus()]
+    return options.data
+
+
+def _report(plan, dataset, split, results):
+    import dataclasses
+
+    from common.machine import describe
+    from common.report import Report
+
+    versions = {name: own.facts["framework"] for result in results
+                for name, own in result.frameworks.items()}
+    data = {"name": dataset.name, "synthetic": dataset.synthetic, "by": split.by,
+            "speakers": len(dataset.speakers), "train": len(split.train), "dev": len(split.dev),
+            "test": len(split.test), "fingerprint": dataset.fingerprint()}
+    settings = {**dataclasses.asdict(plan.base), "epochs": plan.epochs, "threads": plan.threads,
+                "device": plan.device, "blocks": plan.blocks, "steps": plan.steps}
+    del settings["network"]
+    return Report(str(datetime.date.today()), describe(), versions, data, settings, results)
+
+
+def _show_versions(loads: Mapping[str, Callable[[], Twin]]) -> int:
+    """Each framework is asked in this process; they live side by side."""
+    from tabulate import tabulate
+
+    from common.machine import describe
+
+    facts: Dict[str, str] = describe()
+    for load in loads.values():
+        facts.update(load().about())
+    print(tabulate(facts.items(), tablefmt="plain"))
+    return 0
+
+
+class _Progress:
+    """A bar on stderr that names what is being done."""
+
+    def __enter__(self) -> "_Progress":
+        from rich.console import Console
+        from rich.progress import (BarColumn, Progress, SpinnerColumn, TextColumn,
+                                   TimeElapsedColumn)
+
+        self._console = Console(stderr=True)
+        self._bar = Progress(SpinnerColumn(), BarColumn(), TextColumn("{task.percentage:3.0f} %"),
+                             TimeElapsedColumn(), TextColumn("{task.description}"),
+                             console=self._console)
+        self._task = self._bar.add_task("starting")
+        self._bar.start()
+        return self
+
+    def show(self, what: str, done: int, total: int) -> None:
+        self._bar.update(self._task, description=what, completed=done, total=total)
+        if not self._console.is_terminal:  # a log file gets lines, not a bar
+            print(f"[{done + 1}/{total}] {what}", file=sys.stderr, flush=True)
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+

@@ -1,0 +1,66 @@
+"""`python compare.py onnx`: one set of weights through every way there is, each against each."""
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Callable, Dict, List, Mapping, Optional
+
+from common.commands.options import (add_machine_options, add_side_options, existing, make_parser,
+                                     prepare_threads, side_indices)
+from common.twin import Twin
+
+_DESCRIPTION = """Run a trained model's weights through every way from parameters to logits.
+
+  python compare.py onnx runs/first/best.npz --data DATA --split runs/first/split.json
+
+TensorFlow and Caffe2 natively, both exports in ONNX Runtime, TensorFlow's export in Caffe2's own
+ONNX backend, Caffe2's export back into TensorFlow. Fails if any two differ by more than rounding."""
+
+
+def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
+    """Print the matrix; exit status 1 if two ways do not agree."""
+    options = _parser().parse_args(argv)
+    threads = prepare_threads(options.threads)
+
+    from common.checkpoint import load_checkpoint
+    from common.crosscheck import TOLERANCE, compare_ways, every_way
+    from common.dataset import open_dataset
+
+    checkpoint = load_checkpoint(options.model)
+    dataset = open_dataset(options.data, speakers=checkpoint.speakers)
+    indices = side_indices(options, dataset)[:options.utterances]
+    twins: Dict[str, Twin] = {name: load() for name, load in loads.items()}
+    for twin in twins.values():
+        twin.configure(options.device, threads)
+    options.out.mkdir(parents=True, exist_ok=True)
+    ways = every_way(twins, checkpoint, dataset.records, indices, threads, options.out)
+    rows = compare_ways(ways)
+    text = _table(rows, checkpoint, len(indices))
+    print(text)
+    (options.out / "onnx.md").write_text(text + "\n")
+    worst = max(row["largest difference"] for row in rows)
+    same = min(row["same top-1"] for row in rows)
+    agree = worst < TOLERANCE and same == 1.0
+    print(f"largest difference {worst:.1e}: " + ("all ways agree" if agree else "THEY DISAGREE"))
+    return 0 if agree else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser("python compare.py onnx", _DESCRIPTION)
+    parser.add_argument("model", type=existing("model"), help="a run's best.npz or last.npz")
+    parser.add_argument("--data", nargs="+", type=Path, required=True, metavar="PATH",
+                        help="data folders or record files")
+    add_side_options(parser)
+    parser.add_argument("--utterances", type=int, default=64, help="how many at most (64)")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER",
+                        help="both ONNX files and the table go here")
+    add_machine_options(parser)
+    return parser
+
+
+def _table(rows: List[Dict[str, object]], checkpoint, utterances: int) -> str:
+    from tabulate import tabulate
+
+    head = (f"{checkpoint.config.network} trained by {checkpoint.framework or 'nobody'}, "
+            f"{utterances} utterances; differences of logits")
+    return head + "\n\n" + tabulate(rows, headers="keys", tablefmt="github", floatfmt=".1e")

@@ -1,0 +1,92 @@
+"""`python compare.py predictions`: where two trained models differ, and whether it matters."""
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Callable, List, Mapping, Optional, Sequence
+
+from common.commands.options import (add_machine_options, add_side_options, existing, make_parser,
+                                     prepare_threads, side_indices)
+from common.errors import UserError
+from common.twin import Twin
+
+_DESCRIPTION = """Compare what two trained models say about the same utterances.
+
+  python compare.py predictions runs/a/best.npz runs/b/best.npz --data DATA --split runs/a/split.json
+
+Each model runs in the framework that trained it. Prints the utterances on which they disagree with
+both margins, McNemar's test, the accuracy difference with its interval, and a verdict in words."""
+
+_SHOWN = 20
+
+
+def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
+    """Print the comparison; returns the exit status."""
+    options = _parser().parse_args(argv)
+    threads = prepare_threads(options.threads)
+
+    from common.checkpoint import load_checkpoint
+    from common.crosscheck import native_logits
+    from common.dataset import open_dataset
+    from common.disagreement import analyse
+
+    models = [load_checkpoint(path) for path in options.models]
+    if models[0].speakers != models[1].speakers:
+        raise UserError("the two models know different speakers; there is nothing to compare")
+    dataset = open_dataset(options.data, speakers=models[0].speakers)
+    indices = side_indices(options, dataset)
+    logits = []
+    for model in models:
+        twin = loads[model.framework.lower() or "tensorflow"]()
+        twin.configure(options.device, threads)
+        logits.append(native_logits(twin, model, dataset.records, indices))
+    result = analyse(*logits, dataset.records.labels[indices])
+    print(_text(result, models, indices, dataset))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser("python compare.py predictions", _DESCRIPTION)
+    parser.add_argument("models", type=existing("model"), nargs=2, metavar="MODEL",
+                        help="two runs' best.npz or last.npz")
+    parser.add_argument("--data", nargs="+", type=Path, required=True, metavar="PATH",
+                        help="data folders or record files")
+    add_side_options(parser)
+    add_machine_options(parser)
+    return parser
+
+
+def _text(result, models: Sequence, indices, dataset) -> str:
+    from tabulate import tabulate
+
+    names = models[0].speakers
+    a, b = (f"{m.framework} {m.config.network}, epoch {m.epoch}" for m in models)
+    rows = [[int(indices[d.position]), names[d.speaker], names[d.answers[0]], d.margins[0],
+             names[d.answers[1]], d.margins[1]] for d in result.disputes[:_SHOWN]]
+    changes = sorted(((abs(count), i, j) for (i, j), count in _nonzero(result)), reverse=True)
+    parts = [
+        f"first: {a}\nsecond: {b}\n{result.utterances} utterances: both right "
+        f"{result.both_right}, only the first {result.only_a_right}, only the second "
+        f"{result.only_b_right}, both wrong {result.both_wrong}",
+        f"accuracy difference {100 * result.difference:+.1f} points "
+        f"[{100 * result.low:+.1f}, {100 * result.high:+.1f}], McNemar's p = {result.p_value:.3f}",
+        f"largest logit difference {result.largest_logit_difference:.1e} at a scale of "
+        f"{result.logit_scale:.1f}",
+        f"{len(result.disputes)} utterances on which they disagree"
+        + (f", the first {_SHOWN}" if len(result.disputes) > _SHOWN else ""),
+    ]
+    if rows:
+        parts.append(tabulate(rows, headers=["record", "speaker", "first says", "margin",
+                                             "second says", "margin"], floatfmt=".2f"))
+    if changes:
+        parts.append("confusions that changed most: " + "; ".join(
+            f"{names[i]} for {names[j]} {result.confusion_difference[i, j]:+d}"
+            for _, i, j in changes[:5]))
+    return "\n".join([*parts, f"verdict: {result.verdict}"])
+
+
+def _nonzero(result):
+    """Off-diagonal entries of the confusion difference that are not zero."""
+    matrix = result.confusion_difference
+    return [((i, j), int(matrix[i, j])) for i in range(len(matrix)) for j in range(len(matrix))
+            if i != j and matrix[i, j]]
