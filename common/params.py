@@ -74,13 +74,20 @@ def fingerprint(params: Mapping[str, np.ndarray]) -> str:
 
 
 def save(path: Path, **groups: Mapping[str, np.ndarray]) -> None:
-    """Write named groups of tensors (`params=`, `momenta=`) to one npz file, all or nothing."""
+    """Write named groups of tensors (`params=`, `momenta=`) to one npz file, all or nothing.
+
+    Raises UserError when the disk is full or the folder is gone.
+    """
     tensors = {f"{group}:{name}": value for group, values in groups.items()
                for name, value in values.items()}
     temporary = path.with_name(path.name + ".partial")
-    with open(temporary, "wb") as file:
-        np.savez(file, **tensors)
-    temporary.replace(path)
+    try:
+        with open(temporary, "wb") as file:
+            np.savez(file, **tensors)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"{path}: cannot write: {error.strerror}; check the folder and the free space") from None
 
 
 def load(path: Path) -> Dict[str, Params]:
