@@ -8,6 +8,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as short  # a file may hold anything, of any length
 from typing import Any, Dict, Optional
 
 from common.augment import Augmentation
@@ -89,12 +90,14 @@ def from_dict(values: Dict[str, Any], where: str) -> TrainingConfig:
     fields = {field.name: field for field in dataclasses.fields(TrainingConfig)}
     unknown = sorted(set(values) - set(fields))
     if unknown:
-        raise UserError(f"{where}: unknown settings {', '.join(unknown)}; known are "
-                        f"{', '.join(fields)}")
+        raise UserError(f"{where}: unknown settings {short(unknown)}; known are {', '.join(fields)}")
     for name, value in values.items():
         if not _fits(value, fields[name].type):
-            raise UserError(f"{where}: {name} is {value!r}, but must be {fields[name].type}")
-    return TrainingConfig(**values)
+            raise UserError(f"{where}: {name} is {short(value)}, but must be {fields[name].type}")
+    try:
+        return TrainingConfig(**values)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
 
 
 def _fits(value: Any, kind: str) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, Dict, List, NoReturn, Tuple
 from common.errors import UserError
 
 MAX_TEXT_BYTES = 64 * 2**20  # far above any honest file; a record file named by mistake is larger
+_PIECE = 2**16
 _MAX_DIGITS = 20             # integers beyond 64 bits; parsing a million digits takes seconds
 
 
@@ -23,9 +24,14 @@ def read_text(path: Path, what: str, max_bytes: int = MAX_TEXT_BYTES) -> str:
     Raises `UserError` for a file that is missing, unreadable, too large, or not UTF-8.
     """
     try:
-        # Limit the read itself: the size of a pipe or a growing file is not known beforehand.
         with open(path, "rb") as file:
-            data = file.read(max_bytes + 1)
+            # In pieces: the size of a pipe is not known beforehand, and read(limit) would allocate the limit.
+            data = bytearray()
+            while len(data) <= max_bytes:
+                piece = file.read(_PIECE)
+                if not piece:
+                    break
+                data += piece
     except FileNotFoundError:
         raise UserError(f"{path}: no such {what}; check the path") from None
     except OSError as error:

@@ -1,0 +1,292 @@
+"""Damaged files of every kind: each is read correctly or refused in one clear line that names it.
+
+A reader must not raise anything else, hang, take memory without bound, unpickle, run anything, or
+write outside its folder. The suite tries a few hundred inputs, the same each time. The long form
+tries as many as asked, new ones each time, and notes what became of them:
+
+    FUZZ_INPUTS=1500 FUZZ_RESULT=results/fuzz/readers.json python -m pytest tests/test_fuzz.py
+"""
+from __future__ import annotations
+
+import csv
+import dataclasses
+import datetime
+import io
+import json
+import os
+import pickle
+import platform
+import re
+from pathlib import Path
+from typing import Callable, Dict, Iterator, List, Tuple
+
+import hypothesis
+import numpy as np
+import pytest
+from fuzzing import MOST_MIB, MOST_SECONDS, Tally, damaged_bytes, damaged_json, examine, fuzz, watched
+from hypothesis import strategies as st
+
+from common import params as parameters
+from common.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from common.classes import read_classes, write_classes
+from common.config import TrainingConfig, load_config, save_config
+from common.dataset import Dataset, SessionRow, open_dataset, write_sessions
+from common.doctor.diagnosis import Diagnosis, diagnose
+from common.doctor.scan import scan_files
+from common.errors import UserError
+from common.machine import describe
+from common.networks import build
+from common.records import NUM_BINS, NUM_FRAMES, RECORD_BYTES, RecordSet, RecordWriter
+from common.splits import Split, load_split, save_split, split_dataset
+
+SPEAKERS = ["Ada", "Bea"]
+LABELS = [0, 1, 0]
+
+
+@pytest.fixture(scope="module")
+def tallies() -> Iterator[Dict[str, Tally]]:
+    """One tally a reader; at the end of a long run they are written where FUZZ_RESULT says."""
+    found: Dict[str, Tally] = {}
+    yield found
+    if "FUZZ_RESULT" in os.environ:
+        readers = {name: {key: round(value, 3) for key, value in dataclasses.asdict(tally).items()}
+                   for name, tally in found.items()}
+        result = {"date": datetime.date.today().isoformat(), "machine": describe(), "hypothesis": hypothesis.__version__,
+                  "inputs": sum(tally.inputs for tally in found.values()),
+                  "read": sum(tally.read for tally in found.values()),
+                  "refused": sum(tally.refused for tally in found.values()), "readers": readers}
+        path = Path(os.environ["FUZZ_RESULT"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(result, indent=1) + "\n")
+
+
+@pytest.fixture()
+def tally(request: pytest.FixtureRequest, tallies: Dict[str, Tally]) -> Tally:
+    return tallies.setdefault(request.node.name[len("test_"):], Tally())
+
+
+@pytest.fixture()
+def data(tmp_path: Path) -> Path:
+    """A whole data folder of three records, with an official split in a file of its own."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    with RecordWriter(folder / "part-1.bin") as writer:
+        for label in LABELS:
+            writer.append(random.standard_normal((NUM_BINS, NUM_FRAMES)).astype(np.float32), label)
+    write_sessions(folder / "part-1.bin", [SessionRow(SPEAKERS[label], f"s{i}", f"{SPEAKERS[label]}/s{i}/{i}.wav", 0)
+                                           for i, label in enumerate(LABELS)])
+    write_classes(folder / "classes.txt", SPEAKERS)
+    (folder / "dataset.json").write_text(json.dumps(DESCRIPTION))
+    (folder / "iden_split.txt").write_text("1 Ada/s0/0.wav\n1 Bea/s1/1.wav\n3 Ada/s2/2.wav\n")
+    return folder
+
+
+DESCRIPTION = {"synthetic": False, "scale": "magnitude", "normalised": True, "split": "iden_split.txt",
+               "made_by": "common.prepare", "options": {"seed": 0}}
+
+
+def anything(path: Path) -> st.SearchStrategy[bytes]:
+    """Damaged versions of a file, and files of something else."""
+    return st.one_of(damaged_bytes(path.read_bytes()), st.binary(max_size=300))
+
+
+def damaged_records(path: Path) -> st.SearchStrategy[bytes]:
+    """Damage anywhere, and often where labels and records begin."""
+    return damaged_bytes(path.read_bytes(), [record * RECORD_BYTES + byte for record in range(len(LABELS) + 1)
+                                             for byte in (0, 1, 2, 3, 4, 400)])
+
+
+def text_of(path: Path) -> str:
+    return path.read_bytes().decode("utf-8-sig")
+
+
+def test_records(data: Path, tally: Tally) -> None:
+    path = data / "part-1.bin"
+
+    def read() -> Tuple[np.ndarray, np.ndarray]:
+        records = RecordSet.open([path], num_speakers=len(SPEAKERS))
+        return records.read(range(len(records)))
+
+    def verify(result: Tuple[np.ndarray, np.ndarray]) -> None:
+        floats = np.fromfile(path, dtype="<f4").reshape(-1, RECORD_BYTES // 4)
+        np.testing.assert_array_equal(result[1], floats[:, 0])
+        np.testing.assert_array_equal(result[0].reshape(len(floats), -1), floats[:, 1:])
+        assert np.isfinite(floats).all() and set(result[1]) <= {0, 1}
+
+    fuzz(tally, path, damaged_records(path), read, verify)
+
+
+def test_doctor(data: Path, tally: Tally) -> None:
+    path = data / "part-1.bin"
+
+    def verify(diagnosis: Diagnosis) -> None:
+        """The doctor finds a problem of the file exactly where training would stop."""
+        found = {finding.code for finding in diagnosis.report.findings if finding.severity == "problem"}
+        found -= {"mixed-normalisation", "two-speakers-one-recording", "duplicates-across-split"}
+        try:
+            dataset = open_dataset([data])
+            dataset.records.read(range(len(dataset.records)))
+            split_dataset(dataset)
+        except UserError as error:
+            assert found, error
+        else:
+            assert not found
+        assert len(diagnosis.good) == path.stat().st_size // RECORD_BYTES
+
+    fuzz(tally, path, damaged_records(path), lambda: diagnose(scan_files([path], workers=1)), verify)
+
+
+def test_classes(tmp_path: Path, tally: Tally) -> None:
+    path = tmp_path / "classes.txt"
+    write_classes(path, ["Miley_Cyrus", "Hye-kyo_Song", "Zoë Kravitz"])
+
+    def verify(names: List[str]) -> None:
+        lines = [line.split(maxsplit=1) for line in text_of(path).split("\n") if line.strip()]
+        assert sorted((int(label), name.strip()) for label, name in lines) == list(enumerate(names))
+        write_classes(tmp_path / "again.txt", names)
+        assert read_classes(tmp_path / "again.txt") == names
+
+    fuzz(tally, path, anything(path), lambda: read_classes(path), verify)
+
+
+def test_sidecar(data: Path, tally: Tally) -> None:
+    path = data / "part-1.sessions.csv"
+    (data / "dataset.json").unlink()
+
+    def verify(dataset: Dataset) -> None:
+        rows = [row for row in csv.reader(io.StringIO(text_of(path), newline="")) if row][-len(LABELS):]
+        assert [row[0] for row in rows] == [SPEAKERS[label] for label in LABELS]
+        assert dataset.sessions is not None and dataset.sessions.tolist() == [row[1] for row in rows]
+        assert dataset.recordings is not None and dataset.recordings.tolist() == [row[2] for row in rows]
+
+    fuzz(tally, path, anything(path), lambda: open_dataset([data]), verify)
+
+
+def test_description(data: Path, tally: Tally) -> None:
+    path = data / "dataset.json"
+    split = {"Ada/s0/0.wav": "train", "Bea/s1/1.wav": "train", "Ada/s2/2.wav": "test"}
+
+    def verify(dataset: Dataset) -> None:
+        stated = json.loads(text_of(path))
+        assert dataset.synthetic is stated.get("synthetic", False)
+        assert dataset.scale == stated.get("scale") and dataset.normalised is stated.get("normalised")
+        expected = split if stated.get("split") == "iden_split.txt" else stated.get("split") or None
+        assert dataset.official_split == expected
+
+    damaged = st.one_of(damaged_json(DESCRIPTION), damaged_json({**DESCRIPTION, "split": split}), anything(path))
+    fuzz(tally, path, damaged, lambda: open_dataset([data]), verify)
+
+
+def test_official_split(data: Path, tally: Tally) -> None:
+    path = data / "iden_split.txt"
+
+    def verify(dataset: Dataset) -> None:
+        lines = [line.split(maxsplit=1) for line in text_of(path).split("\n") if line.strip()]
+        expected = {name.strip(): ("train", "dev", "test")[int(side) - 1] for side, name in lines}
+        assert dataset.official_split == (expected or None)
+
+    fuzz(tally, path, anything(path), lambda: open_dataset([data]), verify)
+
+
+def test_stored_split(data: Path, tally: Tally) -> None:
+    path = data / "split.json"
+    dataset = open_dataset([data])
+    save_split(path, split_dataset(dataset), dataset)
+
+    def verify(split: Split) -> None:
+        stated = json.loads(text_of(path))
+        for side in ("train", "dev", "test"):
+            assert getattr(split, side).dtype == np.int64
+            assert getattr(split, side).tolist() == sorted(stated[side])
+        listed = stated["train"] + stated["dev"] + stated["test"]
+        assert set(listed) <= {0, 1, 2} and len(set(listed)) == len(listed)
+        assert (split.seed, split.by) == (stated["seed"], stated["by"])
+
+    damaged = st.one_of(damaged_json(json.loads(path.read_text())), anything(path))
+    fuzz(tally, path, damaged, lambda: load_split(path, dataset), verify)
+
+
+def test_configuration(tmp_path: Path, tally: Tally) -> None:
+    path = tmp_path / "config.json"
+    whole = dataclasses.asdict(TrainingConfig())
+    save_config(path, TrainingConfig())
+
+    def verify(config: TrainingConfig) -> None:
+        assert dataclasses.asdict(config) == {**whole, **json.loads(text_of(path))}
+        build(config.network, 2, config.width)
+
+    fuzz(tally, path, st.one_of(damaged_json(whole), anything(path)), lambda: load_config(path), verify)
+
+
+def small_checkpoint() -> Checkpoint:
+    config = TrainingConfig(network="vgg_m", width=0.01)
+    spec = build("vgg_m", len(SPEAKERS), config.width)
+    return Checkpoint(config, tuple(SPEAKERS), parameters.initialise(spec), parameters.zeros(spec), framework="numpy")
+
+
+def fuzz_checkpoints(tally: Tally, path: Path, damaged: st.SearchStrategy[bytes]) -> None:
+    def verify(checkpoint: Checkpoint) -> None:
+        """What was read is usable, and the same once written again."""
+        parameters.check(checkpoint.params, checkpoint.spec.parameters(), "params")
+        save_checkpoint(path.with_name("again.npz"), checkpoint)
+        again = load_checkpoint(path.with_name("again.npz"))
+        assert dataclasses.replace(again, params={}, momenta={}) == dataclasses.replace(checkpoint, params={}, momenta={})
+        assert parameters.fingerprint(again.params) == parameters.fingerprint(checkpoint.params)
+        assert parameters.fingerprint(again.momenta) == parameters.fingerprint(checkpoint.momenta)
+
+    fuzz(tally, path, damaged, lambda: load_checkpoint(path), verify)
+
+
+def test_checkpoint_bytes(tmp_path: Path, tally: Tally) -> None:
+    path = tmp_path / "last.npz"
+    save_checkpoint(path, small_checkpoint())
+    original = path.read_bytes()
+    headers = [match.start() + offset for match in re.finditer(rb"PK|\x93NUMPY", original)
+               for offset in (0, 4, 8, 10, 18, 22, 26, 60)]
+    fuzz_checkpoints(tally, path, st.one_of(damaged_bytes(original, headers), anything(path)))
+
+
+def test_checkpoint_facts(tmp_path: Path, tally: Tally) -> None:
+    """The JSON inside an otherwise whole checkpoint."""
+    path = tmp_path / "last.npz"
+    save_checkpoint(path, small_checkpoint())
+    with np.load(path) as file:
+        tensors = {name: file[name] for name in file.files}
+    facts = tensors["facts:json"].tobytes()
+
+    def with_facts(damaged: bytes) -> bytes:
+        stream = io.BytesIO()
+        np.savez(stream, **{**tensors, "facts:json": np.frombuffer(damaged, np.uint8)})
+        return stream.getvalue()
+
+    fuzz_checkpoints(tally, path, st.one_of(damaged_json(json.loads(facts)), damaged_bytes(facts)).map(with_facts))
+
+
+@pytest.mark.parametrize("make", [
+    lambda stream: np.savez(stream, **{"facts:json": np.array([print], dtype=object)}),
+    lambda stream: np.savez_compressed(stream, **{"params:x": np.zeros(10**8, np.uint8)}),
+    lambda stream: np.save(stream, np.array([print], dtype=object), allow_pickle=True),
+], ids=["pickle", "bomb", "bare-pickle"])
+def test_hostile_checkpoints(tmp_path: Path, make: Callable[[io.BytesIO], None]) -> None:
+    path, stream, tally = tmp_path / "last.npz", io.BytesIO(), Tally()
+    make(stream)
+    examine(tally, path, stream.getvalue(), lambda: load_checkpoint(path), lambda result: pytest.fail("was read"))
+    assert tally.refused == 1
+
+
+def test_the_watch_sees_what_it_must(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    inside.mkdir()
+    for act in (lambda: outside.write_text("x"), lambda: (inside / ".." / "sly").touch(), (tmp_path / "folder").mkdir,
+                lambda: pickle.loads(pickle.dumps(Path)), lambda: bytearray(10**8)):
+        with pytest.raises(AssertionError):
+            with watched(inside, Tally(), MOST_SECONDS, MOST_MIB):
+                act()
+    with watched(inside, Tally(), MOST_SECONDS, MOST_MIB):
+        (inside / "fine").write_text("x")
+
+
+def test_machine_is_described_without_its_name() -> None:
+    """What goes into results/ must say on which kind of machine, and name no path of it."""
+    assert platform.node() not in json.dumps(describe()) and "/" not in json.dumps(describe())
