@@ -1,7 +1,9 @@
 """What several test files share."""
 import importlib
+from pathlib import Path
 
 import pytest
+from tiny_data import write_data
 
 from common.twin import Twin
 
@@ -12,3 +14,9 @@ def twin(request) -> Twin:
     loaded = importlib.import_module(request.param).load()
     loaded.configure("cpu", 1)
     return loaded
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder of 48 records by 4 speakers; not to be changed by a test."""
+    return write_data(tmp_path_factory.mktemp("tiny") / "voices")

@@ -1,0 +1,70 @@
+"""A third twin, of the NumPy reference: what is common to both frameworks runs without either."""
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Dict, Iterator, Optional
+
+import numpy as np
+
+from common import params as parameters
+from common import reference
+from common.batches import Batch
+from common.layers import NetworkSpec
+from common.optimizer import SGD
+from common.params import Params
+from common.twin import StepResult
+
+
+class Model:
+    """See `common.twin.Model`; float64 inside."""
+
+    def __init__(self, spec: NetworkSpec, params: Params, optimizer: SGD) -> None:
+        self.spec, self.optimizer = spec, optimizer
+        self.load(params)
+
+    def stage(self, spectrograms: np.ndarray, speakers: Optional[np.ndarray] = None) -> None:
+        self._spectrograms, self._speakers = spectrograms, speakers
+
+    def train_staged(self, learning_rate: float) -> StepResult:
+        logits = self._logits(training=True)
+        loss, self._params, self._momenta = reference.train_step(
+            self.spec, self._params, self._momenta, self._spectrograms, self._speakers,
+            learning_rate, self.optimizer)
+        return StepResult(loss, int((logits.argmax(axis=1) == self._speakers).sum()))
+
+    def predict_staged(self) -> np.ndarray:
+        return self._logits(training=False).astype(np.float32)
+
+    def params(self) -> Params:
+        return {name: value.astype(np.float32) for name, value in self._params.items()}
+
+    def momenta(self) -> Params:
+        return {name: value.astype(np.float32) for name, value in self._momenta.items()}
+
+    def load(self, params: Params, momenta: Optional[Params] = None) -> None:
+        self._params = dict(params)
+        self._momenta = dict(parameters.zeros(self.spec) if momenta is None else momenta)
+
+    def export_onnx(self, path: Path) -> None:
+        raise NotImplementedError("there is no exporter for NumPy")
+
+    def facts(self) -> Dict[str, str]:
+        return {"framework": f"NumPy {np.__version__}", "device": "cpu", "engine": "NumPy",
+                "layout": "NCHW", "threads": "1"}
+
+    def _logits(self, training: bool) -> np.ndarray:
+        outputs = reference.forward(self.spec, self._params, self._spectrograms, training)
+        return reference.logits(self.spec, outputs)
+
+
+def staged(model: Model, batches: Iterator[Batch]) -> Iterator[np.ndarray]:
+    for batch in batches:
+        model.stage(batch.spectrograms, batch.speakers)
+        yield batch.speakers
+
+
+def load() -> SimpleNamespace:
+    """What a `common.twin.Twin` offers, but for ONNX."""
+    return SimpleNamespace(package="numpy_twin", framework="NumPy", configure=lambda device, threads: None,
+                           model=Model, staged=staged, about=lambda: {"NumPy": np.__version__})

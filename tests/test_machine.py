@@ -1,0 +1,65 @@
+"""Facts about the machine that a report states, and its measured limit."""
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common import machine
+
+PROJECT = Path(__file__).parents[1]
+
+
+def test_describe_is_text_for_a_table() -> None:
+    facts = machine.describe()
+    assert list(facts) == ["processor", "cores", "memory", "system", "python", "numpy"]
+    assert all(isinstance(value, str) and value.strip() and value.isprintable() for value in facts.values())
+    assert int(facts["cores"]) == len(os.sched_getaffinity(0))
+    assert facts["numpy"] == np.__version__
+
+
+def test_a_machine_without_cpuinfo(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(self: Path) -> str:
+        raise FileNotFoundError(2, "No such file")
+
+    monkeypatch.setattr(Path, "read_text", missing)
+    assert machine.describe()["processor"]
+
+
+def test_matmul_counts_two_operations_a_multiply_accumulate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_SIZE", 100)
+    monkeypatch.setattr(machine, "_seconds", lambda a, b, out: 0.001 if out.shape == (100, 100) else 1.0)
+    assert machine.matmul_gflops() == pytest.approx(2.0)  # 2 * 100^3 operations in a millisecond
+
+
+def test_matmul_speed_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_SIZE", 256)
+    assert 0.1 < machine.matmul_gflops(repeats=1) < 1e5
+
+
+PEAKS = """
+import numpy as np
+from common.machine import peak_memory_mib
+before = peak_memory_mib()
+np.ones(200 * 2**17)  # 200 MiB, gone at once
+print(before, peak_memory_mib())
+"""
+
+
+def test_peak_memory_is_that_of_this_process_alone() -> None:
+    """A worker's peak must not begin at the size of the process that started it."""
+    held = np.ones(300 * 2**17)
+    output = subprocess.run([sys.executable, "-c", PEAKS], cwd=PROJECT, capture_output=True, text=True, check=True)
+    before, after = map(float, output.stdout.split())
+    assert 10 < before < 100 < held.nbytes / 2**20
+    assert after - before == pytest.approx(200, abs=10)
+
+
+def test_peak_memory_where_there_is_no_proc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "Path", lambda path: Path("/nowhere"))
+    assert machine.peak_memory_mib() == pytest.approx(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)
