@@ -17,7 +17,7 @@ import numpy as np
 from caffe2.proto import caffe2_pb2
 from caffe2.python import core, workspace
 
-from caffe2_impl import export, layers, runtime
+from caffe2_impl import exporter, layers, runtime
 from common import params as parameters
 from common.folding import fold_batch_norm
 from common.layers import NetworkSpec
@@ -109,7 +109,7 @@ class Model:
         self._folded_is_current = False
 
     def export_onnx(self, path: Path) -> None:
-        export.export_onnx(self.spec, self.params(), path)
+        exporter.export_onnx(self.spec, self.params(), path)
 
     def facts(self) -> Dict[str, str]:
         return runtime.facts()

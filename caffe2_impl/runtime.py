@@ -32,7 +32,7 @@ def configure(device: str, threads: int) -> None:
     gpus = workspace.NumCudaDevices() if workspace.has_cuda_support else 0
     if device == "gpu" and not gpus:
         raise UserError(f"Caffe2 finds no GPU that it can drive: {_why_no_gpu()}; use --device cpu")
-    workspace.GlobalInit(["caffe2", "--caffe2_log_level=2",
+    workspace.GlobalInit(["caffe2", "--caffe2_log_level=3",
                           f"--caffe2_omp_num_threads={threads}",
                           f"--caffe2_mkl_num_threads={threads}"])
     torch.set_num_threads(threads)

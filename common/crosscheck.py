@@ -13,7 +13,7 @@ from typing import Callable, Dict, Iterator, List, Mapping
 import numpy as np
 
 from common.checkpoint import Checkpoint
-from common.onnx_file import INPUT, OUTPUT
+from common.onnx_file import INPUT, OUTPUT, annotate, metadata_of
 from common.records import RecordSet
 from common.twin import Twin
 
@@ -78,6 +78,7 @@ def every_way(twins: Mapping[str, Twin], checkpoint: Checkpoint, records: Record
         ways[f"{name} native"] = native_logits(twin, checkpoint, records, indices)
         model = twin.model(spec, checkpoint.params, checkpoint.config.optimizer)
         model.export_onnx(files[name])
+        annotate(files[name], metadata_of(checkpoint))
         ways[f"{name} > ONNX Runtime"] = run_onnx(files[name], records, indices, threads)
     for source, target in itertools.permutations(twins, 2):
         predict = twins[target].import_onnx(files[source], spec)

@@ -1,15 +1,18 @@
 """What the frameworks' ONNX exporters leave undone, mended in one place.
 
     save(exported_model, path)
-    annotate(path, {"speakers": json.dumps(names)})
+    annotate(path, metadata_of(checkpoint))
 """
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Dict, Mapping
 
 import onnx
 
+from common.checkpoint import Checkpoint
+from common.features import FFT_POINTS, NUM_BINS, SAMPLE_RATE, STEP_SAMPLES, WINDOW_SAMPLES
 from common.layers import NetworkSpec
 from common.params import Params, check
 
@@ -48,6 +51,22 @@ def annotate(path: Path, facts: Mapping[str, str]) -> None:
     model = onnx.load(str(path))
     onnx.helper.set_model_props(model, {**metadata(model), **facts})
     onnx.save(model, str(path))
+
+
+def metadata_of(checkpoint: Checkpoint) -> Dict[str, str]:
+    """What a user of the file must know: the speakers by label, and how to make its input."""
+    unknown = "unknown"
+    return {
+        "network": checkpoint.config.network,
+        "speakers": json.dumps(list(checkpoint.speakers), ensure_ascii=False),
+        "trained_by": f"{checkpoint.framework or 'nobody'}, {checkpoint.epoch} epochs",
+        "voices": "synthetic" if checkpoint.synthetic else "recorded",
+        "preprocessing": json.dumps({
+            "sampling_rate": SAMPLE_RATE, "window": f"Hamming, {WINDOW_SAMPLES} samples",
+            "step": STEP_SAMPLES, "fft": FFT_POINTS, "bins": f"0 to {NUM_BINS - 1}",
+            "scale": checkpoint.scale or unknown,
+            "normalised": unknown if checkpoint.normalised is None else checkpoint.normalised}),
+    }
 
 
 def metadata(model: onnx.ModelProto) -> Dict[str, str]:

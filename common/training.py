@@ -134,7 +134,8 @@ class Trainer:
     def _save(self, record: EpochRecord) -> None:
         # Without a development side the last epoch is the best one known.
         score = math.inf if record.dev_top1 is None else record.dev_top1
-        is_best = record.dev_top1 is None or score > self._checkpoint.best_dev_top1
+        # Of equals the later: few development utterances tie often, and later rates are lower.
+        is_best = record.dev_top1 is None or score >= self._checkpoint.best_dev_top1
         self._checkpoint = dataclasses.replace(
             self._checkpoint, params=self.model.params(), momenta=self.model.momenta(),
             epoch=record.epoch, step=record.step, dev_top1=record.dev_top1,

@@ -1,33 +1,21 @@
-"""TensorFlow's way to ONNX: tf2onnx on the testing network.
+"""Export a saved model to ONNX with TensorFlow's exporter.
 
-Called through `Model.export_onnx`.
+    python -m tf_impl.export runs/first/best.npz speaker.onnx
 """
 from __future__ import annotations
 
-from pathlib import Path
+import sys
+from typing import List, Optional
 
-import tensorflow as tf
-import tf2onnx
-
-from common import onnx_file
-from common.layers import NetworkSpec
-from common.params import Params
-from tf_impl import layers
-
-OPSET = 9  # what Caffe2's exporter writes, and the newest whose every operator its backend reads
+from tf_impl import load
+from common.commands import export
+from common.errors import friendly
 
 
-def export_onnx(spec: NetworkSpec, params: Params, path: Path) -> None:
-    """Write `spec` with its weights as an ONNX file; see `common.twin.Model.export_onnx`."""
+@friendly
+def main(argv: Optional[List[str]] = None) -> int:
+    return export.run("python -m tf_impl.export", load, argv)
 
-    def network(spectrograms: tf.Tensor) -> tf.Tensor:
-        # Constants of the graph: a tensor from outside would become an input of the ONNX file.
-        constants = {name: tf.constant(layers.to_framework(name, value))
-                     for name, value in params.items()}
-        outputs, _ = layers.forward(spec, spectrograms, constants, training=False)
-        return outputs[spec.layers[-1].name]
 
-    signature = (tf.TensorSpec((None, 512, None), tf.float32, name="spectrograms"),)
-    model, _ = tf2onnx.convert.from_function(tf.function(network, signature), signature,
-                                             opset=OPSET)
-    onnx_file.save(model, path)
+if __name__ == "__main__":
+    sys.exit(main())

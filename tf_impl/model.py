@@ -21,7 +21,7 @@ from common.layers import NetworkSpec
 from common.optimizer import SGD
 from common.params import Params
 from common.twin import Inspection, StepResult
-from tf_impl import export, layers, runtime
+from tf_impl import exporter, layers, runtime
 
 _SPECTROGRAMS = tf.TensorSpec((None, 512, None), tf.float32)
 _SPEAKERS = tf.TensorSpec((None,), tf.int32)
@@ -96,7 +96,7 @@ class Model:
         self._predict = None
 
     def export_onnx(self, path: Path) -> None:
-        export.export_onnx(self.spec, self.params(), path)
+        exporter.export_onnx(self.spec, self.params(), path)
 
     def facts(self) -> Dict[str, str]:
         return runtime.facts()

@@ -63,4 +63,5 @@ def _table(rows: List[Dict[str, object]], checkpoint, utterances: int) -> str:
 
     head = (f"{checkpoint.config.network} trained by {checkpoint.framework or 'nobody'}, "
             f"{utterances} utterances; differences of logits")
+    rows = [{**row, "same top-1": f"{100 * row['same top-1']:.1f} %"} for row in rows]
     return head + "\n\n" + tabulate(rows, headers="keys", tablefmt="github", floatfmt=".1e")

@@ -1,0 +1,45 @@
+"""Caffe2's way to ONNX: its own exporter on a testing net made for it.
+
+Called through `Model.export_onnx`.
+"""
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+from caffe2.proto import caffe2_pb2
+from caffe2.python import core
+from caffe2.python.onnx import frontend
+
+from caffe2_impl import layers, runtime
+from common import onnx_file
+from common.layers import NetworkSpec
+from common.params import Params
+
+
+def export_onnx(spec: NetworkSpec, params: Params, path: Path) -> None:
+    """Write `spec` with its weights as an ONNX file; see `common.twin.Model.export_onnx`.
+
+    The exporter knows neither IDEEP nor training arguments, so it gets a plain CPU net.
+    """
+    network = layers.Network(core.Net(spec.name), runtime.CPU, training=False)
+    # (N, 512, frames) -> (N, 1, 512, frames)
+    x = network.add("Reshape", ["spectrograms"], ["spectrograms_4d", "shape_before"],
+                    shape=[0, 1, 512, -1])
+    logits = layers.forward(network, spec, x)
+    network.add("Copy", [logits], ["logits"])
+    layers.declare_inputs(network.net)
+    predict = network.net.Proto()
+    values = {**params, **layers.constants(spec)}
+    predict.external_output[:] = ["logits"]
+    model = frontend.caffe2_net_to_onnx_model(
+        predict, _initialisers(values), {"spectrograms": (onnx.TensorProto.FLOAT, (1, 512, 300))})
+    onnx_file.save(model, path)
+
+
+def _initialisers(values: Params) -> caffe2_pb2.NetDef:
+    net = caffe2_pb2.NetDef()
+    net.op.extend(core.CreateOperator("GivenTensorFill", [], [name], shape=value.shape,
+                                      values=value.ravel()) for name, value in values.items())
+    net.external_output.extend(values)
+    return net

@@ -1,0 +1,43 @@
+"""`python -m tf_impl.export` and `python -m caffe2_impl.export`: a saved model as an ONNX file."""
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Callable, List, Optional
+
+from common.commands.options import existing, make_parser
+from common.errors import UserError
+from common.twin import Twin
+
+_DESCRIPTION = """Export a saved model to ONNX with the framework's own exporter.
+
+  {prog} runs/first/best.npz speaker.onnx
+
+Input `spectrograms` (utterances, 512, frames), output `logits` (utterances, speakers), any number
+of utterances and frames. The speakers' names and how spectrograms are made are in its metadata."""
+
+
+def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
+    """Write the ONNX file; returns the exit status."""
+    options = _parser(prog).parse_args(argv)
+    if not options.onnx.parent.is_dir():
+        raise UserError(f"there is no folder {options.onnx.parent} to write {options.onnx.name} to")
+
+    from common.checkpoint import load_checkpoint
+    from common.onnx_file import annotate, metadata_of
+
+    checkpoint = load_checkpoint(options.model)
+    twin = load()
+    twin.configure("cpu", 1)
+    model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
+    model.export_onnx(options.onnx)
+    annotate(options.onnx, metadata_of(checkpoint))
+    print(f"written: {options.onnx}")
+    return 0
+
+
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = make_parser(prog, _DESCRIPTION.format(prog=prog))
+    parser.add_argument("model", type=existing("model"), help="a run's best.npz or last.npz")
+    parser.add_argument("onnx", type=Path, help="the file to write")
+    return parser

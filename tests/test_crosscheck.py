@@ -1,0 +1,86 @@
+"""Every way through ONNX on one set of weights, in both frameworks, and what a wrong one looks like."""
+import itertools
+
+import numpy as np
+import pytest
+
+import caffe2_impl
+import tf_impl
+from common import networks, params as parameters
+from common.checkpoint import Checkpoint
+from common.config import TrainingConfig
+from common.crosscheck import compare_ways, crosscheck, every_way
+from common.errors import UserError
+from common.onnx_file import read_parameters
+from common.records import RecordSet, RecordWriter
+
+SPEAKERS = 5
+WIDTH = 0.05
+
+
+@pytest.fixture(scope="module")
+def twins():
+    loaded = {"tensorflow": tf_impl.load(), "caffe2": caffe2_impl.load()}
+    for twin in loaded.values():
+        twin.configure("cpu", 1)
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory) -> RecordSet:
+    path, random = tmp_path_factory.mktemp("records") / "part-1.bin", np.random.default_rng(0)
+    with RecordWriter(path) as writer:
+        for label in range(SPEAKERS):
+            writer.append(random.standard_normal((512, 300), np.float32), label)
+    return RecordSet.open([path])
+
+
+@pytest.fixture(params=list(networks.NETWORKS))
+def checkpoint(request) -> Checkpoint:
+    """A network whose running statistics are not the neutral ones of a start."""
+    config = TrainingConfig(network=request.param, width=WIDTH)
+    spec = networks.build(config.network, SPEAKERS, config.width)
+    params, random = parameters.initialise(spec), np.random.default_rng(1)
+    for p in spec.parameters():
+        if p.role in ("scale", "running_variance"):
+            params[p.name] = random.uniform(0.5, 2, p.shape).astype(np.float32)
+        elif p.role != "weight":
+            params[p.name] = random.normal(0, 0.3, p.shape).astype(np.float32)
+    return Checkpoint(config, tuple("abcde"), params, parameters.zeros(spec))
+
+
+def test_every_way_gives_the_same_logits(twins, checkpoint, records, tmp_path):
+    ways = every_way(twins, checkpoint, records, np.arange(SPEAKERS), 1, tmp_path)
+    assert set(ways) == {"tensorflow native", "caffe2 native", "tensorflow > ONNX Runtime",
+                         "caffe2 > ONNX Runtime", "tensorflow > ONNX > caffe2",
+                         "caffe2 > ONNX > tensorflow"}
+    rows = compare_ways(ways)
+    assert len(rows) == len(list(itertools.combinations(ways, 2)))
+    scale = max(np.abs(logits).max() for logits in ways.values())
+    for row in rows:
+        assert row["largest difference"] < 1e-5 * max(1, scale), row
+        assert row["same top-1"] == 1.0, row
+
+
+def test_crosscheck_fails_for_other_weights(twins, checkpoint, records, tmp_path):
+    everyone = np.arange(SPEAKERS)
+    ways = every_way(twins, checkpoint, records, everyone, 1, tmp_path)
+    export = tmp_path / f"{checkpoint.config.network}-caffe2.onnx"
+    native = ways["caffe2 native"]
+    assert crosscheck(export, records, everyone, native, 1).passed
+    assert not crosscheck(export, records, everyone, native + np.float32(2e-3), 1).passed
+
+
+def test_weights_come_back_bit_for_bit_from_caffe2s_export(twins, checkpoint, tmp_path):
+    model = twins["caffe2"].model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
+    model.export_onnx(tmp_path / "network.onnx")
+    back = read_parameters(tmp_path / "network.onnx", checkpoint.spec)
+    assert parameters.fingerprint(back) == parameters.fingerprint(checkpoint.params)
+
+
+def test_an_export_without_canonical_names_is_refused(twins, checkpoint, tmp_path):
+    model = twins["tensorflow"].model(checkpoint.spec, checkpoint.params,
+                                      checkpoint.config.optimizer)
+    model.export_onnx(tmp_path / "network.onnx")
+    with pytest.raises(UserError, match="does not fit the network: missing"):
+        read_parameters(tmp_path / "network.onnx", checkpoint.spec)
