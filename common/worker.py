@@ -8,12 +8,15 @@ file, so that it cannot be taken for an answer; it is shown when a worker fails.
 """
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 from typing import Any, Callable, Dict
 
@@ -23,6 +26,7 @@ from common.twin import Twin
 
 _ROOT = Path(__file__).resolve().parent.parent
 _LAST_LINES = 15
+_SECONDS_BETWEEN_LOOKS = 0.5
 
 
 class WorkerError(UserError):
@@ -59,7 +63,7 @@ class Worker:
             line = self._process.stdout.readline()
         except BrokenPipeError:
             line = ""
-        if not line:
+        if not line.endswith("\n"):
             raise WorkerError(f"the {self.package} worker ended during {command!r} with status "
                               f"{self._process.wait()}; its last words:\n{self._last_words()}")
         answer = json.loads(line)
@@ -72,7 +76,8 @@ class Worker:
 
     def close(self) -> None:
         """End the process, kindly first: it leaves when its input ends."""
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # it may have died with a request unread
+            self._process.stdin.close()
         try:
             self._process.wait(timeout=2)
         except subprocess.TimeoutExpired:
@@ -90,6 +95,7 @@ def serve(load: Callable[[], Twin]) -> int:
     """The worker's end: run commands from standard input until it ends, or the parent is gone."""
     # Ctrl-C reaches the whole process group; the parent decides what happens to its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a framework prints goes to the log
     session = Session(load)
@@ -106,3 +112,10 @@ def serve(load: Callable[[], Twin]) -> int:
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
     return 0
+
+
+def _end_with_parent(parent: int) -> None:
+    """A command can take minutes; if the parent is killed meanwhile, nobody wants its answer."""
+    while os.getppid() == parent:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    os._exit(1)
