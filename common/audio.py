@@ -16,6 +16,7 @@ from common.errors import UserError
 from common.features import SAMPLE_RATE
 
 BLOCK_SECONDS = 10  # what is in memory at a time, however long the recording
+MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz; beyond them a few bytes would become gigabytes of samples
 
 
 class AudioError(UserError):
@@ -55,6 +56,8 @@ def _resampled(path: Path, rate: int, blocks: Iterator[np.ndarray]) -> Iterator[
     """Mono blocks at `rate` to mono blocks at 16 kHz, refusing samples that are not finite."""
     import soxr
 
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise AudioError(path, f"its header states a sampling rate of {rate} Hz; it may be damaged")
     stream = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32") if rate != SAMPLE_RATE else None
     for block in blocks:
         if not np.isfinite(block).all():

@@ -153,11 +153,14 @@ def read_log(folder: Path) -> List[EpochRecord]:
     """The epochs of a run; a last line that was cut by a crash is left out."""
     records = []
     path = folder / "log.jsonl"
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
         try:
-            records.append(EpochRecord(**json.loads(line)))
-        except (ValueError, TypeError):
+            record = EpochRecord(**json.loads(line))
+        except (ValueError, TypeError, RecursionError):
             break
+        if not all(value is None or type(value) in (int, float) for value in dataclasses.astuple(record)):
+            break
+        records.append(record)
     return records
 
 

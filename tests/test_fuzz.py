@@ -11,12 +11,14 @@ from __future__ import annotations
 import csv
 import dataclasses
 import datetime
+import gzip
 import io
 import json
 import os
 import pickle
 import platform
 import re
+import tarfile
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Tuple
 
@@ -27,6 +29,8 @@ from fuzzing import MOST_MIB, MOST_SECONDS, Tally, damaged_bytes, damaged_json, 
 from hypothesis import strategies as st
 
 from common import params as parameters
+from common.archive import unpack_recordings
+from common.audio import load_audio
 from common.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from common.classes import read_classes, write_classes
 from common.config import TrainingConfig, load_config, save_config
@@ -37,7 +41,10 @@ from common.errors import UserError
 from common.machine import describe
 from common.networks import build
 from common.records import NUM_BINS, NUM_FRAMES, RECORD_BYTES, RecordSet, RecordWriter
+from common.sources import Recording
 from common.splits import Split, load_split, save_split, split_dataset
+from common.training import EpochRecord, read_log, run_data
+from common.voxceleb import name_speakers
 
 SPEAKERS = ["Ada", "Bea"]
 LABELS = [0, 1, 0]
@@ -261,6 +268,97 @@ def test_checkpoint_facts(tmp_path: Path, tally: Tally) -> None:
         return stream.getvalue()
 
     fuzz_checkpoints(tally, path, st.one_of(damaged_json(json.loads(facts)), damaged_bytes(facts)).map(with_facts))
+
+
+def tar_bytes(members: List[Tuple[str, bytes, bytes]], compress: bool) -> bytes:
+    """A tar archive of (name, type, content); links point to where they must not."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz" if compress else "w") as tar:
+        for name, kind, content in members:
+            info = tarfile.TarInfo(name)
+            info.type, info.size, info.linkname = kind, len(content), "../../escaped.wav"
+            tar.addfile(info, io.BytesIO(content))
+    return stream.getvalue()
+
+
+NAMES = st.sampled_from(["samples/Ada/v_1.wav", "Ada/2.wav", "../escaped.wav", "/tmp/escaped.wav", "a/../../escaped.wav",
+                         "Ada\\..\\x.wav", "Ada/\n.wav", "Ada", "Ada/1.wav/2.wav", "x" * 300 + ".wav", ".wav", "./b.wav"])
+KINDS = st.sampled_from([tarfile.REGTYPE, tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE,
+                         tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.GNUTYPE_SPARSE, tarfile.GNUTYPE_LONGNAME])
+
+
+def test_archive(tmp_path: Path, tally: Tally) -> None:
+    path = tmp_path / "samples.tar.gz"
+    members = [("samples/Ada/v_1.wav", tarfile.REGTYPE, b"RIFF" * 20), ("samples/Bea/v_2.wav", tarfile.REGTYPE, b"x")]
+    path.write_bytes(tar_bytes(members, compress=True))
+    plain = tar_bytes(members, compress=False)
+    fields = [512 * block + byte for block in range(4) for byte in (0, 1, 100, 124, 135, 148, 156, 157, 257, 345)]
+    made = st.lists(st.tuples(NAMES, KINDS, st.binary(max_size=30)), max_size=4).map(lambda m: tar_bytes(m, compress=True))
+
+    def read() -> Path:
+        folder = tmp_path / f"unpacked-{tally.inputs}"
+        folder.mkdir()
+        return unpack_recordings(path, folder)
+
+    def verify(folder: Path) -> None:
+        assert folder.resolve().is_relative_to(tmp_path.resolve())
+        files = [found for found in folder.rglob("*") if not found.is_dir()]
+        assert all(found.is_file() and not found.is_symlink() and found.suffix == ".wav" for found in files)
+
+    damaged = st.one_of(made, damaged_bytes(plain, fields), damaged_bytes(plain, fields).map(gzip.compress), anything(path))
+    fuzz(tally, path, damaged, read, verify)
+
+
+def test_speakers_names(tmp_path: Path, tally: Tally) -> None:
+    """VoxCeleb's meta file."""
+    path = tmp_path / "vox1_meta.csv"
+    path.write_text("VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\nid10001\tA.J._Buckley\tm\tIreland\tdev\n"
+                    "id10002\tA.R._Rahman\tm\tIndia\tdev\n")
+    recordings = [Recording(f"{name}/v/1.wav", f"{name}/v/1.wav", name, "v", 1) for name in ("id10001", "id10002", "id10003")]
+
+    def verify(named: List[Recording]) -> None:
+        assert [recording.name for recording in named] == [recording.name for recording in recordings]
+        assert named[2].speaker == "id10003" or "id10003" in text_of(path)
+
+    fuzz(tally, path, anything(path), lambda: name_speakers(tmp_path, recordings), verify)
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "ogg"])
+def test_recording(tmp_path: Path, tally: Tally, kind: str) -> None:
+    import soundfile
+
+    path = tmp_path / f"recording.{kind}"
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal((9_000, 2)), 22_050)
+    headers = list(range(0, 64)) + [path.stat().st_size - 1]
+
+    def verify(samples: np.ndarray) -> None:
+        assert samples.dtype == np.float32 and samples.ndim == 1 and np.isfinite(samples).all()
+
+    damaged = st.one_of(damaged_bytes(path.read_bytes(), headers), st.binary(max_size=300))
+    fuzz(tally, path, damaged, lambda: load_audio(path), verify)
+
+
+def test_log_of_a_run(tmp_path: Path, tally: Tally) -> None:
+    path = tmp_path / "log.jsonl"
+    record = EpochRecord(1, 100, 0.01, 2.5, 0.25, 2.25, 0.5, 12.5, 60.0)
+    path.write_text((json.dumps(dataclasses.asdict(record)) + "\n") * 2)
+
+    def verify(records: List[EpochRecord]) -> None:
+        lines = path.read_bytes().decode(errors="replace").splitlines()
+        for found, line in zip(records, lines):
+            assert json.dumps(dataclasses.asdict(found), sort_keys=True) == json.dumps(json.loads(line), sort_keys=True)
+
+    fuzz(tally, path, anything(path), lambda: read_log(tmp_path), verify)
+
+
+def test_list_of_a_runs_data(tmp_path: Path, tally: Tally) -> None:
+    path = tmp_path / "data.json"
+    path.write_text('["/data/one", "/data/two"]')
+
+    def verify(paths: List[Path]) -> None:
+        assert [str(Path(stated)) for stated in json.loads(text_of(path))] == [str(found) for found in paths]
+
+    fuzz(tally, path, st.one_of(damaged_json(["/data/one", "two"]), anything(path)), lambda: run_data(tmp_path), verify)
 
 
 @pytest.mark.parametrize("make", [
