@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from common.errors import UserError
 
-INPUTS = int(os.environ.get("FUZZ_INPUTS", "40"))  # for each reader
+INPUTS = int(os.environ.get("FUZZ_INPUTS", "25"))  # for each reader
 LONG = "FUZZ_INPUTS" in os.environ
 
 # Far above what an honest file takes, and far below a hang or a bomb.

@@ -11,6 +11,7 @@ import pytest
 
 from common.classes import write_classes
 from common.dataset import SessionRow, open_dataset, sidecar_path, write_sessions
+from common.doctor import duplicates
 from common.doctor.__main__ import main
 from common.doctor.measure import BINS, FRAMES, NONE, NORMALISATIONS, UTTERANCE, measure
 from common.features import normalise_bins, spectrogram
@@ -209,6 +210,17 @@ def smooth(seed: int) -> np.ndarray:
     from scipy.ndimage import gaussian_filter1d
 
     return normalise_bins(gaussian_filter1d(magnitudes(seed), sigma=6, axis=1) ** 4)
+
+
+def test_near_duplicates_are_found_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    descriptors = np.random.default_rng(0).standard_normal((50, 320)).astype(np.float32)
+    descriptors[[7, 33, 49]] = descriptors[[2, 2, 48]]
+    descriptors /= np.linalg.norm(descriptors, axis=1, keepdims=True)
+    for block in (7, 2048):
+        monkeypatch.setattr(duplicates, "_BLOCK", block)
+        assert sorted(duplicates._candidates(descriptors)) == [(2, 7), (2, 33), (7, 33), (48, 49)]
+    monkeypatch.setattr(duplicates, "_MAX_CANDIDATES", 2)
+    assert 2 < len(duplicates._candidates(descriptors)) <= 4
 
 
 def test_one_recording_under_two_speakers(data: Path, capsys: pytest.CaptureFixture) -> None:

@@ -46,15 +46,12 @@ def main(argv: Optional[List[str]] = None) -> int:
     if args.workers < 1:
         raise UserError(f"--workers must be at least 1, not {args.workers}")
     # Imported late: --help and a mistyped option should not wait for NumPy.
-    from threadpoolctl import threadpool_limits
-
     from common.dataset import record_files
     from common.doctor.diagnosis import diagnose
     from common.doctor.report import as_json, as_text
 
-    with threadpool_limits(1):  # each of our threads has a core already
-        scan = _scan([file for path in args.data for file in record_files(path)], args.workers)
-        diagnosis = diagnose(scan, args.split)
+    scan = _scan([file for path in args.data for file in record_files(path)], args.workers)
+    diagnosis = diagnose(scan, args.split)
     report = diagnosis.report
     print(json.dumps(as_json(report), indent=1) if args.json else as_text(report))
     if args.plots is not None:
@@ -67,12 +64,14 @@ def main(argv: Optional[List[str]] = None) -> int:
 def _scan(paths: List[Path], workers: int) -> Scan:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from threadpoolctl import threadpool_limits
 
     from common.doctor.scan import scan_files
     from common.records import RECORD_BYTES
 
     columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    # One BLAS thread: each of our own threads has a core already.
+    with threadpool_limits(1), Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=sum(path.stat().st_size for path in paths if path.exists()))
         return scan_files(paths, workers, lambda records: progress.advance(task, records * RECORD_BYTES))
 
