@@ -94,6 +94,14 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder with its parents, or find it there. Raises `UserError`."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot make this folder: {error.strerror}; choose another") from None
+
+
 def natural_key(path: Path) -> List[Tuple[int, int, str]]:
     """Sort key that puts `part-2.bin` before `part-10.bin`."""
     pieces = re.split(r"([0-9]+)", path.name)

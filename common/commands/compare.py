@@ -36,12 +36,13 @@ def run(loads: Mapping[str, Callable[[], Twin]], others: Sequence[str],
     threads = prepare_threads(options.threads)  # before NumPy's BLAS is loaded
 
     from common.comparison import Comparison
+    from common.files import make_folder
     from common.plots import write_plots
 
     plan, dataset, split = _plan(options, threads)
     folder = options.out or Path("results") / f"{datetime.date.today()}-{dataset.name}"
-    work = folder / "work"
-    work.mkdir(parents=True, exist_ok=True)
+    work = (folder / "work").resolve()  # the workers' current folder is another
+    make_folder(work)
     with _Progress() as progress:
         results = Comparison(plan, dataset, split, work, progress.show).run()
     report = _report(plan, dataset, split, results)

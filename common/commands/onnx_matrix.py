@@ -25,6 +25,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     from common.checkpoint import load_checkpoint
     from common.crosscheck import TOLERANCE, compare_ways, every_way
     from common.dataset import open_dataset
+    from common.files import make_folder
 
     checkpoint = load_checkpoint(options.model)
     dataset = open_dataset(options.data, speakers=checkpoint.speakers)
@@ -32,7 +33,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     twins: Dict[str, Twin] = {name: load() for name, load in loads.items()}
     for twin in twins.values():
         twin.configure(options.device, threads)
-    options.out.mkdir(parents=True, exist_ok=True)
+    make_folder(options.out)
     ways = every_way(twins, checkpoint, dataset.records, indices, threads, options.out)
     rows = compare_ways(ways)
     text = _table(rows, checkpoint, len(indices))
