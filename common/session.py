@@ -25,9 +25,8 @@ from common.evaluation import Evaluation, predict
 from common.machine import peak_memory_mib
 from common.networks import build
 from common.splits import split_dataset
+from common.training import EVALUATION_BATCH, checked
 from common.twin import Twin
-
-EVALUATION_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -97,11 +96,12 @@ class Session:
         correct = seen = 0
         start = time.perf_counter()
         for speakers in self._twin.staged(self._model, self._reader.epoch(self._epoch)):
-            result = self._model.train_staged(self._schedule(self._step))
+            rate = self._schedule(self._step)
+            self._step += 1
+            result = checked(self._model.train_staged(rate), self._step, self._config)
             losses.append(result.loss)
             correct += result.correct
             seen += len(speakers)
-            self._step += 1
         self._epoch += 1
         seconds = time.perf_counter() - start
         dev = self._evaluate(self._split.dev, None)

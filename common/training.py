@@ -22,7 +22,7 @@ from common.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from common.config import TrainingConfig
 from common.dataset import Dataset
 from common.errors import UserError
-from common.files import read_json, write_json
+from common.files import make_folder, read_json, write_json, write_text
 from common.evaluation import Evaluation, predict
 from common.networks import build
 from common.splits import Split, save_split
@@ -65,7 +65,7 @@ def start_run(folder: Path, checkpoint: Checkpoint, dataset: Dataset, split: Spl
     if (folder / "log.jsonl").exists() or (folder / "last.npz").exists():
         raise UserError(f"{folder} already holds a run; go on with --resume {folder}, or name "
                         "another folder with --out")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     configuration.save_config(folder / "config.json", checkpoint.config)
     write_json(folder / "data.json", [str(path.resolve()) for path in data])
     save_split(folder / "split.json", split, dataset)
@@ -110,11 +110,7 @@ class Trainer:
         start = time.perf_counter()
         for speakers in self.twin.staged(self.model, self._reader.epoch(epoch)):
             rate = self._schedule(step)
-            result = self.model.train_staged(rate)
-            if not math.isfinite(result.loss):
-                raise UserError(f"the loss became {result.loss} at step {step + 1}; a lower "
-                                f"--learning-rate than {self._schedule.initial} may help. The "
-                                f"last good state is in {self.folder / 'last.npz'}")
+            result = checked(self.model.train_staged(rate), step + 1, self._checkpoint.config)
             step += 1
             seen += len(speakers)
             correct += result.correct
@@ -132,21 +128,29 @@ class Trainer:
         return Evaluation.of(*predict(self.twin, self.model, self._dev))
 
     def _save(self, record: EpochRecord) -> None:
-        # Without a development side the last epoch is the best one known.
-        score = math.inf if record.dev_top1 is None else record.dev_top1
-        # Of equals the later: few development utterances tie often, and later rates are lower.
-        is_best = record.dev_top1 is None or score >= self._checkpoint.best_dev_top1
+        best = self._checkpoint.best_dev_top1
+        # Without a development side the last epoch is the best one known. Of equals the later: few
+        # development utterances tie often, and later rates are lower.
+        is_best = record.dev_top1 is None or record.dev_top1 >= best
+        params = parameters.check(self.model.params(), self.model.spec.parameters(),
+                                  f"after epoch {record.epoch}")  # a diverged model must not replace the last
         self._checkpoint = dataclasses.replace(
-            self._checkpoint, params=self.model.params(), momenta=self.model.momenta(),
+            self._checkpoint, params=params, momenta=self.model.momenta(),
             epoch=record.epoch, step=record.step, dev_top1=record.dev_top1,
-            best_dev_top1=record.dev_top1 if is_best and record.dev_top1 is not None
-            else self._checkpoint.best_dev_top1, framework=self.twin.framework)
-        _truncate_log(self.folder / "log.jsonl", record.epoch)
-        with open(self.folder / "log.jsonl", "a") as log:
-            log.write(json.dumps(dataclasses.asdict(record)) + "\n")
+            best_dev_top1=best if record.dev_top1 is None else max(best, record.dev_top1),
+            framework=self.twin.framework)
+        _write_log(self.folder, record)
         if is_best:
             save_checkpoint(self.folder / "best.npz", self._checkpoint)
         save_checkpoint(self.folder / "last.npz", self._checkpoint)
+
+
+def checked(result: StepResult, step: int, config: TrainingConfig) -> StepResult:
+    """`result` itself. Raises UserError when the loss of step number `step` is no number."""
+    if not math.isfinite(result.loss):
+        raise UserError(f"the loss became {result.loss} at step {step}; a lower --learning-rate than "
+                        f"{config.learning_rate} may help")
+    return result
 
 
 def read_log(folder: Path) -> List[EpochRecord]:
@@ -172,7 +176,8 @@ def resume(folder: Path) -> Checkpoint:
     return load_checkpoint(folder / "last.npz")
 
 
-def _truncate_log(path: Path, epoch: int) -> None:
-    """Drop lines of epochs that are trained again because the run died before their checkpoint."""
-    kept = [record for record in read_log(path.parent) if record.epoch < epoch]
-    path.write_text("".join(json.dumps(dataclasses.asdict(r)) + "\n" for r in kept))
+def _write_log(folder: Path, last: EpochRecord) -> None:
+    """Write the log anew up to `last`: a run that died before its checkpoint repeats an epoch."""
+    records = [record for record in read_log(folder) if record.epoch < last.epoch] + [last]
+    write_text(folder / "log.jsonl",
+               "".join(json.dumps(dataclasses.asdict(record)) + "\n" for record in records))

@@ -67,7 +67,7 @@ def _show(twin: Twin, checkpoint, dataset, evaluation, confusion) -> None:
     voices = ", synthetic voices" if dataset.synthetic else ""
     print(f"{checkpoint.config.network} trained by {checkpoint.framework or 'nobody'} for "
           f"{checkpoint.epoch} epochs, evaluated in {twin.framework} on {dataset.name}{voices}")
-    print(f"{evaluation}, {evaluation.utterances_per_second:.1f} utterances/s")
+    print(evaluation)
     mistakes = [(confusion[i, j], i, j) for i in range(len(confusion))
                 for j in range(len(confusion)) if i != j and confusion[i, j]]
     for count, i, j in sorted(mistakes, reverse=True)[:5]:
@@ -77,11 +77,10 @@ def _show(twin: Twin, checkpoint, dataset, evaluation, confusion) -> None:
 
 def _write(folder: Path, evaluation, confusion, names: Sequence[str], indices, speakers,
            logits) -> None:
-    from common.files import write_json
+    from common.files import make_folder, write_json
 
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "evaluation.json", {name: value if value == value else None
-               for name, value in dataclasses.asdict(evaluation).items()})
+    make_folder(folder)
+    write_json(folder / "evaluation.json", dataclasses.asdict(evaluation))
     with open(folder / "confusion.csv", "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["spoken by / taken for", *names])
