@@ -1,0 +1,227 @@
+"""The training loop over the NumPy twin: what is in a run's folder, and what survives a stop anywhere."""
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any, Callable, List, Optional
+
+import numpy as np
+import numpy_twin
+import pytest
+from small_networks import relative_errors
+
+from common import params as parameters
+from common import training
+from common.checkpoint import load_checkpoint
+from common.config import TrainingConfig, load_config
+from common.dataset import open_dataset
+from common.errors import UserError
+from common.splits import Split, load_split, split_dataset
+from common.training import EpochRecord, Trainer, fresh, read_log, resume, run_data, start_run
+from common.twin import StepResult
+
+CONFIG = TrainingConfig(network="tdnn", width=0.02, epochs=3, batch_size=4, learning_rate=0.02, crop_frames=60,
+                        time_mask=5)
+STEPS = 6  # an epoch: 24 training records, 4 a step
+
+
+class Stop(Exception):
+    """Stands for a process that is killed."""
+
+
+def ignore(*_: Any) -> None:
+    pass
+
+
+def train(folder: Path, data: Path, config: TrainingConfig = CONFIG, on_step: Callable[..., None] = ignore,
+          split: Optional[Split] = None) -> List[EpochRecord]:
+    """A whole run from the start, or what is left of the one in `folder`; returns its log."""
+    dataset = open_dataset([data])
+    if (folder / "last.npz").exists():
+        checkpoint, split = resume(folder), load_split(folder / "split.json", dataset)
+    else:
+        checkpoint, split = fresh(config, dataset), split or split_dataset(dataset, config.seed)
+        start_run(folder, checkpoint, dataset, split, [data])
+    Trainer(numpy_twin.load(), dataset, split, checkpoint, folder).run(on_step, ignore)
+    return read_log(folder)
+
+
+def results(log: List[EpochRecord]) -> List[EpochRecord]:
+    """Without what depends on the clock."""
+    return [dataclasses.replace(record, seconds=0.0, utterances_per_second=0.0) for record in log]
+
+
+@pytest.fixture(scope="module")
+def run(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    train(folder, tiny_data)
+    return folder
+
+
+def test_contents_of_a_run(run: Path, tiny_data: Path) -> None:
+    assert sorted(path.name for path in run.iterdir()) == [
+        "best.npz", "config.json", "data.json", "last.npz", "log.jsonl", "split.json"]
+    assert load_config(run / "config.json") == CONFIG
+    assert run_data(run) == [tiny_data.resolve()]
+    dataset = open_dataset([tiny_data])
+    assert load_split(run / "split.json", dataset).train.tolist() == split_dataset(dataset).train.tolist()
+
+
+def test_the_log_tells_how_it_went(run: Path) -> None:
+    log = read_log(run)
+    assert [(record.epoch, record.step) for record in log] == [(e, STEPS * e) for e in range(1, 4)]
+    assert log[-1].train_loss < log[0].train_loss < 2 * math.log(4)
+    rates = [record.learning_rate for record in log]
+    assert rates == sorted(rates, reverse=True) and rates[-1] == pytest.approx(CONFIG.final_learning_rate)
+    for record in log:
+        assert 0 <= record.train_top1 <= 1 and 0 <= record.dev_top1 <= 1 and record.dev_loss > 0
+        assert record.utterances_per_second == pytest.approx(4 * STEPS / record.seconds)
+
+
+def test_last_and_best(run: Path) -> None:
+    log, last, best = read_log(run), load_checkpoint(run / "last.npz"), load_checkpoint(run / "best.npz")
+    scores = [record.dev_top1 for record in log]
+    assert (last.epoch, last.step, last.dev_top1, last.best_dev_top1) == (3, 3 * STEPS, scores[-1], max(scores))
+    assert best.epoch == max(e for e, score in enumerate(scores, 1) if score == max(scores)), "the latest of the best"
+    assert (last.framework, last.scale, last.normalised, last.synthetic) == ("NumPy", "magnitude", True, True)
+    assert last.speakers == ("Ada", "Bea", "Cleo", "Dora")
+    assert any(np.abs(value).max() > 0 for value in last.momenta.values())
+
+
+@pytest.mark.parametrize("stop_at", [STEPS + 1, 3 * STEPS - 1])
+def test_stopped_in_an_epoch_and_resumed(run: Path, tiny_data: Path, tmp_path: Path, stop_at: int) -> None:
+    def stop(step: int, result: StepResult, rate: float) -> None:
+        if step == stop_at:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(tmp_path, tiny_data, on_step=stop)
+    assert len(read_log(tmp_path)) == load_checkpoint(tmp_path / "last.npz").epoch == stop_at // STEPS
+    assert_same_run(train(tmp_path, tiny_data), tmp_path, run)
+
+
+@pytest.mark.parametrize("name, call", [("write_text", 2), ("save_checkpoint", 3), ("save_checkpoint", 4)])
+def test_stopped_while_saving_and_resumed(run: Path, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                          name: str, call: int) -> None:
+    """Between any two of the files that the second epoch writes: the log, the best, the last."""
+    real, calls = getattr(training, name), []
+
+    def stop(path: Path, *arguments: Any) -> None:
+        calls.append(path)
+        if len(calls) == call:
+            raise Stop
+        real(path, *arguments)
+
+    monkeypatch.setattr(training, name, stop)
+    with pytest.raises(Stop):
+        train(tmp_path, tiny_data)
+    monkeypatch.undo()
+    assert load_checkpoint(tmp_path / "last.npz").epoch == 1
+    assert_same_run(train(tmp_path, tiny_data), tmp_path, run)
+
+
+def assert_same_run(log: List[EpochRecord], folder: Path, whole: Path) -> None:
+    """To rounding: a resumed run starts from float32, where the NumPy twin goes on in float64."""
+    for record, expected in zip(results(log), results(read_log(whole))):
+        assert dataclasses.astuple(record) == pytest.approx(dataclasses.astuple(expected), rel=1e-5)
+    assert len(log) == CONFIG.epochs
+    last, expected = load_checkpoint(folder / "last.npz"), load_checkpoint(whole / "last.npz")
+    assert max(relative_errors(last.params, expected.params).values()) < 1e-5
+    assert (folder / "best.npz").exists()
+
+
+def test_a_damaged_log_costs_its_lines_and_no_more(run: Path, tiny_data: Path, tmp_path: Path) -> None:
+    train(tmp_path, tiny_data, dataclasses.replace(CONFIG, epochs=1))
+    with open(tmp_path / "log.jsonl", "a") as log:
+        log.write('{"epoch": 2, "st')
+    assert [record.epoch for record in read_log(tmp_path)] == [1]
+
+
+def test_the_seed_decides_everything(run: Path, tiny_data: Path, tmp_path: Path) -> None:
+    again = train(tmp_path / "same", tiny_data, dataclasses.replace(CONFIG))
+    assert results(again) == results(read_log(run))
+    other = train(tmp_path / "other", tiny_data, dataclasses.replace(CONFIG, seed=1, epochs=1))
+    assert other[0].train_loss != again[0].train_loss
+
+
+def test_a_run_is_not_overwritten(run: Path, tiny_data: Path) -> None:
+    dataset = open_dataset([tiny_data])
+    before = (run / "config.json").read_bytes()
+    with pytest.raises(UserError, match=f"already holds a run; go on with --resume {run}"):
+        start_run(run, fresh(CONFIG, dataset), dataset, split_dataset(dataset), [tiny_data])
+    assert (run / "config.json").read_bytes() == before
+
+
+def test_a_run_needs_a_folder(run: Path, tiny_data: Path) -> None:
+    dataset = open_dataset([tiny_data])
+    for folder in (run / "log.jsonl", run / "log.jsonl" / "run"):
+        with pytest.raises(UserError, match="log.jsonl"):
+            start_run(folder, fresh(CONFIG, dataset), dataset, split_dataset(dataset), [tiny_data])
+
+
+def test_without_a_development_side_the_last_is_the_best(tiny_data: Path, tmp_path: Path) -> None:
+    whole = split_dataset(open_dataset([tiny_data]))
+    split = dataclasses.replace(whole, dev=np.zeros(0, np.int64))
+    log = train(tmp_path, tiny_data, dataclasses.replace(CONFIG, epochs=2), split=split)
+    best = load_checkpoint(tmp_path / "best.npz")
+    assert [(record.dev_loss, record.dev_top1) for record in log] == [(None, None)] * 2
+    assert (best.epoch, best.dev_top1) == (2, None)
+
+
+def test_divergence_is_reported_and_keeps_the_last_good_state(tiny_data: Path, tmp_path: Path,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    real = numpy_twin.Model.train_staged
+    steps: List[float] = []
+
+    def diverge(self: numpy_twin.Model, learning_rate: float) -> StepResult:
+        steps.append(learning_rate)
+        return StepResult(math.nan, 0) if len(steps) == STEPS + 2 else real(self, learning_rate)
+
+    monkeypatch.setattr(numpy_twin.Model, "train_staged", diverge)
+    with pytest.raises(UserError, match="loss became nan at step 8; a lower --learning-rate than 0.02"):
+        train(tmp_path, tiny_data)
+    assert load_checkpoint(tmp_path / "last.npz").epoch == 1
+
+
+@pytest.mark.parametrize("with_dev", [True, False])
+def test_parameters_that_diverged_in_the_last_step_are_not_saved(tiny_data: Path, tmp_path: Path, with_dev: bool,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    real = numpy_twin.Model.train_staged
+
+    def diverge(self: numpy_twin.Model, learning_rate: float) -> StepResult:
+        result = real(self, learning_rate)
+        self._params = {name: np.full_like(value, np.nan) for name, value in self._params.items()}
+        return dataclasses.replace(result, loss=1.0)
+
+    split = split_dataset(open_dataset([tiny_data]))
+    split = split if with_dev else dataclasses.replace(split, dev=np.zeros(0, np.int64))
+    monkeypatch.setattr(numpy_twin.Model, "train_staged", diverge)
+    with pytest.raises(UserError, match="finite"):
+        train(tmp_path, tiny_data, split=split)
+    assert not (tmp_path / "last.npz").exists()
+
+
+def test_nothing_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no last.npz"):
+        resume(tmp_path)
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}', "[1, 2]", "nonsense"])
+def test_a_damaged_list_of_data(tmp_path: Path, text: str) -> None:
+    (tmp_path / "data.json").write_text(text)
+    with pytest.raises(UserError, match="data.json"):
+        run_data(tmp_path)
+
+
+def test_every_line_of_the_log_is_json(run: Path) -> None:
+    fields = {field.name for field in dataclasses.fields(EpochRecord)}
+    assert all(set(json.loads(line)) == fields for line in (run / "log.jsonl").read_text().splitlines())
+
+
+def test_initial_parameters_are_those_of_the_seed(tiny_data: Path) -> None:
+    checkpoint = fresh(CONFIG, open_dataset([tiny_data]))
+    assert parameters.fingerprint(checkpoint.params) == parameters.fingerprint(
+        parameters.initialise(checkpoint.spec, CONFIG.seed))
+    assert not any(value.any() for value in checkpoint.momenta.values())
