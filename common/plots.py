@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import List
+from typing import List, Sequence
 
 from common.comparison import NetworkResult
+from common.crossover import Crossing
 from common.report import NAMES
 
 _COLOURS = {"tensorflow": "#e8710a", "caffe2": "#1a73e8"}
@@ -73,6 +74,31 @@ def _speed(results: List[NetworkResult], path: Path) -> None:
         axis.grid(axis="y", alpha=0.3)
         axis.margins(y=0.15)
     axes[0].legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def plot_crossings(crossings: Sequence[Crossing], path: Path, network: str) -> None:
+    """Loss curves of runs that switch the framework over those of runs that stay, as a PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, len(crossings), figsize=(5 * len(crossings), 3.4),
+                                   squeeze=False, sharey=True)
+    for axis, crossing in zip(axes[0], crossings):
+        steps = range(1, len(crossing.crossed) + 1)
+        axis.plot(steps, crossing.uninterrupted, color="#9aa0a6", linewidth=4,
+                  label=f"{crossing.first} all along")
+        axis.plot(steps, crossing.crossed, color="#d93025", linewidth=1.2,
+                  label=f"{crossing.second} from step {crossing.switch + 1} on")
+        axis.axvline(crossing.switch + 0.5, color="black", linestyle=":", linewidth=1)
+        axis.set(title=f"{network}: {crossing.first} to {crossing.second}", xlabel="step",
+                 ylabel="loss of the step")
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)

@@ -9,7 +9,6 @@ from rich.progress import (BarColumn, Progress, SpinnerColumn, TextColumn, TimeE
                            TimeRemainingColumn)
 
 from common.training import EpochRecord
-from common.twin import StepResult
 
 
 class TrainingProgress:
@@ -19,11 +18,12 @@ class TrainingProgress:
         self._progress = Progress(
             SpinnerColumn(), TextColumn("{task.description}"), BarColumn(),
             TextColumn("{task.completed}/{task.total}"),
-            TextColumn("loss {task.fields[loss]:.3f}  {task.fields[rate]:.1f} utterances/s"),
+            TextColumn("loss {task.fields[loss]:.3f}  top-1 {task.fields[top1]:.0%}  "
+                       "{task.fields[rate]:.1f} utterances/s"),
             TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
             console=Console(stderr=True))
         self._task = self._progress.add_task(name, total=total, completed=done, loss=float("nan"),
-                                             rate=0.0)
+                                             top1=0.0, rate=0.0)
 
     def __enter__(self) -> "TrainingProgress":
         self._progress.start()
@@ -33,8 +33,8 @@ class TrainingProgress:
                  trace: Optional[TracebackType]) -> None:
         self._progress.stop()
 
-    def on_step(self, step: int, result: StepResult, rate: float) -> None:
-        self._progress.update(self._task, completed=step, loss=result.loss, rate=rate)
+    def on_step(self, step: int, loss: float, top1: float, rate: float) -> None:
+        self._progress.update(self._task, completed=step, loss=loss, top1=top1, rate=rate)
 
     def on_epoch(self, record: EpochRecord) -> None:
         dev = "" if record.dev_top1 is None else f"  dev top-1 {100 * record.dev_top1:5.1f} %"

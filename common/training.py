@@ -26,7 +26,7 @@ from common.files import make_folder, read_json, write_json, write_text
 from common.evaluation import Evaluation, predict
 from common.networks import build
 from common.splits import Split, save_split
-from common.twin import StepResult, Twin
+from common.twin import Twin
 
 EVALUATION_BATCH = 32
 
@@ -46,8 +46,9 @@ class EpochRecord:
     seconds: float  # of training
 
 
-# Called after each step: step of the run, its result, utterances per second in this epoch.
-OnStep = Callable[[int, StepResult, float], None]
+# Called after each step: step of the run, its loss, and of the epoch so far top-1 accuracy and
+# utterances per second.
+OnStep = Callable[[int, float, float, float], None]
 OnEpoch = Callable[[EpochRecord], None]
 
 
@@ -115,7 +116,7 @@ class Trainer:
             seen += len(speakers)
             correct += result.correct
             losses.append(result.loss)
-            on_step(step, result, seen / (time.perf_counter() - start))
+            on_step(step, result.loss, correct / seen, seen / (time.perf_counter() - start))
         seconds = time.perf_counter() - start
         dev = self._evaluate_dev()
         return EpochRecord(epoch + 1, step, rate, sum(losses) / len(losses), correct / seen,

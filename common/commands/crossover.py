@@ -1,0 +1,94 @@
+"""`python compare.py crossover`: half the training in one framework, half in the other."""
+from __future__ import annotations
+
+import argparse
+import itertools
+from pathlib import Path
+from typing import Callable, List, Mapping, Optional
+
+from common.commands.options import add_machine_options, make_parser, prepare_threads
+from common.errors import UserError
+from common.networks import NETWORKS
+from common.twin import Twin
+
+_DESCRIPTION = """Switch the framework in the middle of a training run and see whether the loss notices.
+
+  python compare.py crossover --network tdnn --out results/crossover
+
+A checkpoint goes from TensorFlow to Caffe2 and from Caffe2 to TensorFlow after --steps steps; each
+run is held against one that stays. Fails if any later loss differs by more than 1e-3 of itself."""
+
+
+def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
+    """Print the differences and draw the curves; exit status 1 if the loss noticed."""
+    options = _parser().parse_args(argv)
+    threads = prepare_threads(options.threads)
+    if options.steps < 1:
+        raise UserError("--steps must be at least 1")
+
+    from common.crossover import TOLERANCE, cross
+    from common.dataset import open_dataset
+    from common.plots import plot_crossings
+    from common.training import fresh
+
+    dataset = open_dataset(_data(options))
+    config = _config(options)
+    batches = _batches(dataset, config, 2 * options.steps)
+    start = fresh(config, dataset)
+    options.out.mkdir(parents=True, exist_ok=True)
+    twins = {name: load() for name, load in loads.items()}
+    for twin in twins.values():
+        twin.configure(options.device, threads)
+    crossings = [cross(twins[a], twins[b], start, batches, options.steps,
+                       options.out / "half.npz") for a, b in itertools.permutations(twins, 2)]
+    lines = [f"{c.first} to {c.second}: largest difference of the loss over {options.steps} steps "
+             f"after the switch {c.largest_difference:.1e} of itself" for c in crossings]
+    (options.out / "half.npz").unlink()
+    plot_crossings(crossings, options.out / "crossover.png", config.network)
+    (options.out / "crossover.md").write_text(
+        f"{config.network}, batch of {config.batch_size}, data {dataset.name}\n\n"
+        + "\n".join(f"- {line}" for line in lines) + "\n")
+    print("\n".join(lines))
+    return 0 if max(c.largest_difference for c in crossings) < TOLERANCE else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser("python compare.py crossover", _DESCRIPTION)
+    parser.add_argument("--data", nargs="+", type=Path, metavar="PATH",
+                        help="data folders or record files (default: embedded synthetic voices)")
+    parser.add_argument("--network", choices=tuple(NETWORKS), default="tdnn", help="(tdnn)")
+    parser.add_argument("--width", type=float, default=1.0,
+                        help="factor on every number of channels (1.0)")
+    parser.add_argument("--steps", type=int, default=20, help="before and after the switch (20)")
+    parser.add_argument("--batch-size", type=int, default=16, help="utterances a step (16)")
+    parser.add_argument("--learning-rate", type=float, default=1e-3, help="at the start (0.001)")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER",
+                        help="crossover.md and crossover.png go here")
+    add_machine_options(parser)
+    return parser
+
+
+def _config(options: argparse.Namespace):
+    from common.config import TrainingConfig
+
+    return TrainingConfig(network=options.network, width=options.width,
+                          batch_size=options.batch_size, learning_rate=options.learning_rate,
+                          final_learning_rate=options.learning_rate / 10)
+
+
+def _data(options: argparse.Namespace) -> List[Path]:
+    if options.data:
+        return options.data
+    from common.synthetic import default_corpus
+    return [default_corpus()]
+
+
+def _batches(dataset, config, steps: int) -> List:
+    """The first batches of as many epochs as it takes."""
+    from common.batches import BatchReader
+    from common.splits import split_dataset
+
+    reader = BatchReader(dataset.records, split_dataset(dataset, config.seed).train,
+                         config.batch_size, config.seed, shuffle=True, drop_remainder=True)
+    everything = (batch for epoch in itertools.count() for batch in reader.epoch(epoch))
+    return list(itertools.islice(everything, steps))
