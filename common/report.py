@@ -37,7 +37,8 @@ class Report:
     def text(self, style: str = "simple") -> str:
         """All tables with their notes; `style` is tabulate's ("simple", "github")."""
         parts = [self._head(), "Speed: utterances of 3.015 s per second, median [slowest, fastest "
-                 "step]; input resident\n\n" + self._table(_speed_row, style),
+                 "step]; input resident; share: of what the machine's matrix product would allow"
+                 "\n\n" + self._table(_speed_row, style),
                  "Accuracy on held-out " + self._held_out() + "\n\n"
                  + self._table(_accuracy_row, style),
                  "Through ONNX: each framework's own export in ONNX Runtime, against its native "
@@ -53,15 +54,16 @@ class Report:
         write_json(folder / "report.json", dataclasses.asdict(self))
 
     def _head(self) -> str:
-        machine = "; ".join(f"{name} {value}" for name, value in self.machine.items())
-        return f"{self.date}\n{machine}\n" + "; ".join(
-            f"{name} {value}" for name, value in self.versions.items())
+        facts = (self.machine, self.versions, self.settings)
+        return "\n".join([self.date, *("; ".join(f"{name} {value}" for name, value in each.items())
+                                       for each in facts)])
 
     def _held_out(self) -> str:
         data = self.data
         kind = "SYNTHETIC voices (espeak-ng), which say nothing about people" \
             if data["synthetic"] else "voices"
-        return (f"{data['by']}s: {data['speakers']} {kind}, {data['train']} training, "
+        side = "part of the official split" if data["by"] == "official" else f"{data['by']}s"
+        return (f"{side}: {data['speakers']} {kind}, {data['train']} training, "
                 f"{data['dev']} development, {data['test']} test utterances")
 
     def _table(self, row: Any, style: str) -> str:
@@ -103,8 +105,10 @@ def _speed_row(result: NetworkResult, name: str, own: FrameworkResult) -> Dict[s
     limit = float(np.median(result.matmul_gflops)) * 1e9 / (2 * result.macs)  # utterances/s
     return {
         "network": result.network, "framework": NAMES[name], "engine": own.facts["engine"],
-        "training": _rate(own.training), "of limit": f"{300 * own.training.median / limit:.0f} %",
-        "inference": _rate(own.inference), "of limit ": f"{100 * own.inference.median / limit:.0f} %",
+        "training": _rate(own.training),
+        "training share": f"{300 * own.training.median / limit:.0f} %",
+        "inference": _rate(own.inference),
+        "inference share": f"{100 * own.inference.median / limit:.0f} %",
         "first step": f"{own.first_step_seconds:.1f} s",
         "peak memory": f"{own.peak_memory_mib:,.0f} MiB",
         "parameters": f"{result.parameters:,}", "MMAC": f"{result.macs / 1e6:,.0f}",
