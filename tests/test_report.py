@@ -1,0 +1,193 @@
+"""Tables, notes and plots from results made by hand, and that every form of them says the same."""
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pytest
+
+from common.benchmark import Ratio, Speed
+from common.certificate import Certificate
+from common.comparison import FrameworkResult, NetworkResult
+from common.crosscheck import CrossCheck
+from common.evaluation import Evaluation
+from common.plots import write_plots
+from common.report import Report
+
+CERTIFICATE = Certificate(*["same"] * len(dataclasses.fields(Certificate)))
+EPOCHS = [{"losses": [1.4, 1.2], "train_top1": 0.5, "dev_top1": 0.25, "seconds": 2.0, "utterances_per_second": 8.0},
+          {"losses": [0.9, 0.7], "train_top1": 0.75, "dev_top1": 0.5, "seconds": 1.0, "utterances_per_second": 16.0}]
+
+
+def framework(name: str, **changed: Any) -> FrameworkResult:
+    values: Dict[str, Any] = dict(
+        facts={"framework": f"{name} 1.0", "engine": f"{name}'s engine"}, certificate=CERTIFICATE,
+        start_seconds=3.0, first_step_seconds=1.25, training=Speed(10.0, 8.0, 12.5, 3, [1.0] * 3),
+        inference=Speed(40.0, 39.0, 41.0, 3, [0.25] * 3), epochs=EPOCHS,
+        evaluation=Evaluation(144, 0.875, 0.81, 0.92, 1.0, 0.4, 30.0), peak_memory_mib=1234.4,
+        crosscheck=CrossCheck(144, 3e-6, 12.3, 1.0))
+    return FrameworkResult(**{**values, **changed})
+
+
+def network(**changed: Any) -> NetworkResult:
+    values: Dict[str, Any] = dict(
+        network="vgg_m", parameters=16_680_242, macs=500_000_000, matmul_gflops=[100.0, 90.0, 110.0],
+        frameworks={"tensorflow": framework("TensorFlow"), "caffe2": framework("Caffe2")}, differences={},
+        loss_difference=2e-6, training_ratio=Ratio(0.8, 0.7, 0.9), inference_ratio=Ratio(1.02, 0.9, 1.1),
+        agreement=0.9931)
+    return NetworkResult(**{**values, **changed})
+
+
+def report(*results: NetworkResult, synthetic: bool = True) -> Report:
+    data = {"name": "voices", "synthetic": synthetic, "by": "session", "speakers": 12, "train": 288, "dev": 48,
+            "test": 144, "fingerprint": "00ff"}
+    return Report("2021-12-31", {"processor": "A fast one", "cores": "2"}, {"caffe2": "Caffe2 1.0"}, data,
+                  {"batch_size": 16, "width": 0.5, "crop_frames": 150}, list(results))
+
+
+def test_speed_and_its_share_of_the_machines_limit() -> None:
+    """100 GFLOPS over 2 * 0.5 GMAC would be 100 predictions or a third as many training steps a second."""
+    row = csv_rows(report(network()))[0]
+    assert row["training"] == "10.00 [8.00, 12.50]" and row["training share"] == "30 %"
+    assert row["inference"] == "40.00 [39.00, 41.00]" and row["inference share"] == "40 %"
+    assert (row["parameters"], row["MMAC"], row["peak memory"]) == ("16,680,242", "500", "1,234 MiB")
+
+
+def test_accuracy_and_onnx() -> None:
+    row = csv_rows(report(network()))[1]
+    assert (row["network"], row["framework"]) == ("vgg_m", "Caffe2")
+    assert (row["epochs"], row["top-1"], row["95 % interval"]) == ("2", "87.5 %", "81.0 to 92.0 %")
+    assert (row["last loss"], row["end to end"]) == ("0.800", "12.0 utterances/s")
+    assert (row["largest difference"], row["same answer"], row["verdict"]) == ("3.0e-06", "100.0 % of 144", "agrees")
+
+
+@pytest.mark.parametrize("check", [CrossCheck(144, 2e-3, 12.3, 1.0), CrossCheck(144, 3e-6, 12.3, 0.99)])
+def test_an_export_that_disagrees_is_shown(check: CrossCheck) -> None:
+    pair = {"tensorflow": framework("TensorFlow", crosscheck=check), "caffe2": framework("Caffe2")}
+    assert [row["verdict"] for row in csv_rows(report(network(frameworks=pair)))] == ["DISAGREES", "agrees"]
+
+
+def test_side_by_side() -> None:
+    text = report(network()).text()
+    assert "TensorFlow / Caffe2 speed ratio [95 % interval]: training 0.80 [0.70, 0.90], " in text
+    assert "inference 1.02 [0.90, 1.10], no detectable difference" in text
+    assert "differs by at most 2.0e-06 of itself: the same to rounding" in text
+    assert "same speaker for 99.3 % of the test utterances" in text
+    assert "NOT" not in text
+
+
+def test_every_fact_of_a_certificate_is_named_where_runs_are_called_comparable() -> None:
+    text = report(network()).text()
+    words = {"network": "specification", "initial_parameters": "initial parameters", "optimizer": "optimiser",
+             "batch_size": "batch size", "device": "device kind"}
+    for field in dataclasses.fields(Certificate):
+        assert words.get(field.name, field.name) in text.split("Comparable: same", 1)[1], field.name
+
+
+def test_runs_that_differ_are_not_comparable() -> None:
+    result = network(differences={"order": ["aa", "bb"], "threads": ["1", "2"]})
+    text = report(result).text()
+    assert "vgg_m: NOT COMPARABLE, the two runs differ in order: aa against bb; threads: 1 against 2" in text
+    assert "speed ratio" not in text and "Comparable:" not in text
+
+
+@pytest.mark.parametrize("difference", [2e-3, float("nan")])
+def test_losses_that_part_are_not_the_same(difference: float) -> None:
+    assert "NOT THE SAME" in report(network(loss_difference=difference)).text()
+
+
+def test_one_framework_has_nothing_beside_it() -> None:
+    alone = network(frameworks={"caffe2": framework("Caffe2")}, differences=None, loss_difference=None,
+                    training_ratio=None, inference_ratio=None, agreement=None)
+    text = report(alone).text()
+    assert "vgg_m: one framework only, nothing to compare" in text
+    assert "TensorFlow" not in text
+
+
+def test_synthetic_voices_are_called_so_everywhere(tmp_path: Path) -> None:
+    report(network()).write(tmp_path)
+    assert "12 SYNTHETIC voices" in (tmp_path / "report.md").read_text()
+    assert json.loads((tmp_path / "report.json").read_text())["data"]["synthetic"] is True
+    assert "synthetic" not in report(network(), synthetic=False).text().lower()
+
+
+@pytest.mark.parametrize("by, words", [("session", "held-out sessions:"), ("record", "held-out records:"),
+                                       ("official", "held-out part of the official split:")])
+def test_what_was_held_out(by: str, words: str) -> None:
+    made = report(network())
+    made.data["by"] = by
+    assert words in made.text()
+
+
+def test_head_names_machine_versions_and_settings() -> None:
+    text = report(network()).text()
+    for fact in ("2021-12-31", "processor A fast one", "cores 2", "Caffe2 1.0", "batch_size 16", "width 0.5"):
+        assert fact in text
+
+
+def csv_rows(made: Report) -> List[Dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(made._csv())))
+
+
+def markdown_rows(text: str) -> List[Dict[str, str]]:
+    """All tables of a Markdown text, row by row."""
+    rows: List[Dict[str, str]] = []
+    headers: List[str] = []
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("|") else []
+        if not cells:
+            headers = []
+        elif not headers:
+            headers = cells
+        elif not set("".join(cells)) <= set("-:"):
+            rows.append(dict(zip(headers, cells)))
+    return rows
+
+
+def test_markdown_csv_and_json_say_the_same(tmp_path: Path) -> None:
+    made = report(network(), network(network="tdnn", parameters=5, frameworks={
+        "tensorflow": framework("TensorFlow", peak_memory_mib=99), "caffe2": framework("Caffe2", start_seconds=1)}))
+    made.write(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.csv", "report.json", "report.md"]
+    table = {(row["network"], row["framework"]): {} for row in csv_rows(made)}
+    assert len(table) == 4
+    for row in markdown_rows((tmp_path / "report.md").read_text()):
+        table[row["network"], row["framework"]].update(row)
+    with open(tmp_path / "report.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            assert row == table[row["network"], row["framework"]]
+    stored = json.loads((tmp_path / "report.json").read_text())
+    for result in stored["results"]:
+        for name, own in result["frameworks"].items():
+            row = table[result["network"], {"tensorflow": "TensorFlow", "caffe2": "Caffe2"}[name]]
+            assert row["training"].startswith(f"{own['training']['median']:.2f} ")
+            assert row["top-1"] == f"{100 * own['evaluation']['top1']:.1f} %"
+            assert row["parameters"].replace(",", "") == str(result["parameters"])
+            assert row["largest difference"] == f"{own['crosscheck']['largest_difference']:.1e}"
+
+
+def test_headers_are_distinct_words() -> None:
+    headers = list(csv_rows(report(network()))[0])
+    assert headers == [header.strip() for header in headers] and len(set(headers)) == len(headers)
+
+
+def test_the_terminal_shows_the_same_numbers() -> None:
+    plain, markdown = report(network()).text(), report(network()).text("github")
+    assert "|" not in plain
+    assert all(cell in plain for row in markdown_rows(markdown) for cell in row.values())
+
+
+@pytest.mark.parametrize("results", [
+    [network()],
+    [network(frameworks={"caffe2": framework("Caffe2", epochs=[{**epoch, "dev_top1": None} for epoch in EPOCHS])}),
+     network(network="tdnn")],
+], ids=["one network", "one framework without a development side"])
+def test_plots(tmp_path: Path, results: List[NetworkResult]) -> None:
+    write_plots(results, tmp_path, synthetic=True)
+    for name in ("learning-curves.png", "speed.png"):
+        image = (tmp_path / name).read_bytes()
+        assert image.startswith(b"\x89PNG") and len(image) > 5000
