@@ -18,6 +18,7 @@ FFT_POINTS = 1024
 NUM_BINS = FFT_POINTS // 2  # bin 512, the Nyquist frequency, is left out
 SEGMENT_SAMPLES = 48_240  # 3.015 s: the windows fit exactly 300 times
 SCALES = ("magnitude", "log")
+FRAMES_AT_ONCE = 50  # so that they stay in a core's cache: twice as fast as all 300 at once
 
 # Samples lie within -1 and 1. The rounding noise of 16-bit audio then has magnitudes of about 1e-4:
 # the logarithm is floored there, and the divisor well below it, so that only silence meets them.
@@ -52,20 +53,26 @@ def spectrogram(samples: np.ndarray, normalise: bool = True, scale: str = "magni
 
 def normalise_bins(bins: np.ndarray) -> np.ndarray:
     """Zero mean and unit variance over time, for every frequency bin: (512, frames) to the same."""
-    # Sums in float64: in float32 the mean of a constant bin is not that constant, and silence would
-    # turn into rounding noise blown up to unit size.
-    mean = bins.mean(axis=1, keepdims=True, dtype=np.float64)
-    centred = (bins - mean).astype(np.float32)
-    deviation = np.sqrt(np.mean(np.square(centred), axis=1, keepdims=True, dtype=np.float64))
-    centred /= (deviation + DEVIATION_FLOOR).astype(np.float32)
+    centred = bins - bins.mean(axis=1, keepdims=True)
+    # In float32 the mean of a constant bin is not quite that constant. Without this second step the
+    # rest, the same in every frame, would be blown up to unit size: silence would not give zeros.
+    centred -= centred.mean(axis=1, keepdims=True)
+    deviation = np.sqrt(np.einsum("bf,bf->b", centred, centred) / bins.shape[1])
+    centred *= (1 / (deviation + DEVIATION_FLOOR)).astype(np.float32)[:, None]
     return centred
 
 
 def _magnitudes(samples: np.ndarray) -> np.ndarray:
     """(n,) samples to (512, frames) magnitudes, both float32."""
-    from scipy import fft  # slow to import, and it transforms float32 without widening it
+    from scipy import fft  # slow to import; it transforms float32 without widening it
 
-    frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW_SAMPLES)[::STEP_SAMPLES]
-    windowed = frames * np.hamming(WINDOW_SAMPLES).astype(np.float32)  # (frames, 400)
-    spectrum = fft.rfft(windowed, n=FFT_POINTS, axis=1)[:, :NUM_BINS]  # (frames, 512)
-    return np.abs(spectrum.T, order="C")  # (512, frames): transposed on the way, not in a second pass
+    frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW_SAMPLES)[::STEP_SAMPLES]  # (frames, 400)
+    window = np.hamming(WINDOW_SAMPLES).astype(np.float32)
+    magnitudes = np.empty((NUM_BINS, len(frames)), np.float32)
+    padded = np.zeros((FRAMES_AT_ONCE, FFT_POINTS), np.float32)
+    for start in range(0, len(frames), FRAMES_AT_ONCE):
+        some = frames[start:start + FRAMES_AT_ONCE]
+        np.multiply(some, window, out=padded[:len(some), :WINDOW_SAMPLES])
+        spectrum = fft.rfft(padded[:len(some)], axis=1)[:, :NUM_BINS]  # (some, 512) complex64
+        np.abs(spectrum.T, out=magnitudes[:, start:start + len(some)])
+    return magnitudes

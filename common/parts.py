@@ -20,7 +20,7 @@ from common.audio import AudioError, read_blocks
 from common.dataset import SessionRow, write_sessions
 from common.errors import UserError
 from common.features import SAMPLE_RATE, SEGMENT_SAMPLES, spectrogram
-from common.files import read_json, write_json, write_text
+from common.files import read_json, write_json
 from common.plan import Options
 from common.records import RecordError, RecordWriter
 from common.samples import write_sample
@@ -127,7 +127,7 @@ def build_part(job: PartJob) -> PartReport:
 
 def _append(writer: RecordWriter, rows: List[SessionRow], job: PartJob, recording: Recording) -> None:
     """All utterances of one recording."""
-    write_text(job.current_path, recording.path)
+    job.current_path.write_text(recording.path, encoding="utf-8")
     sample_wanted = recording.name in job.samples
     for start, samples in _windows(job, recording):
         bins = spectrogram(samples, job.options.normalise, job.options.scale)

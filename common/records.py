@@ -131,17 +131,14 @@ class RecordSet:
                               f"record {size // RECORD_BYTES} and later are gone; start again with a whole file")
 
     def _check_finite(self, values: np.ndarray, file: int, record: int) -> None:
-        # One NaN or infinity makes the sum not finite; so may large legal values: then look at each.
-        with np.errstate(over="ignore", invalid="ignore"):
-            if np.isfinite(np.add.reduce(values)):
-                return
+        if _all_finite(values):
+            return
         bad = np.flatnonzero(~np.isfinite(values))
-        if bad.size:
-            first = int(bad[0])
-            raise RecordError(
-                f"{self.paths[file]}: record {record} holds {bad.size} values that are not finite, the first is "
-                f"{values[first]} in bin {first // NUM_FRAMES}, frame {first % NUM_FRAMES}, "
-                f"byte {record * RECORD_BYTES + 4 * (1 + first)}; {_REPAIR_HINT}")
+        first = int(bad[0])
+        raise RecordError(
+            f"{self.paths[file]}: record {record} holds {bad.size} values that are not finite, the first is "
+            f"{values[first]} in bin {first // NUM_FRAMES}, frame {first % NUM_FRAMES}, "
+            f"byte {record * RECORD_BYTES + 4 * (1 + first)}; {_REPAIR_HINT}")
 
 
 _REPAIR_HINT = "`python -m common.doctor FILE --repair OUT` keeps the good records"
@@ -221,6 +218,12 @@ def _check_labels(path: Path, labels: np.ndarray, num_speakers: Optional[int]) -
                       f"Check that these are record files and that classes.txt belongs to them, or {_REPAIR_HINT}")
 
 
+def _all_finite(values: np.ndarray) -> bool:
+    """One NaN or infinity makes the sum not finite; so may large legal values: then look at each."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(np.add.reduce(values, axis=None)) or np.isfinite(values).all())
+
+
 class RecordWriter:
     """Write one record file; it gets its name only when the `with` block ends without an error.
 
@@ -252,14 +255,13 @@ class RecordWriter:
             raise ValueError(f"a spectrogram must be ({NUM_BINS}, {NUM_FRAMES}), not {spectrogram.shape}")
         if label != int(label) or not 0 <= label < MAX_SPEAKERS:
             raise ValueError(f"a label must be a whole number in 0..{MAX_SPEAKERS - 1}, not {label}")
-        record = np.empty(RECORD_FLOATS, dtype="<f4")
-        record[0] = label
-        record[1:] = spectrogram.reshape(-1)
-        if not np.isfinite(record).all():
+        values = np.ascontiguousarray(spectrogram, dtype="<f4")
+        if not _all_finite(values):
             raise RecordError(f"{self.path}: record {self.records} at byte {self.records * RECORD_BYTES} would hold "
                               "values that are not finite; check the recording it is made from")
         try:
-            self._file.write(record.tobytes())
+            self._file.write(np.array(label, dtype="<f4"))
+            self._file.write(values)
         except OSError as error:
             raise self._cannot_write(error) from None
         self.records += 1
