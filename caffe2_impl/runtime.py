@@ -56,6 +56,7 @@ def facts() -> Dict[str, str]:
         "device": "gpu" if on_gpu() else "cpu",
         "engine": "cuDNN" if on_gpu() else "IDEEP (oneDNN) + MKL",
         "layout": "NCHW",
+        "precision": "float32",  # CUDA 10.2 and its cards know no TF32
         "threads": str(_threads),
     }
 

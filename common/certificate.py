@@ -26,6 +26,7 @@ class Certificate:
     initial_parameters: str  # hash of what the framework gave back before the first step
     data: str  # hash of labels and values
     order: str  # hash of the order of the first epoch
+    crops: str  # and masks of training utterances
     optimizer: str  # formula and constants
     schedule: str
     batch_size: int

@@ -84,8 +84,8 @@ class Report:
         close = "the same to rounding" if result.loss_difference < _PARITY else "NOT THE SAME"
         return (f"{result.network}: {a} / {b} speed ratio [95 % interval]: "
                 f"training {result.training_ratio}, inference {result.inference_ratio}.\n"
-                f"  Comparable: same specification, initial parameters, data, order, optimiser, "
-                f"schedule, batch size, precision, device kind, threads.\n"
+                f"  Comparable: same specification, initial parameters, data, order, crops, "
+                f"optimiser, schedule, batch size, precision, device kind, threads.\n"
                 f"  Loss over the first {PARITY_STEPS} steps differs by at most "
                 f"{result.loss_difference:.1e} of itself: {close}. After training both name the "
                 f"same speaker for {100 * result.agreement:.1f} % of the test utterances.")

@@ -144,7 +144,8 @@ class Session:
             initial_parameters=certificate.params_hash(self._model.params()),
             data=self._dataset.fingerprint(),
             order=certificate.order_hash(epoch_order(self._split.train, config.seed, 0)),
+            crops=f"crop_frames={config.crop_frames}, {config.augmentation}",
             optimizer=certificate.optimizer_text(self._model.optimizer),
             schedule=", ".join(f"{name}={value}" for name, value in schedule.items()),
-            batch_size=config.batch_size, precision="float32",
+            batch_size=config.batch_size, precision=facts["precision"],
             device=facts["device"], threads=facts["threads"])

@@ -74,7 +74,7 @@ class Model(Protocol):
         """
 
     def facts(self) -> Dict[str, str]:
-        """How the numbers are computed: framework, device, engine, layout, BLAS, threads."""
+        """How the numbers are computed: framework, device, engine, layout, precision, threads."""
 
 
 @dataclass(frozen=True)

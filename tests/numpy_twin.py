@@ -51,7 +51,7 @@ class Model:
 
     def facts(self) -> Dict[str, str]:
         return {"framework": f"NumPy {np.__version__}", "device": "cpu", "engine": "NumPy",
-                "layout": "NCHW", "threads": "1"}
+                "layout": "NCHW", "precision": "float64", "threads": "1"}
 
     def _logits(self, training: bool) -> np.ndarray:
         outputs = reference.forward(self.spec, self._params, self._spectrograms, training)

@@ -49,11 +49,13 @@ def facts() -> Dict[str, str]:
     """How this process computes."""
     onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0"
     cpu = "Eigen + oneDNN" if onednn else "Eigen"
+    tf32 = tf.config.experimental.tensor_float_32_execution_enabled()
     return {
         "framework": f"TensorFlow {tf.__version__}",
         "device": "gpu" if on_gpu() else "cpu",
         "engine": "cuDNN" if on_gpu() else cpu,
         "layout": "NHWC",
+        "precision": "TF32" if on_gpu() and tf32 else "float32",
         "threads": str(tf.config.threading.get_intra_op_parallelism_threads()),
     }
 
