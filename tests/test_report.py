@@ -52,28 +52,30 @@ def report(*results: NetworkResult, synthetic: bool = True) -> Report:
 def test_speed_and_its_share_of_the_machines_limit() -> None:
     """100 GFLOPS over 2 * 0.5 GMAC would be 100 predictions or a third as many training steps a second."""
     row = csv_rows(report(network()))[0]
-    assert row["training"] == "10.00 [8.00, 12.50]" and row["training share"] == "30 %"
-    assert row["inference"] == "40.00 [39.00, 41.00]" and row["inference share"] == "40 %"
-    assert (row["parameters"], row["MMAC"], row["peak memory"]) == ("16,680,242", "500", "1,234 MiB")
+    assert row["training, utterances/s"] == "10.00 [8.00, 12.50]"
+    assert row["inference, utterances/s"] == "40.00 [39.00, 41.00]"
+    assert (row["training, share of limit"], row["inference, share of limit"]) == ("30 %", "40 %")
+    assert (row["parameters"], row["macs"], row["peak memory"]) == ("16680242", "500000000", "1,234 MiB")
 
 
 def test_accuracy_and_onnx() -> None:
     row = csv_rows(report(network()))[1]
     assert (row["network"], row["framework"]) == ("vgg_m", "Caffe2")
-    assert (row["epochs"], row["top-1"], row["95 % interval"]) == ("2", "87.5 %", "81.0 to 92.0 %")
-    assert (row["last loss"], row["end to end"]) == ("0.800", "12.0 utterances/s")
-    assert (row["largest difference"], row["same answer"], row["verdict"]) == ("3.0e-06", "100.0 % of 144", "agrees")
+    assert [row[f"learning run, {what}"] for what in ("epochs", "last loss", "utterances/s")] == ["2", "0.800", "12.0"]
+    assert (row["test top-1"], row["test top-1, 95 % interval"]) == ("87.5 %", "81.0 to 92.0 %")
+    assert [row[f"ONNX Runtime, {what}"] for what in ("largest difference", "same answer", "verdict")] == \
+        ["3.0e-06", "100.0 % of 144", "agrees"]
 
 
 @pytest.mark.parametrize("check", [CrossCheck(144, 2e-3, 12.3, 1.0), CrossCheck(144, 3e-6, 12.3, 0.99)])
 def test_an_export_that_disagrees_is_shown(check: CrossCheck) -> None:
     pair = {"tensorflow": framework("TensorFlow", crosscheck=check), "caffe2": framework("Caffe2")}
-    assert [row["verdict"] for row in csv_rows(report(network(frameworks=pair)))] == ["DISAGREES", "agrees"]
+    assert [row["ONNX Runtime, verdict"] for row in csv_rows(report(network(frameworks=pair)))] == ["DISAGREES", "agrees"]
 
 
 def test_side_by_side() -> None:
     text = report(network()).text()
-    assert "TensorFlow / Caffe2 speed ratio [95 % interval]: training 0.80 [0.70, 0.90], " in text
+    assert "TensorFlow / Caffe2, ratio of speeds [95 % interval]: training 0.80 [0.70, 0.90]; " in text
     assert "inference 1.02 [0.90, 1.10], no detectable difference" in text
     assert "differs by at most 2.0e-06 of itself: the same to rounding" in text
     assert "same speaker for 99.3 % of the test utterances" in text
@@ -92,7 +94,7 @@ def test_runs_that_differ_are_not_comparable() -> None:
     result = network(differences={"order": ["aa", "bb"], "threads": ["1", "2"]})
     text = report(result).text()
     assert "vgg_m: NOT COMPARABLE, the two runs differ in order: aa against bb; threads: 1 against 2" in text
-    assert "speed ratio" not in text and "Comparable:" not in text
+    assert "ratio of speeds" not in text and "Comparable:" not in text
 
 
 @pytest.mark.parametrize("difference", [2e-3, float("nan")])
@@ -133,19 +135,18 @@ def csv_rows(made: Report) -> List[Dict[str, str]]:
     return list(csv.DictReader(io.StringIO(made._csv())))
 
 
-def markdown_rows(text: str) -> List[Dict[str, str]]:
-    """All tables of a Markdown text, row by row."""
-    rows: List[Dict[str, str]] = []
-    headers: List[str] = []
+def markdown_tables(text: str) -> List[Dict[str, List[str]]]:
+    """All tables of a Markdown text: the name in the first column -> the cells beside it."""
+    tables: List[Dict[str, List[str]]] = []
+    inside = False
     for line in text.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("|") else []
-        if not cells:
-            headers = []
-        elif not headers:
-            headers = cells
-        elif not set("".join(cells)) <= set("-:"):
-            rows.append(dict(zip(headers, cells)))
-    return rows
+        if cells and not inside:
+            tables.append({})
+        inside = bool(cells)
+        if cells and not set("".join(cells)) <= set("-:"):
+            tables[-1][cells[0]] = cells[1:]
+    return tables
 
 
 def test_markdown_csv_and_json_say_the_same(tmp_path: Path) -> None:
@@ -153,21 +154,21 @@ def test_markdown_csv_and_json_say_the_same(tmp_path: Path) -> None:
         "tensorflow": framework("TensorFlow", peak_memory_mib=99), "caffe2": framework("Caffe2", start_seconds=1)}))
     made.write(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.csv", "report.json", "report.md"]
-    table = {(row["network"], row["framework"]): {} for row in csv_rows(made)}
-    assert len(table) == 4
-    for row in markdown_rows((tmp_path / "report.md").read_text()):
-        table[row["network"], row["framework"]].update(row)
+    tables = markdown_tables((tmp_path / "report.md").read_text())
+    stored = json.loads((tmp_path / "report.json").read_text())["results"]
     with open(tmp_path / "report.csv", newline="") as file:
-        for row in csv.DictReader(file):
-            assert row == table[row["network"], row["framework"]]
-    stored = json.loads((tmp_path / "report.json").read_text())
-    for result in stored["results"]:
-        for name, own in result["frameworks"].items():
-            row = table[result["network"], {"tensorflow": "TensorFlow", "caffe2": "Caffe2"}[name]]
-            assert row["training"].startswith(f"{own['training']['median']:.2f} ")
-            assert row["top-1"] == f"{100 * own['evaluation']['top1']:.1f} %"
-            assert row["parameters"].replace(",", "") == str(result["parameters"])
-            assert row["largest difference"] == f"{own['crosscheck']['largest_difference']:.1e}"
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4 and len(tables) == 2
+    for number, row in enumerate(rows):
+        table, place = tables[number // 2], number % 2
+        assert table[""][place] == row["framework"]
+        for figure, cells in table.items():
+            assert not figure or cells[place] == row[figure]
+        own = list(stored[number // 2]["frameworks"].values())[place]
+        assert row["training, utterances/s"].startswith(f"{own['training']['median']:.2f} ")
+        assert row["test top-1"] == f"{100 * own['evaluation']['top1']:.1f} %"
+        assert row["parameters"] == str(stored[number // 2]["parameters"])
+        assert row["ONNX Runtime, largest difference"] == f"{own['crosscheck']['largest_difference']:.1e}"
 
 
 def test_headers_are_distinct_words() -> None:
@@ -178,7 +179,8 @@ def test_headers_are_distinct_words() -> None:
 def test_the_terminal_shows_the_same_numbers() -> None:
     plain, markdown = report(network()).text(), report(network()).text("github")
     assert "|" not in plain
-    assert all(cell in plain for row in markdown_rows(markdown) for cell in row.values())
+    cells = [cell for table in markdown_tables(markdown) for row in table.values() for cell in row]
+    assert cells and all(cell in plain for cell in cells)
 
 
 @pytest.mark.parametrize("results", [
