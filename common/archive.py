@@ -44,7 +44,7 @@ def unpack_recordings(archive: Path, folder: Path) -> Path:
     if not inside:
         raise UserError(f"{archive}: no recordings in it; expected SPEAKER/ with files that end in "
                         + ", ".join(AUDIO_SUFFIXES))
-    wrapped = len(inside) == 1 and any(path.is_dir() for path in inside[0].iterdir())
+    wrapped = len(inside) == 1 and inside[0].is_dir() and any(path.is_dir() for path in inside[0].iterdir())
     return inside[0] if wrapped else folder
 
 

@@ -95,7 +95,11 @@ def _open_with_ffmpeg(path: Path) -> Tuple[int, Iterator[np.ndarray]]:
     if not container.streams.audio:
         container.close()
         raise AudioError(path, "has no audio stream")
-    return container.streams.audio[0].rate, _ffmpeg_blocks(path, container)
+    stream = container.streams.audio[0]
+    if stream.codec_context is None:
+        container.close()
+        raise AudioError(path, "is in a codec that FFmpeg does not know")
+    return stream.rate, _ffmpeg_blocks(path, container)
 
 
 def _ffmpeg_blocks(path: Path, container: "av.container.InputContainer") -> Iterator[np.ndarray]:

@@ -109,4 +109,4 @@ def _fits(value: Any, kind: str) -> bool:
         return isinstance(value, int)
     if "float" in kind:
         return isinstance(value, (int, float))
-    return isinstance(value, str)
+    return isinstance(value, str) and len(value) <= 100  # it may come back in an error message

@@ -229,16 +229,18 @@ def read_info(folder: Path) -> Dict[str, Any]:
         raise UserError(f"{path}: 'scale' must be one of {', '.join(SCALES)}, not {str(info['scale'])[:60]!r}")
     split = info.get("split")
     if isinstance(split, str):
-        info["split"] = split = read_official_split(_inside(folder, split, path))
+        info["split"] = split = _split_file(folder, split, path)
     if split is not None and not (isinstance(split, dict) and all(side in SIDES for side in split.values())):
         raise UserError(f"{path}: 'split' must map each recording to one of {', '.join(SIDES)}, or name a file")
     return info
 
 
-def _inside(folder: Path, name: str, path: Path) -> Path:
+def _split_file(folder: Path, name: str, path: Path) -> Dict[str, str]:
     if Path(name).name != name:
         raise UserError(f"{path}: 'split' must name a file in the same folder, not {name[:60]!r}")
-    return folder / name
+    if not (folder / name).is_file():
+        raise UserError(f"{path}: 'split' names {name[:60]!r}, but there is no such file beside it")
+    return read_official_split(folder / name)
 
 
 def read_official_split(path: Path) -> Dict[str, str]:

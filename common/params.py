@@ -9,6 +9,7 @@ own layout at its own border, nowhere else.
 from __future__ import annotations
 
 import hashlib
+import math
 import zipfile
 import zlib
 from pathlib import Path
@@ -91,17 +92,34 @@ def save(path: Path, **groups: Mapping[str, np.ndarray]) -> None:
 
 
 def load(path: Path) -> Dict[str, Params]:
-    """Groups of tensors from a file that `save` wrote; never unpickles anything."""
+    """Groups of tensors from a file that `save` wrote; never unpickles anything.
+
+    Nothing is read that is larger than the file itself, whatever its headers say.
+    """
     groups: Dict[str, Params] = {}
     try:
-        with np.load(path, allow_pickle=False) as file:
-            for key in file.files:
-                group, _, name = key.partition(":")
-                groups.setdefault(group, {})[name] = file[key]
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                group, _, name = member.filename.partition(":")
+                groups.setdefault(group, {})[name.removesuffix(".npy")] = _tensor(archive, member, path)
     except FileNotFoundError:
         raise UserError(f"there is no parameter file {path}") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError,
-            NotImplementedError, AttributeError, MemoryError) as error:
-        raise UserError(f"{path} is no readable parameter file ({error}); it may be cut short: "
+            NotImplementedError, RuntimeError, MemoryError) as error:
+        raise UserError(f"{path} is no readable parameter file ({str(error)[:200]}); it may be cut short: "
                         "use an earlier checkpoint") from None
     return groups
+
+
+def _tensor(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> np.ndarray:
+    """One tensor of an npz file, checked before memory is taken for it. Raises ValueError."""
+    if member.compress_type != zipfile.ZIP_STORED or member.file_size > path.stat().st_size:
+        raise ValueError(f"{member.filename} is compressed or larger than the file")
+    with archive.open(member) as stream:
+        if np.lib.format.read_magic(stream) != (1, 0):
+            raise ValueError(f"{member.filename} is of another version of the npy format")
+        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
+        data = stream.read()
+    if dtype.hasobject or len(data) != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"{member.filename} does not hold the tensor that its header describes")
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C").copy()  # writable

@@ -24,13 +24,12 @@ _NAME_COLUMNS = ("name", "vggface1 id")  # VoxCeleb1's VGGFace1 ID is the name; 
 def name_speakers(tree: Path, recordings: Sequence[Recording]) -> List[Recording]:
     """The recordings with names in place of ids such as id10001, as far as a meta file has them."""
     names: Dict[str, str] = {}
-    for meta in META_FILES:
-        path = _beside(tree, meta)
-        if path:
-            names.update(_read_names(path))
+    paths = [path for path in (_beside(tree, meta) for meta in META_FILES) if path]
+    for path in paths:
+        names.update(_read_names(path))
     name, times = Counter(names.values()).most_common(1)[0] if names else ("", 0)
     if times > 1:
-        raise UserError(f"{tree}: the meta file gives {times} speakers the name {name!r}; make them differ")
+        raise UserError(f"{' and '.join(map(str, paths))} gives {times} speakers the name {name[:60]!r}; make them differ")
     return [dataclasses.replace(recording, speaker=names.get(recording.speaker, recording.speaker))
             for recording in recordings]
 

@@ -19,6 +19,7 @@ import pickle
 import platform
 import re
 import tarfile
+import tempfile
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Tuple
 
@@ -296,9 +297,7 @@ def test_archive(tmp_path: Path, tally: Tally) -> None:
     made = st.lists(st.tuples(NAMES, KINDS, st.binary(max_size=30)), max_size=4).map(lambda m: tar_bytes(m, compress=True))
 
     def read() -> Path:
-        folder = tmp_path / f"unpacked-{tally.inputs}"
-        folder.mkdir()
-        return unpack_recordings(path, folder)
+        return unpack_recordings(path, Path(tempfile.mkdtemp(dir=tmp_path)))
 
     def verify(folder: Path) -> None:
         assert folder.resolve().is_relative_to(tmp_path.resolve())
@@ -373,11 +372,15 @@ def test_hostile_checkpoints(tmp_path: Path, make: Callable[[io.BytesIO], None])
     assert tally.refused == 1
 
 
+def refuse_after_much() -> None:
+    raise UserError(str(len(bytes(10**8))))
+
+
 def test_the_watch_sees_what_it_must(tmp_path: Path) -> None:
     inside, outside = tmp_path / "inside", tmp_path / "outside"
     inside.mkdir()
     for act in (lambda: outside.write_text("x"), lambda: (inside / ".." / "sly").touch(), (tmp_path / "folder").mkdir,
-                lambda: pickle.loads(pickle.dumps(Path)), lambda: bytearray(10**8)):
+                lambda: pickle.loads(pickle.dumps(Path)), lambda: np.empty(10**8, np.uint8), refuse_after_much):
         with pytest.raises(AssertionError):
             with watched(inside, Tally(), MOST_SECONDS, MOST_MIB):
                 act()
