@@ -12,11 +12,14 @@ from typing import Callable, Dict, List
 
 import numpy as np
 from caffe2.proto import caffe2_pb2
-from caffe2.python import core
+from caffe2.python import core, utils
 
 from caffe2_impl.runtime import CPU, IDEEP
+from common.errors import UserError
 from common.layers import (AveragePool, BatchNorm, BinsAsChannels, Convolution, Dense, Layer,
                            MaxPool, NetworkSpec, Relu, StatisticsPool)
+
+_FUSED_RELU = 1  # Caffe2's FUSION_CONV_RELU
 
 
 @dataclass
@@ -114,10 +117,14 @@ def _bins_as_channels(layer: BinsAsChannels, x: str, network: Network) -> str:
 
 
 def _convolution(layer: Convolution, x: str, network: Network) -> str:
-    (pad_h, pad_w), first = layer.padding, not network.devices
+    (top, bottom), (left, right) = layer.pads
+    if network.on_ideep and layer.padding_after not in (None, layer.padding):
+        raise UserError(f"{layer.name}: Caffe2's oneDNN convolutions cannot pad one side more than "
+                        "the other")
+    first = not network.devices
     arguments: Dict[str, object] = dict(
         kernels=list(layer.kernel), strides=list(layer.stride), dilations=list(layer.dilation),
-        pads=[pad_h, pad_w, pad_h, pad_w], order="NCHW")
+        pads=[top, left, bottom, right], order="NCHW")
     if network.training and network.on_ideep:
         arguments["training_mode"] = 1
     if network.training and first:
@@ -146,7 +153,14 @@ def _batch_norm(layer: BatchNorm, x: str, network: Network) -> str:
 
 
 def _relu(layer: Relu, x: str, network: Network) -> str:
-    return network.add("Relu", [x], [network.blob(layer.name)])
+    y = network.blob(layer.name)
+    before = network.net.Proto().op[-1]
+    if network.on_ideep and not network.training and before.type == "Conv":
+        # oneDNN applies it while it writes the convolution's output: one pass over memory less.
+        before.type, before.output[0] = "ConvFusion", y
+        before.arg.extend([utils.MakeArgument("fusion_type", _FUSED_RELU)])
+        return y
+    return network.add("Relu", [x], [y])
 
 
 def _max_pool(layer: MaxPool, x: str, network: Network) -> str:

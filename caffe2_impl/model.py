@@ -146,13 +146,13 @@ class Model:
             if len(p.shape) == 4 and place:
                 gradient = self._plain(net, gradient)
             with core.DeviceScope(device):
-                if p.decays and self.optimizer.weight_decay:
+                if self.optimizer.decay(p):
                     net.WeightedSum([gradient, f"{self._scope}one{place}", blob,
                                      f"{self._scope}weight_decay{place}"], gradient)
                 net.MomentumSGDUpdate(
                     [gradient, f"{blob}_momentum", f"{self._scope}learning_rate", blob],
                     [gradient, f"{blob}_momentum", blob],
-                    momentum=self.optimizer.momentum, nesterov=0)
+                    momentum=self.optimizer.momentum, nesterov=int(self.optimizer.nesterov))
         for c in self._training.corrections:
             with core.DeviceScope(runtime.IDEEP):
                 net.WeightedSum([c.running, f"{self._scope}one_ideep", c.batch, c.factor],

@@ -14,7 +14,7 @@ from typing import Dict, List
 import numpy as np
 
 from common.layers import NetworkSpec
-from common.optimizer import FORMULA, SGD
+from common.optimizer import SGD
 from common.params import Params, fingerprint
 
 
@@ -47,7 +47,7 @@ def order_hash(order: np.ndarray) -> str:
 
 def optimizer_text(optimizer: SGD) -> str:
     """Formula and constants of the optimiser."""
-    return f"{FORMULA}; momentum={optimizer.momentum}, weight_decay={optimizer.weight_decay}"
+    return optimizer.formula
 
 
 def params_hash(params: Params) -> str:

@@ -12,7 +12,7 @@ spectrogram, (1, 512, frames).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Tuple, Union
+from typing import Dict, List, Optional, Tuple, Union
 
 from common.errors import UserError
 
@@ -31,7 +31,7 @@ class BinsAsChannels:
 
 @dataclass(frozen=True)
 class Convolution:
-    """Cross-correlation with a bias, zero padding equal on both sides: never a framework's SAME."""
+    """Cross-correlation with a bias and explicit zero padding: never a framework's SAME."""
 
     name: str
     channels: int
@@ -39,6 +39,13 @@ class Convolution:
     stride: Pair = (1, 1)
     padding: Pair = (0, 0)
     dilation: Pair = (1, 1)
+    padding_after: Optional[Pair] = None  # below and to the right, if it differs
+
+    @property
+    def pads(self) -> Tuple[Pair, Pair]:
+        """Zeros (above, below) and (before, after)."""
+        after = self.padding if self.padding_after is None else self.padding_after
+        return (self.padding[0], after[0]), (self.padding[1], after[1])
 
 
 @dataclass(frozen=True)
@@ -114,11 +121,6 @@ class Parameter:
         return not self.role.startswith("running")
 
     @property
-    def decays(self) -> bool:
-        """Weight decay acts on weights only: not on biases, not on batch normalisation."""
-        return self.role == "weight"
-
-    @property
     def size(self) -> int:
         return _product(self.shape)
 
@@ -180,8 +182,8 @@ def _output_shape(layer: Layer, shape: Shape) -> Shape:
         channels, bins, frames = shape
         return (bins, channels, frames)
     if isinstance(layer, Convolution):
-        return (layer.channels, *_windows(shape[1:], layer.kernel, layer.stride, layer.padding,
-                                          layer.dilation))
+        padded = tuple(size + sum(pads) for size, pads in zip(shape[1:], layer.pads))
+        return (layer.channels, *_windows(padded, layer.kernel, layer.stride, layer.dilation))
     if isinstance(layer, MaxPool):
         return (shape[0], *_windows(shape[1:], layer.kernel, layer.stride))
     if isinstance(layer, AveragePool):
@@ -193,12 +195,9 @@ def _output_shape(layer: Layer, shape: Shape) -> Shape:
     return shape  # batch norm and ReLU work element by element
 
 
-def _windows(size: Shape, kernel: Pair, stride: Pair, padding: Pair = (0, 0),
-             dilation: Pair = (1, 1)) -> Shape:
-    return tuple(
-        (n + 2 * p - d * (k - 1) - 1) // s + 1
-        for n, k, s, p, d in zip(size, kernel, stride, padding, dilation)
-    )
+def _windows(size: Shape, kernel: Pair, stride: Pair, dilation: Pair = (1, 1)) -> Shape:
+    return tuple((n - d * (k - 1) - 1) // s + 1
+                 for n, k, s, d in zip(size, kernel, stride, dilation))
 
 
 def _parameters(layer: Layer, shape: Shape) -> Tuple[Parameter, ...]:

@@ -56,8 +56,21 @@ def loss_and_gradients(spec: NetworkSpec, params: Mapping[str, np.ndarray],
     `speakers` are (N,), whole numbers below `spec.num_speakers`.
     """
     outputs = forward(spec, params, spectrograms, training=True, dtype=dtype)
-    loss, dy = cross_entropy(logits(spec, outputs), speakers)
-    inputs = [spectrograms[:, None].astype(dtype), *outputs.values()]
+    return backward(spec, params, spectrograms, speakers, outputs, dtype)
+
+
+def backward(spec: NetworkSpec, params: Mapping[str, np.ndarray], spectrograms: np.ndarray,
+             speakers: np.ndarray, outputs: Mapping[str, np.ndarray],
+             dtype: type = np.float64) -> Gradients:
+    """Loss, gradients and new running statistics, given every layer's output in training mode.
+
+    The outputs may be another implementation's. Then each ReLU passes on what it passed on there:
+    from outputs of its own the reference would differ by whole gradients wherever rounding moves
+    a value across zero.
+    """
+    inputs = [spectrograms[:, None].astype(dtype),
+              *(outputs[layer.name].astype(dtype) for layer in spec.layers)]
+    loss, dy = cross_entropy(inputs[-1], speakers)
     gradients: Params = {}
     running: Params = {}
     for step, x in reversed(list(zip(_steps(spec, spectrograms), inputs))):
@@ -89,10 +102,10 @@ def update(spec: NetworkSpec, params: Mapping[str, np.ndarray], momenta: Mapping
     for p in spec.parameters():
         if p.trainable:
             weight = params[p.name].astype(np.float64)
-            decay = optimizer.weight_decay * weight if p.decays else 0.0
-            new_momenta[p.name] = (optimizer.momentum * momenta[p.name]
-                                   + learning_rate * (gradients[p.name] + decay))
-            new_params[p.name] = weight - new_momenta[p.name]
+            push = learning_rate * (gradients[p.name] + optimizer.decay(p) * weight)
+            momentum = optimizer.momentum * momenta[p.name] + push
+            step = optimizer.momentum * momentum + push if optimizer.nesterov else momentum
+            new_params[p.name], new_momenta[p.name] = weight - step, momentum
     return new_params, new_momenta
 
 

@@ -35,14 +35,14 @@ def bins_as_channels_backward(layer: BinsAsChannels, weights: Weights, x: np.nda
 
 def convolution(layer: Convolution, weights: Weights, x: np.ndarray,
                 training: bool) -> np.ndarray:
-    windows = _windows(_padded(x, layer.padding), layer.kernel, layer.stride, layer.dilation)
+    windows = _windows(_padded(x, layer), layer.kernel, layer.stride, layer.dilation)
     y = np.tensordot(windows, weights["weight"], axes=((1, 4, 5), (1, 2, 3)))  # (N, h, w, out)
     return (y + weights["bias"]).transpose(0, 3, 1, 2)
 
 
 def convolution_backward(layer: Convolution, weights: Weights, x: np.ndarray,
                          dy: np.ndarray) -> Gradients:
-    padded = _padded(x, layer.padding)
+    padded = _padded(x, layer)
     windows = _windows(padded, layer.kernel, layer.stride, layer.dilation)
     gradients = {"weight": np.tensordot(dy, windows, axes=((0, 2, 3), (0, 2, 3))),
                  "bias": dy.sum(axis=(0, 2, 3))}
@@ -51,7 +51,8 @@ def convolution_backward(layer: Convolution, weights: Weights, x: np.ndarray,
     for tap in np.ndindex(*layer.kernel):  # one tap of all windows: no position occurs twice
         d_windows[(..., *tap)] += np.einsum("nohw,oc->nchw", dy,
                                             weights["weight"][(..., *tap)], optimize=True)
-    (top, left), (height, width) = layer.padding, x.shape[2:]
+    (top, _), (left, _) = layer.pads
+    height, width = x.shape[2:]
     return d_padded[:, :, top:top + height, left:left + width], gradients
 
 
@@ -173,8 +174,8 @@ def _windows(x: np.ndarray, kernel: Pair, stride: Pair, dilation: Pair = (1, 1))
     return np.lib.stride_tricks.as_strided(x, (*x.shape[:2], *counts, *kernel), strides)
 
 
-def _padded(x: np.ndarray, padding: Pair) -> np.ndarray:
-    return np.pad(x, ((0, 0), (0, 0), *((p, p) for p in padding)))
+def _padded(x: np.ndarray, layer: Convolution) -> np.ndarray:
+    return np.pad(x, ((0, 0), (0, 0), *layer.pads))
 
 
 def _moments(layer: BatchNorm, x: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:

@@ -48,10 +48,15 @@ def test_parameters_have_canonical_names_shapes_and_order():
     assert layers == ["conv"] * 2 + ["bn"] * 4 + ["logits"] * 2
 
 
-def test_only_weights_decay_and_running_statistics_are_not_trained():
-    decaying = {p.name for p in SPEC.parameters() if p.decays}
+def test_uneven_padding():
+    uneven = Convolution("conv", 4, (5, 3), (3, 2), padding=(1, 0), padding_after=(2, 1))
+    spec = NetworkSpec("uneven", (uneven,), num_speakers=4)
+    assert uneven.pads == ((1, 2), (0, 1)) and CONV.pads == ((2, 2), (1, 1))
+    assert placed(spec)["conv"].output_shape == (4, 171, 50)  # (512 + 3 - 5) // 3 + 1 rows
+
+
+def test_running_statistics_are_not_trained():
     fixed = {p.name for p in SPEC.parameters() if not p.trainable}
-    assert decaying == {"conv/weight", "logits/weight"}
     assert fixed == {"bn/running_mean", "bn/running_variance"}
     assert SPEC.num_parameters == 4 * 15 + 4 + 4 + 4 + 7 * 8 + 7
 

@@ -23,6 +23,8 @@ CASES = {
     "convolution": (Convolution("l", 5, (3, 2)), MAP, CONV_SHAPES),
     "convolution_padded": (Convolution("l", 5, (3, 2), padding=(2, 1)), MAP, CONV_SHAPES),
     "convolution_strided": (Convolution("l", 5, (3, 2), (2, 3), (1, 1)), MAP, CONV_SHAPES),
+    "convolution_uneven": (
+        Convolution("l", 5, (3, 2), (2, 2), (0, 1), padding_after=(2, 0)), MAP, CONV_SHAPES),
     "convolution_dilated": (Convolution("l", 5, (3, 2), (1, 2), (1, 0), (2, 3)), MAP, CONV_SHAPES),
     "batch_norm_of_maps": (BatchNorm("l"), MAP, {role: (4,) for role in NORM}),
     "batch_norm_of_vectors": (BatchNorm("l", 0.1), VECTOR, {role: (5,) for role in NORM}),
@@ -83,8 +85,8 @@ def test_every_layer_type_has_a_builder_and_a_gradient_case():
 @pytest.mark.parametrize("case", [name for name in CASES if name.startswith("convolution")])
 def test_convolution_is_scipys_cross_correlation(case):
     layer, x, weights = drawn(case)
-    (top, left), (down, right) = layer.padding, layer.dilation
-    padded = np.pad(x, ((0, 0), (0, 0), (top, top), (left, left)))
+    down, right = layer.dilation
+    padded = np.pad(x, ((0, 0), (0, 0), *layer.pads))
     out, channels, height, width = weights["weight"].shape
     holed = np.zeros((out, channels, down * (height - 1) + 1, right * (width - 1) + 1))
     holed[:, :, ::down, ::right] = weights["weight"]  # dilation is a kernel with holes

@@ -69,8 +69,7 @@ def _bins_as_channels(layer: BinsAsChannels, x: tf.Tensor, context: Context) -> 
 
 def _convolution(layer: Convolution, x: tf.Tensor, context: Context) -> tf.Tensor:
     weight, bias = (context.variables[f"{layer.name}/{role}"] for role in ("weight", "bias"))
-    high, wide = layer.padding
-    padding = ((0, 0), (high, high), (wide, wide), (0, 0))
+    padding = ((0, 0), *layer.pads, (0, 0))
     if layer.dilation == (1, 1) or not context.training:
         x = tf.nn.conv2d(x, weight, layer.stride, padding, dilations=layer.dilation)
     else:

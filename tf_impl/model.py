@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from common import params as parameters
 from common.folding import fold_batch_norm
-from common.layers import NetworkSpec
+from common.layers import NetworkSpec, Parameter
 from common.optimizer import SGD
 from common.params import Params
 from common.twin import Inspection, StepResult
@@ -135,21 +135,21 @@ class Model:
         right = tf.equal(tf.argmax(_logits(outputs), axis=1, output_type=tf.int32), speakers)
         for p in self._parameters:
             if p.trainable:
-                self._update(p.name, p.decays, gradients[p.name], learning_rate)
+                self._update(p, gradients[p.name], learning_rate)
         for layer, mean, variance in statistics:
             self._average(f"{layer.name}/running_mean", layer.decay, mean)
             self._average(f"{layer.name}/running_variance", layer.decay, variance)
         return loss, tf.reduce_sum(tf.cast(right, tf.int32))
 
-    def _update(self, name: str, decays: bool, gradient: tf.Tensor,
-                learning_rate: tf.Tensor) -> None:
+    def _update(self, parameter: Parameter, gradient: tf.Tensor, learning_rate: tf.Tensor) -> None:
         """One parameter's step by the formula of `common.optimizer`."""
-        variable = self._variables[name]
-        if decays:
-            gradient = gradient + self.optimizer.weight_decay * variable
+        variable, decay = self._variables[parameter.name], self.optimizer.decay(parameter)
+        if decay:
+            gradient = gradient + decay * variable
         tf.raw_ops.ResourceApplyKerasMomentum(
-            var=variable.handle, accum=self._momenta[name].handle, lr=learning_rate,
-            grad=gradient, momentum=self.optimizer.momentum, use_nesterov=False)
+            var=variable.handle, accum=self._momenta[parameter.name].handle, lr=learning_rate,
+            grad=gradient, momentum=self.optimizer.momentum,
+            use_nesterov=self.optimizer.nesterov)
 
     def _average(self, name: str, decay: float, batch: tf.Tensor) -> None:
         running = self._variables[name]

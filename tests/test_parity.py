@@ -1,0 +1,137 @@
+"""The ladder lets honest implementations pass and names where each seeded mistake shows."""
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small_networks import SPECS, drawn_batch
+
+from common.batches import Batch
+from common.errors import UserError
+from common.mistakes import MISTAKES
+from common.parity import (LOSSES, RUNGS, Arbiter, Finding, climb, differences,
+                           first_divergence)
+from common.recording import Recording, Trial, make_trial, record, record_reference
+
+# The first tensor that each mistake reaches in the network that is like VGG-M.
+FIRST_TENSORS = {
+    "glorot": "conv1/weight", "hw_swap": "conv1/weight", "same_padding": "conv1",
+    "bn_epsilon": "bn1", "label_shift": "loss", "nesterov": "step of conv1/weight",
+    "double_decay": "momentum of conv1/weight", "decay_on_batch_norm": "momentum of bn1/scale",
+    "bn_momentum": "bn1/running_mean",
+}
+
+
+def small_trial(network: str, steps: int = 3) -> Trial:
+    batches = [Batch(*drawn_batch(seed=460 + step)) for step in range(steps)]
+    return make_trial(SPECS[network], batches, learning_rate=0.05)
+
+
+@pytest.fixture(scope="module")
+def over_maps():
+    """The trial on the network like VGG-M, and the reference's answer."""
+    trial = small_trial("over_maps")
+    return trial, Arbiter.of(trial)
+
+
+@pytest.fixture(scope="module")
+def one_step():
+    trial = small_trial("over_maps", steps=1)
+    return trial, Arbiter.of(trial)
+
+
+@pytest.mark.parametrize("network", SPECS)
+def test_twins_climb_the_whole_ladder(twin, network):
+    trial = small_trial(network)
+    findings = climb(trial, record(twin, trial), Arbiter.of(trial))
+    assert first_divergence(findings) is None
+    rungs = [*((0, rung) for rung in RUNGS), *((2, rung) for rung in RUNGS),
+             *((step, LOSSES) for step in range(3))]
+    assert list(dict.fromkeys((finding.step, finding.rung) for finding in findings)) == rungs
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_every_mistake_is_caught_on_its_rung(twin, over_maps, name):
+    trial, arbiter = over_maps
+    if (name, twin.package) == ("same_padding", "caffe2_impl"):
+        with pytest.raises(UserError, match="conv1.*cannot pad"):
+            record(twin, MISTAKES[name].make(trial))
+        return
+    found = first_divergence(climb(trial, record(twin, MISTAKES[name].make(trial)), arbiter))
+    assert found is not None and found.step == 0
+    assert (found.rung, found.tensor) == (MISTAKES[name].rung, FIRST_TENSORS[name])
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_every_mistake_is_far_beyond_its_limit(one_step, name):
+    trial, arbiter = one_step
+    found = first_divergence(climb(trial, record_reference(MISTAKES[name].make(trial)), arbiter))
+    assert found is not None and found.error > 5 * found.limit
+
+
+def test_the_reference_passes_in_single_precision(one_step):
+    trial, arbiter = one_step
+    assert first_divergence(climb(trial, arbiter.exact, arbiter)) is None
+    assert first_divergence(climb(trial, arbiter.rounded, arbiter)) is None
+
+
+def test_a_loss_that_goes_astray_later_is_named(over_maps):
+    trial, arbiter = over_maps
+    losses = arbiter.exact.losses * np.array([1, 1.01, 1.01])
+    rungs = {0: arbiter.exact.rungs[0],
+             2: record_reference(trial.at(2, trial.params, trial.momenta)).rungs[0]}
+    found = first_divergence(climb(trial, Recording(rungs, losses), arbiter))
+    assert (found.step, found.rung) == (1, LOSSES)
+
+
+@pytest.mark.parametrize("rung, tensor", [
+    ("start", "conv1/bias"), ("outputs", "relu2"), ("outputs", "testing logits"), ("loss", "loss"),
+    ("gradients", "fc3/weight"), ("update", "momentum of fc4/weight"),
+    ("running statistics", "bn3/running_variance")])
+@pytest.mark.parametrize("spoil", [
+    lambda value: value + 2e-3 * np.abs(value).max() + 1e-6, lambda value: value * np.nan,
+    lambda value: value[..., np.newaxis]], ids=["other", "not finite", "shape"])
+def test_the_first_spoiled_tensor_is_named(one_step, rung, tensor, spoil):
+    trial, arbiter = one_step
+    rungs = {name: dict(tensors) for name, tensors in arbiter.exact.rungs[0].items()}
+    rungs[rung][tensor] = spoil(rungs[rung][tensor])
+    found = first_divergence(climb(trial, Recording({0: rungs}, arbiter.exact.losses), arbiter))
+    assert (found.rung, found.tensor) == (rung, tensor)
+
+
+def test_errors_are_relative_to_the_layer():
+    expected = {"gradients": {"conv/weight": np.array([4.0]), "conv/bias": np.array([0.0]),
+                              "dense/bias": np.array([2.0])}}
+    actual = {"gradients": {"conv/weight": np.array([4.0]), "conv/bias": np.array([1.0]),
+                            "dense/bias": np.array([3.0])}}
+    assert differences(actual, expected)["gradients"] == {
+        "conv/weight": 0.0, "conv/bias": 0.25, "dense/bias": 0.5}
+
+
+def test_a_finding_says_where_and_how_much():
+    text = str(Finding(0, "outputs", "bn1", error=2.5e-4, rounding=1e-7, limit=1e-5))
+    assert text == ("bn1 on rung 'outputs' of step 0 is off by 2.5e-04 of its scale, 2,500 times what "
+                    "rounding explains (limit 1.0e-05)")
+
+
+@pytest.mark.parametrize("name, message", [("same_padding", "pads no convolution"),
+                                           ("hw_swap", "no square kernels")])
+def test_a_mistake_that_changes_nothing_is_an_error(name, message):
+    with pytest.raises(UserError, match=message):
+        MISTAKES[name].make(small_trial("over_time", steps=1))
+
+
+def test_same_padding_has_tensorflows_shapes():
+    trial = small_trial("over_maps", steps=1)
+    broken = MISTAKES["same_padding"].make(trial)
+    conv1, conv2 = (next(step for step in broken.spec.steps(100) if step.layer.name == name)
+                    for name in ("conv1", "conv2"))
+    assert conv1.output_shape[1:] == (512 // 16, 100 // 4)  # size / stride, rounded up
+    assert conv2.layer.pads[1][1] >= conv2.layer.pads[1][0]
+    assert replace(broken, spec=trial.spec) == trial  # nothing else has changed
+
+
+def test_glorot_draws_from_keras_interval():
+    params = MISTAKES["glorot"].make(small_trial("over_maps", steps=1)).params
+    bound = np.sqrt(6 / (8 * 9 + 6 * 9))  # conv2: 3 x 3 from 6 to 8 channels
+    largest = np.abs(params["conv2/weight"]).max()
+    assert 0.9 * bound < largest <= bound
