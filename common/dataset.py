@@ -101,6 +101,8 @@ def open_dataset(paths: Sequence[Union[str, Path]], speakers: Optional[Sequence[
 
 def record_files(path: Path) -> List[Path]:
     """The .bin files of a folder in natural order, or the file itself. Raises `UserError`."""
+    if not path.exists():
+        raise UserError(f"{path}: no such data folder or record file; check the path")
     if not path.is_dir():
         return [path]
     if (path / "unfinished").is_dir():
