@@ -45,7 +45,7 @@ class Model:
                              for p in self._parameters if p.trainable}
         self._train = tf.function(self._train_step, (_SPECTROGRAMS, _SPEAKERS, _SCALAR))
         self._inspect = tf.function(self._gradients, (_SPECTROGRAMS, _SPEAKERS))
-        self._predict: Optional[tf.types.experimental.GenericFunction] = None
+        self._predict: Optional[tf.types.experimental.ConcreteFunction] = None
         self._batch: Tuple[tf.Tensor, Optional[tf.Tensor]]
         self.load(params)
 
@@ -101,7 +101,7 @@ class Model:
     def facts(self) -> Dict[str, str]:
         return runtime.facts()
 
-    def _folded(self) -> tf.types.experimental.GenericFunction:
+    def _folded(self) -> tf.types.experimental.ConcreteFunction:
         """Testing network with batch norm folded into weights, made again when they change."""
         spec, params = fold_batch_norm(self.spec, self.params())
 
@@ -111,7 +111,8 @@ class Model:
                          for name, value in params.items()}
             return _logits(layers.forward(spec, spectrograms, constants, training=False)[0])
 
-        return tf.function(logits, (_SPECTROGRAMS,))
+        # Concrete, because TensorFlow warns about a function that is made anew after each epoch.
+        return tf.function(logits, (_SPECTROGRAMS,)).get_concrete_function()
 
     def _gradients(self, spectrograms: tf.Tensor, speakers: tf.Tensor
                    ) -> Tuple[tf.Tensor, Dict[str, tf.Tensor], Dict[str, tf.Tensor]]:
