@@ -9,13 +9,14 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import numpy as np
 
 from common import networks, params as parameters
 from common.config import TrainingConfig, from_dict
 from common.errors import UserError
+from common.features import SCALES
 from common.layers import NetworkSpec
 from common.params import Params
 
@@ -44,6 +45,16 @@ class Checkpoint:
         return networks.build(self.config.network, len(self.speakers), self.config.width)
 
 
+_ALLOWED: Dict[str, Callable[[Any], bool]] = {
+    "epoch": lambda value: type(value) is int and value >= 0,
+    "step": lambda value: type(value) is int and value >= 0,
+    "dev_top1": lambda value: value is None or type(value) in (int, float) and 0 <= value <= 1,
+    "best_dev_top1": lambda value: type(value) in (int, float) and -1 <= value <= 1,
+    "framework": lambda value: isinstance(value, str) and len(value) <= 100 and value.isprintable(),
+    "scale": lambda value: value is None or value in SCALES,
+    "normalised": lambda value: value is None or type(value) is bool,
+    "synthetic": lambda value: type(value) is bool,
+}
 _FACTS = [field.name for field in dataclasses.fields(Checkpoint)
           if field.name not in ("config", "speakers", "params", "momenta")]
 
@@ -64,7 +75,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     facts = _facts(groups.pop("facts", {}), path)
     config = from_dict(facts.pop("config"), str(path))
     speakers = facts.pop("speakers")
-    if not (isinstance(speakers, list) and all(isinstance(name, str) for name in speakers)):
+    if not (isinstance(speakers, list) and len(speakers) > 1 and all(isinstance(name, str) for name in speakers)):
         raise UserError(f"{path}: the names of its speakers are damaged")
     spec = networks.build(config.network, len(speakers), config.width)
     tensors = spec.parameters()
@@ -81,8 +92,9 @@ def _facts(group: Params, path: Path) -> Dict[str, Any]:
         facts = json.loads(np.asarray(group["json"], np.uint8).tobytes().decode())
         if facts.pop("format") != FORMAT or set(facts) != {"config", "speakers", *_FACTS}:
             raise ValueError("written by another version")
-        if not all(isinstance(facts[name], int) and facts[name] >= 0 for name in ("epoch", "step")):
-            raise ValueError("its epoch and step are no numbers")
+        damaged = [name for name, allowed in _ALLOWED.items() if not allowed(facts[name])]
+        if damaged:
+            raise ValueError(f"damaged: {', '.join(damaged)}")
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path} is no checkpoint of this project ({error}); give a best.npz or "
                         "last.npz from a run's folder") from None

@@ -152,8 +152,8 @@ def load_split(path: Path, dataset: Dataset) -> Split:
     _check_fields(path, stored)
     if stored["records"] != len(dataset.records) or stored["data"] != dataset.fingerprint():
         raise UserError(f"{path}: this split was made for other data ({stored['records']} records, fingerprint "
-                        f"{stored['data'][:60]}) than {dataset.name} ({len(dataset.records)} records, fingerprint "
-                        f"{dataset.fingerprint()}); give those data, or make a new split")
+                        f"{stored['data'][:60]!r}) than {dataset.name} ({len(dataset.records)} records, fingerprint "
+                        f"{dataset.fingerprint()!r}); give those data, or make a new split")
     sides = [_indices(path, side, stored[side], len(dataset.records)) for side in SIDES]
     if np.unique(np.concatenate(sides)).size != sum(len(side) for side in sides):
         raise UserError(f"{path}: a record is listed twice; make the split again")
