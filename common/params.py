@@ -13,6 +13,7 @@ import math
 import zipfile
 import zlib
 from pathlib import Path
+from reprlib import repr as short  # a file may hold anything, of any length
 from typing import Dict, Iterable, Mapping
 
 import numpy as np
@@ -55,7 +56,7 @@ def check(params: Mapping[str, np.ndarray], expected: Iterable[Parameter], where
     unknown = sorted(set(params) - {p.name for p in wanted})
     if missing or unknown:
         raise UserError(f"{where} does not fit the network: missing {missing or 'nothing'}, "
-                        f"unknown {unknown or 'nothing'}")
+                        f"unknown {short(unknown) if unknown else 'nothing'}")
     for p in wanted:
         value = params[p.name]
         if value.shape != p.shape:
@@ -114,12 +115,12 @@ def load(path: Path) -> Dict[str, Params]:
 def _tensor(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> np.ndarray:
     """One tensor of an npz file, checked before memory is taken for it. Raises ValueError."""
     if member.compress_type != zipfile.ZIP_STORED or member.file_size > path.stat().st_size:
-        raise ValueError(f"{member.filename} is compressed or larger than the file")
+        raise ValueError(f"{member.filename[:80]!r} is compressed or larger than the file")
     with archive.open(member) as stream:
         if np.lib.format.read_magic(stream) != (1, 0):
-            raise ValueError(f"{member.filename} is of another version of the npy format")
+            raise ValueError(f"{member.filename[:80]!r} is of another version of the npy format")
         shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
         data = stream.read()
     if dtype.hasobject or len(data) != math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"{member.filename} does not hold the tensor that its header describes")
+        raise ValueError(f"{member.filename[:80]!r} does not hold the tensor that its header describes")
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C").copy()  # writable
