@@ -33,11 +33,15 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     from common.checkpoint import load_checkpoint
     from common.dataset import open_dataset
     from common.evaluation import Evaluation, predict
+    from common.files import make_folder
     from common.metrics import confusion_matrix
 
     checkpoint = load_checkpoint(options.model)
     dataset = open_dataset(options.data, speakers=checkpoint.speakers)
+    checkpoint.check_data(dataset)
     indices = side_indices(options, dataset)
+    if options.out:
+        make_folder(options.out)
     twin = load()
     twin.configure(options.device, threads)
     model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
@@ -77,9 +81,8 @@ def _show(twin: Twin, checkpoint, dataset, evaluation, confusion) -> None:
 
 def _write(folder: Path, evaluation, confusion, names: Sequence[str], indices, speakers,
            logits) -> None:
-    from common.files import make_folder, write_json
+    from common.files import write_json
 
-    make_folder(folder)
     write_json(folder / "evaluation.json", dataclasses.asdict(evaluation))
     with open(folder / "confusion.csv", "w", newline="") as file:
         writer = csv.writer(file)

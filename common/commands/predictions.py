@@ -34,6 +34,8 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     if models[0].speakers != models[1].speakers:
         raise UserError("the two models know different speakers; there is nothing to compare")
     dataset = open_dataset(options.data, speakers=models[0].speakers)
+    for model in models:
+        model.check_data(dataset)
     indices = side_indices(options, dataset)
     logits = []
     for model in models:
