@@ -66,6 +66,9 @@ def start_run(folder: Path, checkpoint: Checkpoint, dataset: Dataset, split: Spl
     if (folder / "log.jsonl").exists() or (folder / "last.npz").exists():
         raise UserError(f"{folder} already holds a run; go on with --resume {folder}, or name "
                         "another folder with --out")
+    if len(split.train) < checkpoint.config.batch_size:
+        raise UserError(f"{len(split.train)} training utterances do not fill one batch of "
+                        f"{checkpoint.config.batch_size}; use a smaller --batch-size or more data")
     make_folder(folder)
     configuration.save_config(folder / "config.json", checkpoint.config)
     write_json(folder / "data.json", [str(path.resolve()) for path in data])

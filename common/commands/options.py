@@ -73,4 +73,7 @@ def side_indices(options: argparse.Namespace, dataset: "Dataset") -> "np.ndarray
 
     if not options.split:
         return np.arange(len(dataset.records))
-    return getattr(load_split(options.split, dataset), options.side)
+    indices = getattr(load_split(options.split, dataset), options.side)
+    if not len(indices):
+        raise UserError(f"{options.split} has no utterances on its {options.side} side; choose another --side")
+    return indices

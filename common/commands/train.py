@@ -67,7 +67,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--data", nargs="+", type=Path, metavar="PATH",
                         help="data folders or record files (default: embedded synthetic voices)")
     parser.add_argument("--out", type=Path, metavar="FOLDER",
-                        help="the run's folder (default: runs/NETWORK-FRAMEWORK)")
+                        help="the run's folder (default: runs/NETWORK-DATA)")
     parser.add_argument("--resume", type=Path, metavar="FOLDER",
                         help="go on with the run in this folder; either framework may")
     for field in dataclasses.fields(TrainingConfig):
