@@ -1,0 +1,223 @@
+"""Training, evaluating and identifying at the command line of both frameworks, as real processes."""
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import List
+
+import numpy as np
+import pytest
+import soundfile
+from commands import PROJECT, SMALL, command, run, succeed
+from tiny_data import SPEAKERS, spectrogram
+
+from common.checkpoint import load_checkpoint
+from common.records import RECORD_BYTES, RecordWriter
+from common.training import read_log
+
+EPOCHS = 4
+# A low rate: where rounding moves a ReLU's input across zero, frameworks part in proportion to it.
+TRAINING = [*SMALL, "--epochs", EPOCHS, "--learning-rate", "0.001", "--crop-frames", "150"]
+
+
+def train_and_kill(package: str, data: Path, folder: Path) -> None:
+    """Train, and kill -9 as soon as there is a checkpoint; again if it came to its end before."""
+    for _ in range(5):
+        shutil.rmtree(folder, ignore_errors=True)
+        words = command(f"{package}.train", "--data", data, "--out", folder, *TRAINING)
+        with subprocess.Popen(words, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            while process.poll() is None and not (folder / "last.npz").exists():
+                time.sleep(0.005)
+            process.kill()
+        if process.returncode == -signal.SIGKILL:
+            break
+    assert 1 <= load_checkpoint(folder / "last.npz").epoch < EPOCHS
+
+
+def assert_same_losses(folder: Path, expected: Path, tolerance: float) -> None:
+    """Forgotten momenta would show as some 5e-2, two runs of one framework do as 1e-6."""
+    logs = [read_log(folder), read_log(expected)]
+    assert [len(log) for log in logs] == [EPOCHS, EPOCHS]
+    for record, other in zip(*logs):
+        assert (record.epoch, record.step, record.learning_rate) == (other.epoch, other.step, other.learning_rate)
+        assert record.train_loss == pytest.approx(other.train_loss, rel=tolerance)
+        assert record.dev_loss == pytest.approx(other.dev_loss, rel=tolerance)
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of Caffe2 in one go."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    output = succeed("caffe2_impl.train", "--data", tiny_data, "--out", folder, *TRAINING)
+    assert [line.split()[:2] for line in output.splitlines()[:EPOCHS]] == [["epoch", str(e + 1)] for e in range(EPOCHS)]
+    assert output.splitlines()[-1] == f"done: {folder / 'best.npz'}"
+    return folder
+
+
+@pytest.fixture(scope="module")
+def killed(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run, killed after an epoch or two."""
+    folder = tmp_path_factory.mktemp("runs") / "killed"
+    train_and_kill("caffe2_impl", tiny_data, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def new_records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight records alone in a folder, no names, no sidecar."""
+    path = tmp_path_factory.mktemp("new") / "part-7.bin"
+    with RecordWriter(path) as writer:
+        for label in [0, 1, 2, 3, 3, 2, 1, 0]:
+            writer.append(spectrogram(label, seed=7, number=label), label)
+    return path
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seven seconds of stereo noise at 44.1 kHz: two whole pieces and a rest."""
+    path = tmp_path_factory.mktemp("sound") / "noise.wav"
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, (7 * 44_100, 2)), 44_100)
+    return path
+
+
+def test_contents_of_a_run(trained: Path, tiny_data: Path) -> None:
+    assert sorted(path.name for path in trained.iterdir()) == [
+        "best.npz", "config.json", "data.json", "last.npz", "log.jsonl", "split.json"]
+    config = json.loads((trained / "config.json").read_text())
+    assert (config["network"], config["width"], config["epochs"], config["crop_frames"]) == ("tdnn", 0.05, EPOCHS, 150)
+    assert json.loads((trained / "data.json").read_text()) == [str(tiny_data)]
+    log = read_log(trained)
+    assert [record.step for record in log] == [3 * (e + 1) for e in range(EPOCHS)]
+    assert log[-1].train_loss < 0.8 * log[0].train_loss
+    assert max(record.dev_top1 for record in log) == load_checkpoint(trained / "best.npz").dev_top1
+    assert load_checkpoint(trained / "last.npz").framework == "Caffe2"
+
+
+def test_killed_and_resumed_is_the_same_run(killed: Path, trained: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(killed, tmp_path / "run"))
+    output = succeed("caffe2_impl.train", "--resume", folder, "--threads", 1)
+    assert f"epoch   {EPOCHS}" in output and "epoch   1 " not in output
+    assert_same_losses(folder, trained, tolerance=1e-4)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in trained.iterdir())
+
+
+def test_killed_in_caffe2_and_resumed_in_tensorflow(killed: Path, trained: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(killed, tmp_path / "run"))
+    succeed("tf_impl.train", "--resume", folder, "--threads", 1)
+    assert_same_losses(folder, trained, tolerance=5e-3)
+    assert load_checkpoint(folder / "last.npz").framework == "TensorFlow"
+
+
+def test_killed_in_tensorflow_and_resumed_in_caffe2(trained: Path, tiny_data: Path, tmp_path: Path) -> None:
+    train_and_kill("tf_impl", tiny_data, tmp_path / "run")
+    succeed("caffe2_impl.train", "--resume", tmp_path / "run", "--threads", 1)
+    assert_same_losses(tmp_path / "run", trained, tolerance=5e-3)
+
+
+def test_data_that_have_moved(killed: Path, tiny_data: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(killed, tmp_path / "run"))
+    data = Path(shutil.copytree(tiny_data, tmp_path / "moved"))
+    (folder / "data.json").write_text(json.dumps([str(tmp_path / "gone")]))
+    assert "gone: no such data folder" in run("caffe2_impl.train", "--resume", folder).stderr
+    succeed("caffe2_impl.train", "--resume", folder, "--data", data, "--threads", 1)
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained: Path, new_records: Path, tmp_path_factory: pytest.TempPathFactory) -> List[Path]:
+    """The same model on the same new records in both frameworks."""
+    folders = []
+    for package in ("tf_impl", "caffe2_impl"):
+        folders.append(tmp_path_factory.mktemp("evaluated") / package)
+        output = succeed(f"{package}.evaluate", trained / "best.npz", new_records, "--out", folders[-1], "--threads", 1,
+                         "--batch-size", 3)
+        head, figures, *mistakes = output.splitlines()
+        assert re.fullmatch(r"tdnn trained by Caffe2 for . epochs, evaluated in \w+ on part-7.bin", head)
+        assert re.fullmatch(r"top-1 .* %, 8 utterances, [0-9.]+ utterances/s", figures)
+        assert all(re.fullmatch(r"  +[12] of 2 by \w+ were taken for \w+", line) for line in mistakes)
+    return folders
+
+
+def test_evaluation_on_records_it_has_never_seen(evaluated: List[Path]) -> None:
+    for folder in evaluated:
+        figures = json.loads((folder / "evaluation.json").read_text())
+        assert (figures["utterances"], figures["top5"]) == (8, 1.0)
+        assert figures["utterances_per_second"] > 0
+        with open(folder / "confusion.csv", newline="") as file:
+            rows = list(csv.reader(file))
+        assert rows[0][1:] == SPEAKERS and [row[0] for row in rows[1:]] == SPEAKERS
+        counts = np.array([row[1:] for row in rows[1:]], int)
+        assert counts.sum(axis=1).tolist() == [2, 2, 2, 2] and counts.trace() == 8 * figures["top1"]
+
+
+def test_both_frameworks_evaluate_to_the_same(evaluated: List[Path]) -> None:
+    tables = []
+    for folder in evaluated:
+        with open(folder / "predictions.csv", newline="") as file:
+            tables.append(list(csv.DictReader(file)))
+    assert [row["record"] for row in tables[0]] == [str(i) for i in range(8)]
+    assert [row["speaker"] for row in tables[0]] == [SPEAKERS[i] for i in (0, 1, 2, 3, 3, 2, 1, 0)]
+    for row, other in zip(*tables):
+        assert (row["speaker"], row["predicted"]) == (other["speaker"], other["predicted"])
+        assert float(row["logit"]) == pytest.approx(float(other["logit"]), abs=1e-4)
+
+
+def test_evaluation_of_one_side_of_a_split(trained: Path, tiny_data: Path) -> None:
+    output = succeed("caffe2_impl.evaluate", trained / "best.npz", tiny_data, "--split", trained / "split.json",
+                     "--side", "dev", "--threads", 1)
+    assert "12 utterances" in output and "synthetic voices" in output
+
+
+def test_identify_says_the_same_in_both_frameworks(trained: Path, recording: Path) -> None:
+    outputs = [succeed(f"{package}.identify", trained / "best.npz", recording, recording, "--top", 9, "--threads", 1)
+               for package in ("tf_impl", "caffe2_impl")]
+    answers = []
+    for output in outputs:
+        head, *lines = output.splitlines()
+        assert head == f"{recording}:"
+        answers.append({line.split("%")[1].strip(): float(line.split("%")[0]) for line in lines})
+    assert sorted(answers[0]) == SPEAKERS
+    assert list(answers[0].values()) == sorted(answers[0].values(), reverse=True)
+    assert sum(answers[0].values()) == pytest.approx(100, abs=0.3)
+    assert answers[0] == pytest.approx(answers[1], abs=0.11)
+
+
+@pytest.mark.parametrize("seconds, rate", [(1.06, 16_000), (2.0, 8_000)])
+def test_identify_takes_short_recordings(trained: Path, tmp_path: Path, seconds: float, rate: int) -> None:
+    soundfile.write(tmp_path / "short.flac", np.random.default_rng(0).normal(0, 0.1, int(seconds * rate)), rate)
+    output = succeed("caffe2_impl.identify", trained / "last.npz", tmp_path / "short.flac", "--threads", 1)
+    assert len(output.splitlines()) == 1 + len(SPEAKERS)
+
+
+def assert_one_line(done: "subprocess.CompletedProcess[str]", named: str) -> None:
+    assert done.returncode == 2, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr and last.startswith("error: ") and re.search(named, last), done.stderr
+
+
+@pytest.mark.parametrize("package", ["tf_impl", "caffe2_impl"])
+def test_bad_values_met_on_the_way_are_named(trained: Path, new_records: Path, tmp_path: Path, package: str) -> None:
+    """Found by the thread that reads ahead, behind the framework's own queue."""
+    bad = Path(shutil.copy(new_records, tmp_path / "bad.bin"))
+    with open(bad, "r+b") as file:
+        file.seek(5 * RECORD_BYTES + 4000)
+        file.write(np.float32([np.nan]).tobytes())
+    done = run(f"{package}.evaluate", trained / "best.npz", bad, "--batch-size", 3, "--threads", 1)
+    assert_one_line(done, f"bad.bin: record 5 .*byte {5 * RECORD_BYTES + 4000};")
+
+
+def test_divergence_is_told(tiny_data: Path, tmp_path: Path) -> None:
+    done = run("caffe2_impl.train", "--data", tiny_data, "--out", tmp_path / "run", *SMALL, "--learning-rate", "1e30")
+    assert_one_line(done, "a lower --learning-rate")
+    assert not (tmp_path / "run" / "last.npz").exists()
+
+
+def test_a_gpu_that_cannot_be_driven_is_told(trained: Path, new_records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    done = run("caffe2_impl.evaluate", trained / "best.npz", new_records, "--device", "gpu")
+    assert_one_line(done, "Caffe2 finds no GPU that it can drive: .*; use --device cpu")
