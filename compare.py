@@ -1,6 +1,7 @@
 """Compare TensorFlow and Caffe2 on who is speaking.
 
     python compare.py                # the benchmark: speed and accuracy side by side
+    python compare.py parity         # every layer, gradient and update against the reference
     python compare.py onnx ...       # every way through ONNX on the same weights
     python compare.py predictions ...  # where two trained models differ, and whether it matters
     python compare.py crossover ...  # half the training in one framework, half in the other
@@ -12,12 +13,12 @@ from typing import Callable, Dict, List, Optional
 
 import caffe2_impl
 import tf_impl
-from common.commands import compare, crossover, onnx_matrix, predictions
+from common.commands import compare, crossover, onnx_matrix, parity, predictions
 from common.errors import friendly
 from common.twin import Twin
 
 LOADS: Dict[str, Callable[[], Twin]] = {"tensorflow": tf_impl.load, "caffe2": caffe2_impl.load}
-COMMANDS = {"onnx": onnx_matrix.run, "predictions": predictions.run,
+COMMANDS = {"parity": parity.run, "onnx": onnx_matrix.run, "predictions": predictions.run,
             "crossover": crossover.run}
 
 

@@ -8,14 +8,13 @@ implementations knows about it: they are handed another table, optimiser, start 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Callable, Dict, List, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, List, Tuple
 
-import numpy as np
-
-from common.batches import Batch
 from common.errors import UserError
 from common.layers import BatchNorm, Convolution, Layer, NetworkSpec, Step
-from common.recording import Trial
+
+if TYPE_CHECKING:  # commands list the mistakes in their --help, which should not wait for NumPy
+    from common.recording import Trial
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Mistake:
 
     story: str
     rung: str
-    make: Callable[[Trial], Trial]
+    make: Callable[["Trial"], "Trial"]
 
 
 def _nesterov(trial: Trial) -> Trial:
@@ -83,6 +82,8 @@ def _with_layers(trial: Trial, layers: List[Layer]) -> Trial:
 
 def _glorot(trial: Trial) -> Trial:
     """Keras's default: U(-a, a), a = sqrt(6 / (fan-in + fan-out)) (Glorot and Bengio 2010)."""
+    import numpy as np
+
     random, params = np.random.default_rng(0), dict(trial.params)
     for p in trial.spec.parameters():
         if p.role == "weight":
@@ -94,20 +95,20 @@ def _glorot(trial: Trial) -> Trial:
 
 def _hw_swap(trial: Trial) -> Trial:
     """Only square kernels can be mistaken so without an error."""
-    params = {name: np.ascontiguousarray(value.swapaxes(2, 3))
-              if value.ndim == 4 and value.shape[2] == value.shape[3] else value
-              for name, value in trial.params.items()}
-    if all((params[name] == value).all() for name, value in trial.params.items()):
+    square = {name for name, value in trial.params.items()
+              if value.ndim == 4 and value.shape[2] == value.shape[3] > 1}
+    if not square:
         raise UserError(f"{trial.spec.name} has no square kernels whose height and width could be "
                         "swapped")
-    return replace(trial, params=params)
+    return replace(trial, params={
+        name: value.swapaxes(2, 3).copy() if name in square else value
+        for name, value in trial.params.items()})
 
 
 def _label_shift(trial: Trial) -> Trial:
     speakers = trial.spec.num_speakers
     return replace(trial, batches=tuple(
-        Batch(batch.spectrograms, ((batch.speakers + 1) % speakers).astype(np.int32))
-        for batch in trial.batches))
+        replace(batch, speakers=(batch.speakers + 1) % speakers) for batch in trial.batches))
 
 
 MISTAKES: Dict[str, Mistake] = {

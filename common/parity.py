@@ -22,6 +22,7 @@ from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 import numpy as np
 
 from common import reference
+from common.layers import NetworkSpec, Relu
 from common.recording import Recording, Rungs, Trial, record_reference, state_before, update_rung
 
 EPSILON = 2.0 ** -24  # float32's rounding error of a single value, relative
@@ -125,6 +126,17 @@ def differences(actual: Rungs, expected: Rungs) -> Dict[str, Dict[str, float]]:
     return {rung: dict(_relative(actual[rung], tensors)) for rung, tensors in expected.items()}
 
 
+def tipped_relus(spec: NetworkSpec, one: Rungs, other: Rungs) -> Tuple[int, int]:
+    """Of all values that ReLUs put out, how many are zero in one recording only, and how many all.
+
+    Each passes a gradient in one of the two and none in the other, without either being wrong.
+    """
+    names = [layer.name for layer in spec.layers if isinstance(layer, Relu)]
+    tipped = sum(int(((one["outputs"][name] > 0) != (other["outputs"][name] > 0)).sum())
+                 for name in names)
+    return tipped, sum(one["outputs"][name].size for name in names)
+
+
 def _relative(actual: Mapping[str, np.ndarray],
               expected: Mapping[str, np.ndarray]) -> Iterator[Tuple[str, float]]:
     scales: Dict[str, float] = {}
@@ -142,11 +154,11 @@ def _relative(actual: Mapping[str, np.ndarray],
 def _expected(trial: Trial, actual: Rungs, exact: Rungs) -> Rungs:
     """What the reference makes of the implementation's own rungs below, where they can be used."""
     expected, batch = dict(exact), trial.batches[0]
-    if _same_shapes(actual["outputs"], exact["outputs"]):
+    if same_shapes(actual["outputs"], exact["outputs"]):
         expected["gradients"] = reference.backward(
             trial.spec, trial.params, batch.spectrograms, batch.speakers,
             actual["outputs"]).gradients
-    if _same_shapes(actual["gradients"], exact["gradients"]):
+    if same_shapes(actual["gradients"], exact["gradients"]):
         after, momenta = reference.update(trial.spec, trial.params, trial.momenta,
                                           actual["gradients"], trial.learning_rates[0],
                                           trial.optimizer)
@@ -154,5 +166,6 @@ def _expected(trial: Trial, actual: Rungs, exact: Rungs) -> Rungs:
     return expected
 
 
-def _same_shapes(actual: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> bool:
+def same_shapes(actual: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> bool:
+    """Whether every expected tensor has come in its shape."""
     return all(actual[name].shape == value.shape for name, value in expected.items())

@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import count, islice
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
 from common import reference
-from common.batches import Batch
-from common.layers import NetworkSpec
+from common.batches import Batch, BatchReader
+from common.layers import NetworkSpec, Relu
 from common.optimizer import SGD
 from common.params import Params, initialise
 from common.twin import Model, Twin
@@ -51,6 +52,17 @@ class Recording(NamedTuple):
 
     rungs: Dict[int, Rungs]  # of the first and the last step
     losses: np.ndarray  # (steps,)
+
+
+def first_batches(reader: BatchReader, steps: int) -> List[Batch]:
+    """So many batches of as many epochs as it takes."""
+    return list(islice((batch for epoch in count() for batch in reader.epoch(epoch)), steps))
+
+
+def without_relus(spec: NetworkSpec) -> NetworkSpec:
+    """The same network without the kinks that rounding tips values over."""
+    return replace(spec, layers=tuple(layer for layer in spec.layers
+                                      if not isinstance(layer, Relu)))
 
 
 def make_trial(spec: NetworkSpec, batches: Sequence[Batch], learning_rate: float,

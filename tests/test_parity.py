@@ -8,9 +8,10 @@ from small_networks import SPECS, drawn_batch
 from common.batches import Batch
 from common.errors import UserError
 from common.mistakes import MISTAKES
-from common.parity import (LOSSES, RUNGS, Arbiter, Finding, climb, differences,
-                           first_divergence)
-from common.recording import Recording, Trial, make_trial, record, record_reference
+from common.parity import (LOSSES, RUNGS, Arbiter, Finding, climb, differences, first_divergence,
+                           tipped_relus)
+from common.recording import (Recording, Trial, make_trial, record, record_reference,
+                              without_relus)
 
 # The first tensor that each mistake reaches in the network that is like VGG-M.
 FIRST_TENSORS = {
@@ -21,8 +22,8 @@ FIRST_TENSORS = {
 }
 
 
-def small_trial(network: str, steps: int = 3) -> Trial:
-    batches = [Batch(*drawn_batch(seed=460 + step)) for step in range(steps)]
+def small_trial(network: str, steps: int = 3, seed: int = 460) -> Trial:
+    batches = [Batch(*drawn_batch(seed=seed + step)) for step in range(steps)]
     return make_trial(SPECS[network], batches, learning_rate=0.05)
 
 
@@ -96,6 +97,27 @@ def test_the_first_spoiled_tensor_is_named(one_step, rung, tensor, spoil):
     rungs[rung][tensor] = spoil(rungs[rung][tensor])
     found = first_divergence(climb(trial, Recording({0: rungs}, arbiter.exact.losses), arbiter))
     assert (found.rung, found.tensor) == (rung, tensor)
+
+
+@pytest.mark.parametrize("network", ["over_maps", "over_time"])
+def test_a_hundred_steps_stay_together(twin, network):
+    """From seeds at which rounding moves no ReLU across zero; elsewhere float32 itself drifts."""
+    trial = small_trial(network, steps=100, seed=3000)
+    losses, exact = record(twin, trial).losses, record_reference(trial).losses
+    assert np.abs(losses / exact - 1).max() < 1e-3
+
+
+def test_without_relus_only_they_are_gone():
+    spec = SPECS["over_maps"]
+    assert [layer.name for layer in without_relus(spec).layers] == [
+        layer.name for layer in spec.layers if not layer.name.startswith("relu")]
+
+
+def test_tipped_relus_are_counted():
+    spec = SPECS["over_time"]
+    relus = {layer.name: np.array([0.0, 1.0, 2.0]) for layer in spec.layers}
+    tipped = {**relus, "relu2": np.array([0.1, 0.0, 3.0])}
+    assert tipped_relus(spec, {"outputs": relus}, {"outputs": tipped}) == (2, 9)
 
 
 def test_errors_are_relative_to_the_layer():

@@ -1,0 +1,199 @@
+"""`python compare.py parity`: both frameworks climb the parity ladder."""
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+
+from common.commands.options import add_machine_options, make_parser, prepare_threads
+from common.errors import UserError
+from common.networks import NETWORKS
+from common.twin import Twin
+
+if TYPE_CHECKING:
+    from common.dataset import Dataset
+    from common.parity import Finding
+    from common.recording import Recording, Trial
+
+_DESCRIPTION = """Hold both frameworks against the float64 reference, from cause to effect.
+
+  python compare.py parity --out results/parity
+  python compare.py parity --networks tdnn --break nesterov
+  python compare.py parity --networks tdnn --width 0.1 --steps 100 --without-relus
+
+Start, every layer's output, loss, every gradient, one update, batch norm's running statistics, for
+the first step and for the last, and the losses of all steps. Names the first rung and tensor that
+diverges; the exit status is 1 if there is one."""
+
+
+def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
+    """Print a table a network and framework; exit status 1 if a framework leaves the ladder."""
+    options = _parser(list(loads)).parse_args(argv)
+    threads = prepare_threads(options.threads)
+
+    from common.dataset import open_dataset
+    from common.files import make_folder, write_json, write_text
+    from common.parity import first_divergence
+
+    dataset = open_dataset(_data(options))
+    trials = [_trial(network, options, dataset) for network in options.networks]
+    twins = {name: load() for name, load in loads.items()}
+    for twin in twins.values():
+        twin.configure(options.device, threads)
+    parts, everything, sound = [_head(options, dataset, twins)], {}, True
+    for trial, broken in trials:
+        own = {name: broken if name == options.side else trial for name in twins}
+        recordings, findings = _climb_all(trial, own, twins)
+        title = f"## {trial.spec.name}" + (" without ReLUs" if options.without_relus else "")
+        parts.append("\n\n".join([title, *_verdicts(findings, twins),
+                                  *_side_by_side(trial, recordings)]))
+        everything[trial.spec.name] = {n: [_as_json(f) for f in fs] for n, fs in findings.items()}
+        sound = sound and not any(first_divergence(fs) for fs in findings.values())
+        print(parts[-1], flush=True)
+    if options.out:
+        make_folder(options.out)
+        write_text(options.out / "parity.md", "\n\n".join(parts) + "\n")
+        write_json(options.out / "parity.json", everything)
+    return 0 if sound else 1
+
+
+def _parser(frameworks: List[str]) -> argparse.ArgumentParser:
+    from common.mistakes import MISTAKES
+
+    parser = make_parser("python compare.py parity", _DESCRIPTION)
+    parser.add_argument("--data", nargs="+", type=Path, metavar="PATH",
+                        help="data folders or record files (default: embedded synthetic voices)")
+    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS),
+                        metavar="NAME", help=f"of {', '.join(NETWORKS)} (all)")
+    parser.add_argument("--width", type=float, default=1.0,
+                        help="factor on every number of channels (1.0)")
+    parser.add_argument("--without-relus", action="store_true",
+                        help="leave the ReLUs out: the evidence that only they make losses drift")
+    parser.add_argument("--batch-size", type=int, default=8, help="utterances a step (8)")
+    parser.add_argument("--frames", type=int, default=300, help="of each utterance (300)")
+    parser.add_argument("--steps", type=int, default=3, help="training steps (3)")
+    parser.add_argument("--learning-rate", type=float, default=1e-2, help="at the start (0.01)")
+    parser.add_argument("--seed", type=int, default=0, help="of parameters and order (0)")
+    parser.add_argument("--break", dest="mistake", choices=list(MISTAKES), metavar="MISTAKE",
+                        help=f"seed a classic mistake: {', '.join(MISTAKES)}")
+    parser.add_argument("--in", dest="side", choices=frameworks, default=frameworks[0],
+                        help=f"the framework to break ({frameworks[0]})")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="parity.md and parity.json")
+    add_machine_options(parser)
+    return parser
+
+
+def _data(options: argparse.Namespace) -> List[Path]:
+    if options.data:
+        return options.data
+    from common.synthetic import default_corpus
+    return [default_corpus()]
+
+
+def _trial(network: str, options: argparse.Namespace, dataset: "Dataset"
+           ) -> Tuple["Trial", "Trial"]:
+    """The trial, and what --break makes of it."""
+    from common.batches import BatchReader
+    from common.mistakes import MISTAKES
+    from common.networks import build
+    from common.recording import first_batches, make_trial, without_relus
+    from common.splits import split_dataset
+
+    if options.steps < 1 or options.batch_size < 2:
+        raise UserError("--steps must be at least 1 and --batch-size at least 2")
+    spec = build(network, len(dataset.speakers), options.width)
+    spec.steps(options.frames)  # raises when that is too short
+    reader = BatchReader(dataset.records, split_dataset(dataset, options.seed).train,
+                         options.batch_size, options.seed, shuffle=True, drop_remainder=True,
+                         crop_frames=options.frames)
+    trial = make_trial(without_relus(spec) if options.without_relus else spec,
+                       first_batches(reader, options.steps), options.learning_rate,
+                       seed=options.seed)
+    return trial, MISTAKES[options.mistake].make(trial) if options.mistake else trial
+
+
+def _climb_all(trial: "Trial", own: Dict[str, "Trial"], twins: Dict[str, Twin]
+               ) -> Tuple[Dict[str, "Recording"], Dict[str, List["Finding"]]]:
+    """What each framework made of the trial it was given, and what the ladder finds in it."""
+    from rich.console import Console
+
+    from common.parity import Arbiter, climb
+    from common.recording import record
+
+    recordings: Dict[str, "Recording"] = {}
+    findings: Dict[str, List["Finding"]] = {}
+    with Console(stderr=True).status(f"{trial.spec.name}: the reference") as show:
+        arbiter = Arbiter.of(trial)
+        for name, twin in twins.items():
+            show.update(f"{trial.spec.name}: {twin.framework}")
+            recordings[name] = record(twin, own[name])
+            findings[name] = climb(trial, recordings[name], arbiter)
+    return recordings, findings
+
+
+def _head(options: argparse.Namespace, dataset: "Dataset", twins: Dict[str, Twin]) -> str:
+    broken = ""
+    if options.mistake:
+        from common.mistakes import MISTAKES
+        broken = (f"\n\n**{twins[options.side].framework} is broken on purpose: "
+                  f"{MISTAKES[options.mistake].story}.**")
+    return (f"# Parity ladder\n\nData {dataset.name}, {options.frames} frames, batch of "
+            f"{options.batch_size}, {options.steps} steps, learning rate from "
+            f"{options.learning_rate:g} to a tenth of it, width {options.width:g}.{broken}")
+
+
+def _verdicts(findings: Dict[str, List["Finding"]], twins: Dict[str, Twin]) -> Iterator[str]:
+    """For each framework the verdict and the table it rests on."""
+    from tabulate import tabulate
+
+    from common.parity import first_divergence
+
+    for name, own in findings.items():
+        first = first_divergence(own)
+        verdict = f"DIVERGES: first {first}" if first else "stays with the reference on every rung"
+        yield f"{twins[name].framework} {verdict}"
+        yield tabulate(_rows(own), tablefmt="github", disable_numparse=True, headers=[
+            "step", "rung", "tensors", "worst", "error", "rounding", "limit"])
+
+
+def _side_by_side(trial: "Trial", recordings: Dict[str, "Recording"]) -> Iterator[str]:
+    """The first step of one framework against the other's, without the reference."""
+    from tabulate import tabulate
+
+    from common.parity import differences, same_shapes, tipped_relus
+
+    one, other = (recording.rungs[0] for recording in recordings.values())
+    yield f"{' against '.join(recordings)}, first step, each from its own outputs:"
+    rows = [[rung, max(errors, key=errors.get), f"{max(errors.values()):.1e}"]
+            for rung, errors in differences(one, other).items()]
+    yield tabulate(rows, headers=["rung", "worst", "difference"], tablefmt="github",
+                   disable_numparse=True)
+    if same_shapes(one["outputs"], other["outputs"]):
+        tipped, relus = tipped_relus(trial.spec, one, other)
+        yield (f"{tipped:,} of {relus:,} ReLU outputs are zero in one framework only. Where rounding "
+               "has done that, gradients differ here that agree given the same outputs.")
+
+
+def _rows(findings: List["Finding"]) -> List[List[str]]:
+    """For each step and rung, the finding that comes closest to its limit or beyond."""
+    from common.parity import LOSSES
+
+    groups: Dict[tuple, List["Finding"]] = {}
+    for finding in findings:
+        step = "all" if finding.rung == LOSSES else str(finding.step)
+        groups.setdefault((step, finding.rung), []).append(finding)
+    rows = []
+    for (step, rung), group in groups.items():
+        worst = max(group, key=lambda f: (f.diverges, f.error / (f.limit or 1)))
+        tensor = f"of step {worst.step}" if rung == LOSSES else worst.tensor
+        rows.append([step, rung, str(len(group)), tensor,
+                     *(f"{value:.1e}" for value in (worst.error, worst.rounding, worst.limit))])
+    return rows
+
+
+def _as_json(finding: "Finding") -> Dict[str, object]:
+    import dataclasses
+
+    values = dataclasses.asdict(finding)
+    return {**values, **{name: repr(values[name]) for name in ("error", "rounding", "limit")
+                         if not abs(values[name]) < float("inf")}}

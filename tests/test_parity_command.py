@@ -1,0 +1,40 @@
+"""`compare.py parity` as a process: its verdict, its files, and what it says of a seeded mistake."""
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL = ["--networks", "tdnn", "--width", "0.05", "--frames", "100", "--steps", "2",
+         "--threads", "1"]
+
+
+def parity(*arguments: object) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, "compare.py", "parity", *map(str, arguments)], cwd=ROOT,
+                          capture_output=True, text=True, timeout=240)
+
+
+def test_both_frameworks_stay_with_the_reference(tiny_data, tmp_path):
+    done = parity(*SMALL, "--data", tiny_data, "--out", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for framework in ("TensorFlow", "Caffe2"):
+        assert f"{framework} stays with the reference on every rung" in done.stdout
+    assert done.stdout.strip() in (tmp_path / "parity.md").read_text()
+    findings = json.loads((tmp_path / "parity.json").read_text())["tdnn"]["caffe2"]
+    assert findings[0]["rung"] == "start" and findings[0]["error"] == 0
+
+
+def test_a_seeded_mistake_fails_and_names_rung_and_tensor(tiny_data):
+    done = parity(*SMALL, "--data", tiny_data, "--break", "nesterov", "--in", "caffe2")
+    assert done.returncode == 1, done.stderr
+    assert "Caffe2 DIVERGES: first step of frame1/weight on rung 'update' of step 0" in done.stdout
+    assert "TensorFlow stays with the reference" in done.stdout
+
+
+def test_what_cannot_be_done_is_one_line(tiny_data):
+    for wrong, message in ((["--steps", "0"], "--steps must be at least 1"),
+                           (["--frames", "5"], "tdnn cannot take 5 frames"),
+                           (["--break", "hw_swap"], "tdnn has no square kernels")):
+        done = parity(*SMALL, "--data", tiny_data, *wrong)
+        assert done.returncode == 2 and done.stderr.strip().splitlines()[-1].startswith("error: ")
+        assert message in done.stderr and "Traceback" not in done.stderr
