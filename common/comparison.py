@@ -38,12 +38,10 @@ class Plan:
     """What to compare, and how long."""
 
     data: List[str]
-    networks: List[str]
+    configs: List[TrainingConfig]  # of the learning run, one for each network
     frameworks: List[str]
-    epochs: Dict[str, int]  # by network
     device: str
     threads: int
-    base: TrainingConfig  # everything but network and epochs
     blocks: int = 4  # timed blocks of each framework
     steps: int = 2  # timed steps in a block
 
@@ -74,9 +72,10 @@ class NetworkResult:
     matmul_gflops: List[float]  # measured between the blocks
     frameworks: Dict[str, FrameworkResult]
     # The rest needs two frameworks; None if only one was asked for.
+    sides: Optional[List[str]] = None  # first and second framework in what follows
     differences: Optional[Dict[str, List[str]]] = None  # of the certificates
     loss_difference: Optional[float] = None  # largest relative, over the first steps
-    training_ratio: Optional[benchmark.Ratio] = None  # first framework against the second
+    training_ratio: Optional[benchmark.Ratio] = None  # of the first's speed to the second's
     inference_ratio: Optional[benchmark.Ratio] = None
     agreement: Optional[float] = None  # share of testing utterances both take for the same speaker
 
@@ -94,16 +93,16 @@ class Comparison:
         self._folder, self._show = folder, show
         # Per network: opening, a first step, the blocks, restarting, epochs, predicting, checking.
         each = len(plan.frameworks)
-        self._total = sum(each * (2 + 2 * plan.blocks + plan.epochs[n] + 2) for n in plan.networks)
+        self._total = sum(each * (2 + 2 * plan.blocks + config.epochs + 2)
+                          for config in plan.configs)
         self._done = 0
 
     def run(self) -> List[NetworkResult]:
         """Compare every network of the plan, one after the other."""
-        return [self._compare(network) for network in self._plan.networks]
+        return [self._compare(config) for config in self._plan.configs]
 
-    def _compare(self, network: str) -> NetworkResult:
-        plan = self._plan
-        config = dataclasses.replace(plan.base, network=network, epochs=plan.epochs[network])
+    def _compare(self, config: TrainingConfig) -> NetworkResult:
+        plan, network = self._plan, config.network
         job = dataclasses.asdict(Job(plan.data, dataclasses.asdict(config), plan.device,
                                      plan.threads))
         spec = build(network, len(self._dataset.speakers), config.width)
@@ -175,6 +174,7 @@ class Comparison:
     def _side_by_side(self, result: NetworkResult, training: Dict[str, List[float]],
                       inference: Dict[str, List[float]]) -> None:
         (a, first), (b, second) = result.frameworks.items()
+        result.sides = [a, b]
         result.differences = compare_certificates(first.certificate, second.certificate)
         result.training_ratio = benchmark.rate_ratio(training[a], training[b])
         result.inference_ratio = benchmark.rate_ratio(inference[a], inference[b])

@@ -66,13 +66,18 @@ def start_run(folder: Path, checkpoint: Checkpoint, dataset: Dataset, split: Spl
     if (folder / "log.jsonl").exists() or (folder / "last.npz").exists():
         raise UserError(f"{folder} already holds a run; go on with --resume {folder}, or name "
                         "another folder with --out")
-    if len(split.train) < checkpoint.config.batch_size:
-        raise UserError(f"{len(split.train)} training utterances do not fill one batch of "
-                        f"{checkpoint.config.batch_size}; use a smaller --batch-size or more data")
+    check_batch(split, checkpoint.config)
     make_folder(folder)
     configuration.save_config(folder / "config.json", checkpoint.config)
     write_json(folder / "data.json", [str(path.resolve()) for path in data])
     save_split(folder / "split.json", split, dataset)
+
+
+def check_batch(split: Split, config: TrainingConfig) -> None:
+    """Raise UserError when there is not one batch to train on."""
+    if len(split.train) < config.batch_size:
+        raise UserError(f"{len(split.train)} training utterances do not fill one batch of "
+                        f"{config.batch_size}; use a smaller --batch-size or more data")
 
 
 def run_data(folder: Path) -> List[Path]:

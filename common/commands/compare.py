@@ -86,23 +86,25 @@ def _plan(options: argparse.Namespace, threads: int):
     from common.config import TrainingConfig
     from common.dataset import open_dataset
     from common.splits import split_dataset
+    from common.training import check_batch
 
     for name in ("blocks", "steps"):
         if getattr(options, name) < 1:
             raise UserError(f"--{name} must be at least 1")
-    epochs = {name: _DEFAULT_EPOCHS[name] if options.epochs is None else options.epochs
-              for name in options.networks}
-    base = TrainingConfig(batch_size=options.batch_size, learning_rate=options.learning_rate,
-                          seed=options.seed, crop_frames=options.crop_frames, width=options.width,
-                          epochs=max(epochs.values()))
+    configs = [
+        TrainingConfig(name, batch_size=options.batch_size, learning_rate=options.learning_rate,
+                       seed=options.seed, crop_frames=options.crop_frames, width=options.width,
+                       epochs=_DEFAULT_EPOCHS[name] if options.epochs is None else options.epochs)
+        for name in dict.fromkeys(options.networks)]
     dataset = open_dataset(_data(options))
     split = split_dataset(dataset, options.seed)
+    check_batch(split, configs[0])
     if not len(split.test):
         raise UserError(f"{dataset.name} leaves nothing to test on: no speaker has more than one "
                         "recording; use more data")
-    plan = Plan([str(path.resolve()) for path in _data(options)],
-                list(dict.fromkeys(options.networks)), list(dict.fromkeys(options.frameworks)),
-                epochs, options.device, threads, base, options.blocks, options.steps)
+    plan = Plan([str(path.resolve()) for path in _data(options)], configs,
+                list(dict.fromkeys(options.frameworks)), options.device, threads, options.blocks,
+                options.steps)
     return plan, dataset, split
 
 
@@ -124,9 +126,9 @@ def _report(plan, dataset, split, results):
     data = {"name": dataset.name, "synthetic": dataset.synthetic, "by": split.by,
             "speakers": len(dataset.speakers), "train": len(split.train), "dev": len(split.dev),
             "test": len(split.test), "fingerprint": dataset.fingerprint()}
-    settings = {**dataclasses.asdict(plan.base), "epochs": plan.epochs, "threads": plan.threads,
+    settings = {**dataclasses.asdict(plan.configs[0]), "threads": plan.threads,
                 "device": plan.device, "blocks": plan.blocks, "steps": plan.steps}
-    del settings["network"]
+    del settings["network"], settings["epochs"]  # different for each network
     return Report(str(datetime.date.today()), describe(), versions, data, settings, results)
 
 
