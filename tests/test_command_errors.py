@@ -105,11 +105,12 @@ def make_models(place: Path) -> None:
 
 
 def make_data(place: Path) -> None:
+    zero = np.float32([0]).tobytes() + spectrogram(0).tobytes()
     one = np.float32([1]).tobytes() + spectrogram(1).tobytes()
     with_nan = bytearray(one)
     with_nan[400:404] = np.float32([np.nan]).tobytes()
     half_label = np.float32([1.5]).tobytes() + one[4:]
-    for name, content in (("truncated", one + one[:999]), ("nan", one + bytes(with_nan) + one), ("half-label", half_label), ("twice", one + one),
+    for name, content in (("truncated", one + one[:999]), ("nan", one + bytes(with_nan) + one), ("half-label", half_label), ("twice", one + one), ("single", zero + one),
                           ("nothing", b""), ("text", b"hello " * 200)):
         (place / name).mkdir()
         (place / name / "part-1.bin").write_bytes(content)
@@ -187,6 +188,17 @@ QUICK_ERRORS = [
     (f"{IDENTIFY} @model.npz @empty.wav", "empty.wav: the file is empty"),
     (f"{IDENTIFY} @damaged.npz @short.wav", "damaged.npz"),
     (f"{IDENTIFY} @model.npz", "required: recordings"),
+    ("compare.py --data @missing.bin", "missing.bin: no such data folder or record file"),
+    ("compare.py --data @truncated", "truncated tail"),
+    ("compare.py --data @data --batch-size 25", "24 training utterances do not fill one batch of 25"),
+    ("compare.py --data @single --batch-size 2", "single leaves nothing to test on"),
+    ("compare.py --data @data --epochs 0", "epochs must be at least 1"),
+    ("compare.py --data @data --blocks 0", "--blocks must be at least 1"),
+    ("compare.py --data @data --networks tdnn vgg_m --crop-frames 60", "vgg_m cannot take 60 frames"),
+    ("compare.py --data @data --frameworks keras", "--frameworks: invalid choice: 'keras'"),
+    ("compare.py --data @data --out @file", "file/work: cannot make this folder"),
+    ("compare.py onnx @missing.npz --data @data --out @new", "there is no model missing.npz"),
+    ("compare.py predictions @model.npz @damaged.npz --data @data", "damaged.npz"),
 ]
 
 

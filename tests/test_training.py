@@ -92,7 +92,7 @@ def test_last_and_best(run: Path) -> None:
 
 @pytest.mark.parametrize("stop_at", [STEPS + 1, 3 * STEPS - 1])
 def test_stopped_in_an_epoch_and_resumed(run: Path, tiny_data: Path, tmp_path: Path, stop_at: int) -> None:
-    def stop(step: int, result: StepResult, rate: float) -> None:
+    def stop(step: int, *_: Any) -> None:
         if step == stop_at:
             raise Stop
 

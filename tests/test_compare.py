@@ -1,0 +1,174 @@
+"""compare.py from the command line to its files, on small networks and a small data folder."""
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, NamedTuple
+
+import pytest
+from commands import PROJECT, command, run, succeed
+
+NETWORKS, FRAMEWORKS = ["vgg_m", "tdnn"], ["tensorflow", "caffe2"]
+# A low rate: where rounding moves a ReLU's input across zero, frameworks part in proportion to it.
+SMALL = ["--width", "0.05", "--epochs", "1", "--blocks", "2", "--steps", "1", "--batch-size", "8", "--learning-rate",
+         "0.001", "--threads", "1"]
+
+
+class Done(NamedTuple):
+    """What a comparison printed, and the folder it wrote."""
+
+    stdout: str
+    stderr: str
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def comparison(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """The whole comparison, from another current folder than the project's."""
+    place = tmp_path_factory.mktemp("comparison")
+    (place / "voices").symlink_to(tiny_data)
+    done = run("compare.py", "--data", "voices", "--out", "out", *SMALL, cwd=place)
+    assert done.returncode == 0, done.stderr
+    return Done(done.stdout, done.stderr, place / "out")
+
+
+@pytest.fixture(scope="module")
+def report(comparison: Done) -> Dict[str, Any]:
+    return json.loads((comparison.folder / "report.json").read_text())
+
+
+def pairs(report: Dict[str, Any]) -> Iterator[List[Dict[str, Any]]]:
+    """Both frameworks' results for each network, in the order of its ratios."""
+    for result in report["results"]:
+        assert result["sides"] == FRAMEWORKS
+        yield [result["frameworks"][name] for name in FRAMEWORKS]
+
+
+def test_all_files_are_written(comparison: Done) -> None:
+    names = sorted(path.name for path in comparison.folder.iterdir())
+    assert names == ["learning-curves.png", "report.csv", "report.json", "report.md", "speed.png", "work"]
+    assert sorted(path.name for path in (comparison.folder / "work").iterdir()) == sorted(
+        f"{network}-{framework}.{kind}" for network in NETWORKS for framework in FRAMEWORKS
+        for kind in ("onnx", "logits.npy"))
+    for name in ("learning-curves.png", "speed.png"):
+        assert (comparison.folder / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_terminal_shows_the_report_and_progress(comparison: Done) -> None:
+    text = comparison.stdout
+    assert "TensorFlow" in text and "Caffe2" in text and "SYNTHETIC" in text
+    assert "NOT" not in text and "DISAGREES" not in text and "nan" not in text
+    assert text.splitlines()[-1].startswith("written to out: report.md, ")
+    steps = re.findall(r"\[(\d+)/(\d+)\] (\w+): (\w+), ", comparison.stderr)
+    assert [int(step) for step, *_ in steps] == list(range(1, int(steps[0][1]) + 1)), "counts to its total"
+    assert {(network, framework) for _, _, network, framework in steps} == {
+        (network, framework) for network in NETWORKS for framework in FRAMEWORKS}
+    assert "Traceback" not in comparison.stderr
+
+
+def test_what_was_compared_is_stated(report: Dict[str, Any], tiny_data: Path) -> None:
+    assert [result["network"] for result in report["results"]] == NETWORKS
+    data = report["data"]
+    assert (data["name"], data["synthetic"], data["by"], data["speakers"]) == ("voices", True, "session", 4)
+    assert (data["train"], data["dev"], data["test"]) == (24, 12, 12)
+    assert (report["settings"]["width"], report["settings"]["batch_size"], report["settings"]["threads"]) == (0.05, 8, 1)
+    assert "TensorFlow 2.17" in report["versions"]["tensorflow"] and "1.10.2" in report["versions"]["caffe2"]
+
+
+def test_certificates_are_equal(report: Dict[str, Any]) -> None:
+    for result, (first, second) in zip(report["results"], pairs(report)):
+        assert first["certificate"] == second["certificate"] and result["differences"] == {}
+        assert first["certificate"]["threads"] == "1" and first["certificate"]["device"] == "cpu"
+
+
+def test_both_learn_alike(report: Dict[str, Any]) -> None:
+    for result, (first, second) in zip(report["results"], pairs(report)):
+        losses = [[loss for epoch in own["epochs"] for loss in epoch["losses"]] for own in (first, second)]
+        assert len(losses[0]) == 3 and losses[0] == pytest.approx(losses[1], rel=1e-3)
+        assert result["loss_difference"] == pytest.approx(
+            max(abs(a - b) / a for a, b in zip(*losses)))
+        assert result["agreement"] == 1.0
+        assert first["evaluation"]["top1"] == second["evaluation"]["top1"]
+
+
+def test_exports_agree_with_their_framework(report: Dict[str, Any]) -> None:
+    for pair in pairs(report):
+        for own in pair:
+            check = own["crosscheck"]
+            assert check["utterances"] == own["evaluation"]["utterances"] == 12
+            assert 0 < check["largest_difference"] < 1e-3 and check["same_answer"] == 1.0
+
+
+def test_speeds_are_of_every_step(report: Dict[str, Any]) -> None:
+    for result, pair in zip(report["results"], pairs(report)):
+        assert len(result["matmul_gflops"]) == 4 and min(result["matmul_gflops"]) > 0
+        for kind, (first, second) in (("training", [own["training"] for own in pair]),
+                                      ("inference", [own["inference"] for own in pair])):
+            for speed in (first, second):
+                assert speed["steps"] == len(speed["seconds"]) == 2
+                assert 0 < speed["low"] <= speed["median"] <= speed["high"]
+            ratio = result[f"{kind}_ratio"]
+            assert ratio["low"] <= ratio["ratio"] <= ratio["high"]
+            assert ratio["ratio"] == pytest.approx(sum(second["seconds"]) / sum(first["seconds"]))
+        for own in pair:
+            assert 100 < own["peak_memory_mib"] < 5000
+            assert own["first_step_seconds"] > min(own["training"]["seconds"])
+
+
+def test_csv_has_a_row_for_each_network_and_framework(comparison: Done) -> None:
+    with open(comparison.folder / "report.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["network"], row["framework"]) for row in rows] == [
+        (network, framework) for network in NETWORKS for framework in ("TensorFlow", "Caffe2")]
+    assert None not in [value for row in rows for value in row.values()]
+
+
+def test_one_network_in_one_framework(tiny_data: Path, tmp_path: Path) -> None:
+    output = succeed("compare.py", "--data", tiny_data, "--out", tmp_path / "out", *SMALL, "--networks", "tdnn",
+                     "--frameworks", "caffe2", "--crop-frames", "60")
+    assert "tdnn: one framework only, nothing to compare" in output and "TensorFlow" not in output
+    result, = json.loads((tmp_path / "out" / "report.json").read_text())["results"]
+    assert list(result["frameworks"]) == ["caffe2"] and result["training_ratio"] is None
+
+
+def test_version() -> None:
+    facts = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in succeed("compare.py", "--version").splitlines())
+    assert facts["TensorFlow"].startswith("2.17") and "PyTorch 1.10.2" in facts["Caffe2"]
+    assert int(facts["Caffe2's operators"]) > 500
+    assert {"processor", "cores", "python", "TensorFlow's devices", "Caffe2's devices"} <= set(facts)
+
+
+def session_of(pid: int) -> List[int]:
+    """The processes of a session that live (zombies do not)."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, session = path.read_text().rsplit(")", 1)[1].split()[:4]
+        except OSError:
+            continue
+        if int(session) == pid and state != "Z":
+            found.append(int(path.parent.name))
+    return found
+
+
+@pytest.mark.parametrize("whole_group", [True, False], ids=["Ctrl-C", "SIGINT to compare.py alone"])
+def test_interrupted_it_leaves_no_process(tiny_data: Path, tmp_path: Path, whole_group: bool) -> None:
+    words = command("compare.py", "--data", tiny_data, "--out", tmp_path / "out", *SMALL, "--networks", "tdnn",
+                    "--frameworks", "caffe2", "--steps", "1000000")
+    with subprocess.Popen(words, cwd=PROJECT, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        for line in process.stderr:
+            if "timing" in line:  # from now on the worker is busy for hours
+                break
+        time.sleep(0.5)
+        assert len(session_of(process.pid)) == 2
+        (os.killpg if whole_group else os.kill)(process.pid, signal.SIGINT)
+        rest = process.stderr.read()
+        assert process.wait(timeout=20) == 130
+    assert rest.splitlines()[-1] == "interrupted" and "Traceback" not in rest
+    assert session_of(process.pid) == []
