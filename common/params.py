@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import tokenize  # NumPy parses a tensor's header with it
 import zipfile
 import zlib
 from pathlib import Path
@@ -106,7 +107,7 @@ def load(path: Path) -> Dict[str, Params]:
     except FileNotFoundError:
         raise UserError(f"there is no parameter file {path}") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError,
-            NotImplementedError, RuntimeError, MemoryError) as error:
+            NotImplementedError, RuntimeError, MemoryError, SyntaxError, tokenize.TokenError) as error:
         raise UserError(f"{path} is no readable parameter file ({str(error)[:200]}); it may be cut short: "
                         "use an earlier checkpoint") from None
     return groups

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as short  # a file may hold anything, of any length
 from typing import Any, Dict, List, Optional
 
 import numpy as np
@@ -178,5 +179,5 @@ def _check_fields(path: Path, stored: Any) -> None:
 def _indices(path: Path, side: str, values: List[Any], records: int) -> np.ndarray:
     for position, value in enumerate(values):
         if type(value) is not int or not 0 <= value < records:
-            raise UserError(f"{path}: {side}[{position}] is {str(value)[:60]}, not a record number in 0..{records - 1}")
+            raise UserError(f"{path}: {side}[{position}] is {short(value)}, not a record number in 0..{records - 1}")
     return np.sort(np.array(values, dtype=np.int64))
