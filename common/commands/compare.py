@@ -96,23 +96,23 @@ def _plan(options: argparse.Namespace, threads: int):
                        seed=options.seed, crop_frames=options.crop_frames, width=options.width,
                        epochs=_DEFAULT_EPOCHS[name] if options.epochs is None else options.epochs)
         for name in dict.fromkeys(options.networks)]
-    dataset = open_dataset(_data(options))
+    data = options.data or _embedded_voices()
+    dataset = open_dataset(data)
     split = split_dataset(dataset, options.seed)
     check_batch(split, configs[0])
     if not len(split.test):
         raise UserError(f"{dataset.name} leaves nothing to test on: no speaker has more than one "
                         "recording; use more data")
-    plan = Plan([str(path.resolve()) for path in _data(options)], configs,
+    plan = Plan([str(path.resolve()) for path in data], configs,
                 list(dict.fromkeys(options.frameworks)), options.device, threads, options.blocks,
                 options.steps)
     return plan, dataset, split
 
 
-def _data(options: argparse.Namespace) -> List[Path]:
-    if not options.data:
-        from common.synthetic import default_corpus
-        options.data = [default_corpus()]
-    return options.data
+def _embedded_voices() -> List[Path]:
+    from common.synthetic import default_corpus
+
+    return [default_corpus()]
 
 
 def _report(plan, dataset, split, results):
