@@ -1,0 +1,100 @@
+"""What a worker does for a comparison, command by command, with the NumPy twin."""
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, Dict
+
+import numpy as np
+import numpy_twin
+import pytest
+
+from common.config import TrainingConfig
+from common.dataset import open_dataset
+from common.errors import UserError
+from common.session import Job, Session
+from common.splits import split_dataset
+from common.training import Trainer, fresh, read_log
+from common.twin import StepResult
+
+CONFIG = TrainingConfig(network="tdnn", width=0.02, batch_size=8, epochs=2, crop_frames=60, learning_rate=0.02)
+
+
+def opened(data: Path, config: TrainingConfig = CONFIG) -> Session:
+    session = Session(numpy_twin.load)
+    session.open(dataclasses.asdict(Job([str(data)], dataclasses.asdict(config), "cpu", 1)))
+    return session
+
+
+def learn(session: Session) -> Dict[str, Any]:
+    """An epoch's answer without what depends on the clock."""
+    answer = session.train_epoch()
+    assert answer.pop("seconds") > 0 and answer.pop("utterances_per_second") > 0
+    return answer
+
+
+def test_it_learns_as_the_training_command_does(tiny_data: Path, tmp_path: Path) -> None:
+    dataset = open_dataset([tiny_data])
+    Trainer(numpy_twin.load(), dataset, split_dataset(dataset), fresh(CONFIG, dataset), tmp_path).run(
+        lambda *_: None, lambda record: None)
+    session = opened(tiny_data)
+    for record in read_log(tmp_path):
+        answer = learn(session)
+        assert len(answer["losses"]) == 3
+        assert (np.mean(answer["losses"]), answer["train_top1"], answer["dev_top1"]) == pytest.approx(
+            (record.train_loss, record.train_top1, record.dev_top1))
+
+
+def test_timing_leaves_no_trace_in_the_learning_run(tiny_data: Path) -> None:
+    session = opened(tiny_data)
+    session.stage()
+    session.time_training(2)
+    session.time_inference(1)
+    session.restart()
+    assert learn(session) == learn(opened(tiny_data))
+
+
+def test_timed_steps_are_of_whole_utterances(tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = []
+    real = numpy_twin.Model.stage
+
+    def stage(self: numpy_twin.Model, spectrograms: np.ndarray, speakers: Any = None) -> None:
+        frames.append(spectrograms.shape)
+        real(self, spectrograms, speakers)
+
+    monkeypatch.setattr(numpy_twin.Model, "stage", stage)
+    session = opened(tiny_data)
+    assert session.stage()["first_step_seconds"] > 0
+    assert len(session.time_training(3)["seconds"]) == 3 and len(session.time_inference(2)["seconds"]) == 2
+    assert frames == [(8, 512, 300)]
+
+
+def test_evaluation_is_of_the_testing_side_in_its_order(tiny_data: Path, tmp_path: Path) -> None:
+    session = opened(tiny_data)
+    figures = session.evaluate(str(tmp_path / "logits.npy"))
+    test = split_dataset(open_dataset([tiny_data])).test
+    logits = np.load(tmp_path / "logits.npy")
+    assert logits.shape == (len(test), 4) and figures["utterances"] == len(test)
+    speakers = open_dataset([tiny_data]).records.labels[test]
+    assert figures["top1"] == (logits.argmax(axis=1) == speakers).mean()
+
+
+def test_answers_can_be_sent(tiny_data: Path, tmp_path: Path) -> None:
+    session = opened(tiny_data)
+    answers = [session.stage(), session.time_training(1), session.train_epoch(), session.peak_memory(),
+               session.restart(), session.evaluate(str(tmp_path / "logits.npy"))]
+    assert json.loads(json.dumps(answers, allow_nan=False)) == answers
+
+
+def test_divergence_is_the_users_to_mend(tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = opened(tiny_data)
+    monkeypatch.setattr(numpy_twin.Model, "train_staged", lambda self, rate: StepResult(float("inf"), 0))
+    with pytest.raises(UserError, match="loss became inf at step 1; a lower --learning-rate"):
+        session.train_epoch()
+
+
+def test_settings_are_checked(tiny_data: Path) -> None:
+    job = dataclasses.asdict(Job([str(tiny_data)], {"epochs": 0}, "cpu", 1))
+    with pytest.raises(UserError, match="epochs"):
+        Session(numpy_twin.load).open(job)
