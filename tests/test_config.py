@@ -28,7 +28,7 @@ def test_what_is_not_stated_takes_the_default() -> None:
 
 
 def test_unknown_settings_are_named() -> None:
-    with pytest.raises(UserError, match="^here: unknown settings learning_rte, moment; known are .*learning_rate"):
+    with pytest.raises(UserError, match="^here: unknown settings .*learning_rte.*moment.*; known are .*learning_rate"):
         from_dict({"epochs": 2, "moment": 0.9, "learning_rte": 0.1}, "here")
 
 

@@ -1,0 +1,57 @@
+"""Each framework's own input queue when one of its ends stops; what comes out of it is in the model contract."""
+from __future__ import annotations
+
+import threading
+from typing import Iterator, List
+
+import pytest
+from small_networks import SPECS, drawn_batch, drawn_params
+
+from common.batches import Batch
+from common.optimizer import SGD
+from common.records import RecordError
+from common.twin import Model, Twin
+
+SPEC = SPECS["over_time"]
+
+
+@pytest.fixture()
+def model(twin: Twin) -> Model:
+    return twin.model(SPEC, drawn_params(SPEC), SGD())
+
+
+def batches(number: int, taken: List[int]) -> Iterator[Batch]:
+    for i in range(number):
+        taken.append(i)
+        yield Batch(*drawn_batch(size=2 + i % 2, frames=20 + i, seed=i))
+
+
+def test_an_error_while_reading_arrives_after_the_batches_before_it(twin: Twin, model: Model) -> None:
+    def bad() -> Iterator[Batch]:
+        yield from batches(2, [])
+        raise RecordError("part-1.bin: record 7 is bad")
+
+    arrived = []
+    with pytest.raises(RecordError, match="^part-1.bin: record 7 is bad$"):
+        for speakers in twin.staged(model, bad()):
+            arrived.append(speakers)
+    assert len(arrived) == 2
+
+
+def test_it_reads_ahead_but_not_far(twin: Twin, model: Model) -> None:
+    taken: List[int] = []
+    queue = twin.staged(model, batches(50, taken))
+    next(queue)
+    queue.close()
+    assert 1 <= len(taken) <= 12
+
+
+def test_stopping_early_leaves_a_queue_that_works_and_no_thread(twin: Twin, model: Model) -> None:
+    for _ in twin.staged(model, batches(2, [])):  # what the framework starts once for good
+        pass
+    before = threading.active_count()
+    for _ in range(3):
+        for speakers in twin.staged(model, batches(50, [])):
+            break
+    assert threading.active_count() <= before
+    assert len(list(twin.staged(model, batches(4, [])))) == 4
