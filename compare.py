@@ -2,6 +2,7 @@
 
     python compare.py                # the benchmark: speed and accuracy side by side
     python compare.py parity         # every layer, gradient and update against the reference
+    python compare.py mistakes       # what each classic mistake would have cost
     python compare.py onnx ...       # every way through ONNX on the same weights
     python compare.py predictions ...  # where two trained models differ, and whether it matters
     python compare.py crossover ...  # half the training in one framework, half in the other
@@ -13,13 +14,13 @@ from typing import Callable, Dict, List, Optional
 
 import caffe2_impl
 import tf_impl
-from common.commands import compare, crossover, onnx_matrix, parity, predictions
+from common.commands import compare, crossover, mistakes, onnx_matrix, parity, predictions
 from common.errors import friendly
 from common.twin import Twin
 
 LOADS: Dict[str, Callable[[], Twin]] = {"tensorflow": tf_impl.load, "caffe2": caffe2_impl.load}
-COMMANDS = {"parity": parity.run, "onnx": onnx_matrix.run, "predictions": predictions.run,
-            "crossover": crossover.run}
+COMMANDS = {"parity": parity.run, "mistakes": mistakes.run, "onnx": onnx_matrix.run,
+            "predictions": predictions.run, "crossover": crossover.run}
 
 
 @friendly

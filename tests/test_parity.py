@@ -131,8 +131,8 @@ def test_errors_are_relative_to_the_layer():
 
 def test_a_finding_says_where_and_how_much():
     text = str(Finding(0, "outputs", "bn1", error=2.5e-4, rounding=1e-7, limit=1e-5))
-    assert text == ("bn1 on rung 'outputs' of step 0 is off by 2.5e-04 of its scale, 2,500 times what "
-                    "rounding explains (limit 1.0e-05)")
+    assert text == ("bn1 on rung 'outputs' of step 0 is off by 2.5e-04 of its scale, 2,500 times "
+                    "what rounding explains (limit 1.0e-05)")
 
 
 @pytest.mark.parametrize("name, message", [("same_padding", "pads no convolution"),

@@ -1,8 +1,10 @@
-"""`compare.py parity` as a process: its verdict, its files, and what it says of a seeded mistake."""
+"""`compare.py parity` and `compare.py mistakes` as processes: verdicts, files, exit statuses."""
 import json
 import subprocess
 import sys
 from pathlib import Path
+
+from common.mistakes import MISTAKES
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["--networks", "tdnn", "--width", "0.05", "--frames", "100", "--steps", "2",
@@ -38,3 +40,18 @@ def test_what_cannot_be_done_is_one_line(tiny_data):
         done = parity(*SMALL, "--data", tiny_data, *wrong)
         assert done.returncode == 2 and done.stderr.strip().splitlines()[-1].startswith("error: ")
         assert message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_every_mistake_is_caught_and_priced(tiny_data, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "compare.py", "mistakes", "--data", str(tiny_data), "--width", "0.05",
+         "--frames", "100", "--epochs", "1", "--batch-size", "8", "--threads", "1",
+         "--in", "caffe2", "--out", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = (tmp_path / "mistakes.md").read_text()
+    rows = {cells[1].strip(): [cell.strip() for cell in cells[2:]]
+            for cells in (line.split("|") for line in table.splitlines() if line.startswith("|"))}
+    assert set(MISTAKES) <= set(rows)
+    assert rows["nesterov"][1:3] == ["update", "step of conv1/weight"]
+    assert "cannot pad one side more" in rows["same_padding"][1]
+    assert float(rows["bn_momentum"][4]) > 100 * float(rows["none"][4])  # against TensorFlow

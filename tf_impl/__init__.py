@@ -1,6 +1,7 @@
 """The networks in TensorFlow: the twin of `caffe2_impl`, file by file."""
 from __future__ import annotations
 
+import logging
 import os
 
 from common.twin import Twin
@@ -10,6 +11,8 @@ def load() -> Twin:
     """Import TensorFlow and return this implementation; takes seconds."""
     # Before the first import: start-up chatter off the terminal (failures still raise).
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TensorFlow takes several models in one process for one that is built again by mistake.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     from tf_impl import feeding, importer, model, runtime
 
     return Twin("tf_impl", "TensorFlow", runtime.configure, model.Model, feeding.staged,

@@ -1,0 +1,143 @@
+"""`python compare.py mistakes`: what each classic mistake would have cost."""
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable, Iterator, List, Mapping, Optional, Tuple
+
+from common.commands.options import add_machine_options, make_parser, prepare_threads
+from common.errors import UserError
+from common.networks import NETWORKS
+from common.twin import Twin
+
+if TYPE_CHECKING:
+    from common.batches import BatchReader
+    from common.costs import Outcome
+    from common.parity import Finding
+    from common.recording import Trial
+
+_DESCRIPTION = """Make each classic mistake in one framework and see what it costs.
+
+  python compare.py mistakes --out results/mistakes
+
+For each: the rung and tensor at which the parity ladder catches it, by how much it moves the
+logits on the test side within one step, and the accuracy after training."""
+
+
+def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
+    """Print the table; exit status 1 if a mistake is not caught on its rung."""
+    options = _parser(list(loads)).parse_args(argv)
+    threads = prepare_threads(options.threads)
+
+    from tabulate import tabulate
+
+    from common.files import make_folder, write_text
+
+    head, trial, test = _setting(options)
+    twins = {name: load() for name, load in loads.items()}
+    for twin in twins.values():
+        twin.configure(options.device, threads)
+    broken = twins.pop(options.side)
+    rows, caught = [], True
+    for row, right_rung in _rows(trial, test, broken, list(twins.values())):
+        rows.append(row)
+        caught = caught and right_rung
+    text = head.format(framework=broken.framework) + "\n\n" + tabulate(
+        rows, tablefmt="github", disable_numparse=True, headers=[
+            "mistake", "what it is", "caught on rung", "at", "error there",
+            "logits after 1 step", "top-1 on test"])
+    print(text)
+    if options.out:
+        make_folder(options.out)
+        write_text(options.out / "mistakes.md", text + "\n")
+    return 0 if caught else 1
+
+
+def _parser(frameworks: List[str]) -> argparse.ArgumentParser:
+    parser = make_parser("python compare.py mistakes", _DESCRIPTION)
+    parser.add_argument("--data", nargs="+", type=Path, metavar="PATH",
+                        help="data folders or record files (default: embedded synthetic voices)")
+    parser.add_argument("--network", choices=list(NETWORKS), default="vgg_m",
+                        help="(vgg_m; some mistakes cannot be made in the other)")
+    parser.add_argument("--width", type=float, default=0.25,
+                        help="factor on every number of channels (0.25)")
+    parser.add_argument("--epochs", type=int, default=6, help="of each training (6)")
+    parser.add_argument("--batch-size", type=int, default=16, help="utterances a step (16)")
+    parser.add_argument("--frames", type=int, default=150, help="of each utterance (150)")
+    parser.add_argument("--learning-rate", type=float, default=1e-2, help="at the start (0.01)")
+    parser.add_argument("--seed", type=int, default=0, help="of parameters and order (0)")
+    parser.add_argument("--in", dest="side", choices=frameworks, default=frameworks[0],
+                        help=f"the framework to break ({frameworks[0]})")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="mistakes.md goes here")
+    add_machine_options(parser)
+    return parser
+
+
+def _setting(options: argparse.Namespace) -> Tuple[str, "Trial", "BatchReader"]:
+    """A line on what is done, the honest training, and the utterances to test on."""
+    from common.batches import BatchReader
+    from common.dataset import open_dataset
+    from common.networks import build
+    from common.recording import first_batches, make_trial
+    from common.splits import split_dataset
+
+    if options.epochs < 1 or options.batch_size < 2:
+        raise UserError("--epochs must be at least 1 and --batch-size at least 2")
+    if not options.data:
+        from common.synthetic import default_corpus
+        options.data = [default_corpus()]
+    dataset = open_dataset(options.data)
+    split = split_dataset(dataset, options.seed)
+    spec = build(options.network, len(dataset.speakers), options.width)
+    train = BatchReader(dataset.records, split.train, options.batch_size, options.seed,
+                        shuffle=True, drop_remainder=True, crop_frames=options.frames)
+    test = BatchReader(dataset.records, split.test, 32, 0, shuffle=False, drop_remainder=False)
+    # One epoch is held in memory and gone through again in the same order.
+    batches = first_batches(train, train.steps_per_epoch) * options.epochs
+    head = (f"{options.network} of width {options.width:g} in {{framework}}, data {dataset.name}, "
+            f"{options.epochs} epochs of {train.steps_per_epoch} steps, {len(split.test)} test "
+            "utterances")
+    return head, make_trial(spec, batches, options.learning_rate, seed=options.seed), test
+
+
+def _rows(trial: "Trial", test: "BatchReader", twin: Twin, others: List[Twin]
+          ) -> Iterator[Tuple[List[str], bool]]:
+    """Rows of the table, each with whether the mistake was caught on the rung it belongs to."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from common.costs import logit_difference, train_and_test
+    from common.mistakes import MISTAKES
+    from common.parity import Arbiter, climb, first_divergence
+    from common.recording import record
+
+    honest = train_and_test(twin, trial, test)
+    yield ["none", "", "", "", "", "", _accuracy(honest)], True
+    for other in others:
+        outcome = train_and_test(other, trial, test)
+        yield ["none", f"the same in {other.framework}", "", "", "",
+               f"{logit_difference(outcome, honest):.1e}", _accuracy(outcome)], True
+    first = trial.at(0, trial.params, trial.momenta)
+    arbiter = Arbiter.of(first)
+    for name, mistake in track(MISTAKES.items(), "mistakes", console=Console(stderr=True)):
+        try:
+            recording = record(twin, mistake.make(first))
+        except UserError as error:  # not in this network, or not in this framework
+            yield [name, mistake.story, f"cannot be made: {error}", "", "", "", ""], True
+            continue
+        found = first_divergence(climb(first, recording, arbiter))
+        outcome = train_and_test(twin, mistake.make(trial), test)
+        yield ([name, mistake.story, *_where(found), f"{logit_difference(outcome, honest):.1e}",
+                _accuracy(outcome)], found is not None and found.rung == mistake.rung)
+
+
+def _where(found: Optional["Finding"]) -> List[str]:
+    if found is None:
+        return ["NOT CAUGHT", "", ""]
+    error = "another shape" if found.error == float("inf") else f"{found.error:.1e}"
+    return [found.rung, found.tensor, error]
+
+
+def _accuracy(outcome: "Outcome") -> str:
+    own = outcome.evaluation
+    return f"{100 * own.top1:.1f} % [{100 * own.top1_low:.1f}, {100 * own.top1_high:.1f}]"
