@@ -12,9 +12,9 @@ from caffe2.python import core
 from caffe2.python.onnx import frontend
 
 from caffe2_impl import layers, runtime
-from common import onnx_file
-from common.layers import NetworkSpec
-from common.params import Params
+from common.network import onnx_file
+from common.network.layers import NetworkSpec
+from common.network.params import Params
 
 
 def export_onnx(spec: NetworkSpec, params: Params, path: Path) -> None:

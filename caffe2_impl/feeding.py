@@ -10,7 +10,7 @@ from caffe2.python import core, workspace
 
 from caffe2_impl import runtime
 from caffe2_impl.model import Model
-from common.batches import Batch
+from common.data.batches import Batch
 
 _AHEAD = 3  # batches; enough to hide a slow read, little memory
 _numbers = itertools.count()

@@ -1,4 +1,4 @@
-"""Builds each layer type of `common.layers` out of Caffe2 operators.
+"""Builds each layer type of `common.network.layers` out of Caffe2 operators.
 
 Feature maps are NCHW, (N, channels, height = frequency, width = time), which is the canonical
 layout: nothing is transposed on the way in or out. With IDEEP the convolutional part of a network
@@ -16,8 +16,18 @@ from caffe2.python import core, utils
 
 from caffe2_impl.runtime import CPU, IDEEP
 from common.errors import UserError
-from common.layers import (AveragePool, BatchNorm, BinsAsChannels, Convolution, Dense, Layer,
-                           MaxPool, NetworkSpec, Relu, StatisticsPool)
+from common.network.layers import (
+    AveragePool,
+    BatchNorm,
+    BinsAsChannels,
+    Convolution,
+    Dense,
+    Layer,
+    MaxPool,
+    NetworkSpec,
+    Relu,
+    StatisticsPool,
+)
 
 _FUSED_RELU = 1  # Caffe2's FUSION_CONV_RELU
 

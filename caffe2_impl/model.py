@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 import numpy as np
 from caffe2.proto import caffe2_pb2
 from caffe2.python import core, workspace
 
 from caffe2_impl import exporter, layers, runtime
-from common import params as parameters
-from common.folding import fold_batch_norm
-from common.layers import NetworkSpec
-from common.optimizer import SGD
-from common.params import Params
+from common.network import params as parameters
+from common.network.folding import fold_batch_norm
+from common.network.layers import NetworkSpec
+from common.network.optimizer import SGD
+from common.network.params import Params
 from common.twin import Inspection, StepResult
 
 _numbers = itertools.count()
@@ -136,7 +136,7 @@ class Model:
         return network.net.Clone("backward")
 
     def _add_update(self, net: core.Net) -> core.Net:
-        """Append the formula of `common.optimizer` for every parameter."""
+        """Append the formula of `common.network.optimizer` for every parameter."""
         for p in self._parameters:
             if not p.trainable:
                 continue

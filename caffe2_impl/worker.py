@@ -1,4 +1,4 @@
-"""Caffe2 as a worker process of `compare.py`; reads commands, see `common.worker`.
+"""Caffe2 as a worker process of `compare.py`; reads commands, see `common.compare.worker`.
 
     echo '{"do": "peak_memory", "with": {}}' | python -m caffe2_impl.worker
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 import sys
 
 from caffe2_impl import load
-from common.worker import serve
+from common.compare.worker import serve
 
 if __name__ == "__main__":
     sys.exit(serve(load))

@@ -12,10 +12,10 @@ from typing import Callable, Dict, Iterator, Optional, Protocol
 
 import numpy as np
 
-from common.batches import Batch
-from common.layers import NetworkSpec
-from common.optimizer import SGD
-from common.params import Params
+from common.data.batches import Batch
+from common.network.layers import NetworkSpec
+from common.network.optimizer import SGD
+from common.network.params import Params
 
 DEVICES = ("auto", "cpu", "gpu")
 

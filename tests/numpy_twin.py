@@ -7,12 +7,12 @@ from typing import Dict, Iterator, Optional
 
 import numpy as np
 
-from common import params as parameters
-from common import reference
-from common.batches import Batch
-from common.layers import NetworkSpec
-from common.optimizer import SGD
-from common.params import Params
+from common.data.batches import Batch
+from common.network import params as parameters
+from common.network import reference
+from common.network.layers import NetworkSpec
+from common.network.optimizer import SGD
+from common.network.params import Params
 from common.twin import StepResult
 
 

@@ -6,9 +6,18 @@ from typing import Dict, Mapping, Tuple
 
 import numpy as np
 
-from common import params as parameters
-from common.layers import (AveragePool, BatchNorm, BinsAsChannels, Convolution, Dense, MaxPool,
-                           NetworkSpec, Relu, StatisticsPool)
+from common.network import params as parameters
+from common.network.layers import (
+    AveragePool,
+    BatchNorm,
+    BinsAsChannels,
+    Convolution,
+    Dense,
+    MaxPool,
+    NetworkSpec,
+    Relu,
+    StatisticsPool,
+)
 
 SPEAKERS = 5
 SPECS = {

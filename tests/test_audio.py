@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from common.audio import AudioError, load_audio, read_blocks
+from common.prepare.audio import AudioError, load_audio, read_blocks
 
 SECONDS = 3.5
 TONE = 440.0

@@ -7,10 +7,10 @@ from typing import Dict
 import numpy as np
 import pytest
 
-from common.augment import Augmentation, augment
-from common.batches import BatchReader
+from common.data.augment import Augmentation, augment
+from common.data.batches import BatchReader
+from common.data.records import NUM_BINS, NUM_FRAMES, RecordSet, RecordWriter
 from common.errors import UserError
-from common.records import NUM_BINS, NUM_FRAMES, RecordSet, RecordWriter
 
 
 def batch(utterances: int = 4, frames: int = NUM_FRAMES) -> np.ndarray:

@@ -7,9 +7,9 @@ from typing import Iterator, List
 import numpy as np
 import pytest
 
-from common.batches import Batch, BatchReader, epoch_order, prefetch
+from common.data.batches import Batch, BatchReader, epoch_order, prefetch
+from common.data.records import NUM_BINS, NUM_FRAMES, RecordSet, RecordWriter
 from common.errors import UserError
-from common.records import NUM_BINS, NUM_FRAMES, RecordSet, RecordWriter
 
 RECORDS = 7
 

@@ -8,7 +8,7 @@ from typing import List
 import numpy as np
 import pytest
 
-from common.benchmark import Ratio, Speed, rate_ratio, time_inference, time_training
+from common.compare.benchmark import Ratio, Speed, rate_ratio, time_inference, time_training
 
 
 def drawn_times(mean: float, spread: float, steps: int, seed: int) -> List[float]:

@@ -14,11 +14,11 @@ from typing import Any, Callable, Dict
 import numpy as np
 import pytest
 
-from common import params as parameters
-from common.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from common.config import TrainingConfig
 from common.errors import UserError
-from common.networks import build
+from common.network import params as parameters
+from common.network.networks import build
+from common.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from common.training.config import TrainingConfig
 
 PROJECT = Path(__file__).parents[1]
 CONFIG = TrainingConfig(network="tdnn", width=0.02, epochs=9)

@@ -7,7 +7,7 @@ from typing import List
 
 import pytest
 
-from common.classes import read_classes, write_classes
+from common.data.classes import read_classes, write_classes
 from common.errors import UserError
 
 

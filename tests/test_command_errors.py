@@ -9,22 +9,22 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Callable, Dict, List
+from typing import List
 
 import numpy as np
 import pytest
 import soundfile
-from commands import PROJECT, SMALL, command, run
+from commands import PROJECT
 from tiny_data import SPEAKERS, spectrogram, write_data
 
 import compare
-from common import params as parameters
-from common.checkpoint import Checkpoint, save_checkpoint
-from common.config import TrainingConfig
-from common.dataset import open_dataset
-from common.networks import build
-from common.records import NUM_FRAMES, RECORD_BYTES, RecordWriter, write_classes
-from common.splits import save_split, split_dataset
+from common.data.dataset import open_dataset
+from common.data.records import write_classes
+from common.data.splits import save_split, split_dataset
+from common.network import params as parameters
+from common.network.networks import build
+from common.training.checkpoint import Checkpoint, save_checkpoint
+from common.training.config import TrainingConfig
 
 # Runs a command and fails if that imported what takes long.
 QUICKLY = """

@@ -17,9 +17,9 @@ import soundfile
 from commands import PROJECT, SMALL, command, run, succeed
 from tiny_data import SPEAKERS, spectrogram
 
-from common.checkpoint import load_checkpoint
-from common.records import RECORD_BYTES, RecordWriter
-from common.training import read_log
+from common.data.records import RECORD_BYTES, RecordWriter
+from common.training.checkpoint import load_checkpoint
+from common.training.loop import read_log
 
 EPOCHS = 4
 # A low rate: where rounding moves a ReLU's input across zero, frameworks part in proportion to it.

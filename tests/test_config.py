@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from common.config import TrainingConfig, from_dict, load_config, save_config
 from common.errors import UserError
+from common.training.config import TrainingConfig, from_dict, load_config, save_config
 
 
 def test_round_trip(tmp_path: Path) -> None:

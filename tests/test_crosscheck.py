@@ -6,13 +6,14 @@ import pytest
 
 import caffe2_impl
 import tf_impl
-from common import networks, params as parameters
-from common.checkpoint import Checkpoint
-from common.config import TrainingConfig
-from common.crosscheck import compare_ways, crosscheck, every_way
+from common.compare.crosscheck import compare_ways, crosscheck, every_way
+from common.data.records import RecordSet, RecordWriter
 from common.errors import UserError
-from common.onnx_file import read_parameters
-from common.records import RecordSet, RecordWriter
+from common.network import networks
+from common.network import params as parameters
+from common.network.onnx_file import read_parameters
+from common.training.checkpoint import Checkpoint
+from common.training.config import TrainingConfig
 
 SPEAKERS = 5
 WIDTH = 0.05

@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from common import crossover, params as parameters
-from common.batches import Batch
-from common.checkpoint import Checkpoint
-from common.config import TrainingConfig
-from common.crossover import TOLERANCE, cross
-from common.networks import build
+from common.data.batches import Batch
+from common.network import params as parameters
+from common.network.networks import build
+from common.training import crossover
+from common.training.checkpoint import Checkpoint
+from common.training.config import TrainingConfig
+from common.training.crossover import TOLERANCE, cross
 
 SPEAKERS, SWITCH, FRAMES = 4, 20, 120
 

@@ -8,9 +8,9 @@ from typing import Any, Sequence
 import numpy as np
 import pytest
 
-from common.dataset import SessionRow, open_dataset, sidecar_path, write_sessions
+from common.data.dataset import SessionRow, open_dataset, sidecar_path, write_sessions
+from common.data.records import NUM_BINS, NUM_FRAMES, RecordWriter, write_classes
 from common.errors import UserError
-from common.records import NUM_BINS, NUM_FRAMES, RecordWriter, write_classes
 
 SPEAKERS = ["Ada", "Bea", "Cleo"]
 

@@ -9,14 +9,14 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import numpy as np
 import pytest
 
-from common.classes import write_classes
-from common.dataset import SessionRow, open_dataset, sidecar_path, write_sessions
+from common.data.classes import write_classes
+from common.data.dataset import SessionRow, open_dataset, sidecar_path, write_sessions
+from common.data.records import NUM_BINS, NUM_FRAMES, RECORD_BYTES, RecordWriter
+from common.data.splits import save_split, split_dataset
 from common.doctor import duplicates
 from common.doctor.__main__ import main
 from common.doctor.measure import BINS, FRAMES, NONE, NORMALISATIONS, UTTERANCE, measure
-from common.features import normalise_bins, spectrogram
-from common.records import NUM_BINS, NUM_FRAMES, RECORD_BYTES, RecordWriter
-from common.splits import save_split, split_dataset
+from common.prepare.features import normalise_bins, spectrogram
 
 SPEAKERS = ["Ada", "Bea", "Cleo"]
 PER_FILE = 12

@@ -5,8 +5,15 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from common.features import (DEVIATION_FLOOR, LOG_FLOOR, SAMPLE_RATE, SEGMENT_SAMPLES, normalise_bins, num_frames,
-                             spectrogram)
+from common.prepare.features import (
+    DEVIATION_FLOOR,
+    LOG_FLOOR,
+    SAMPLE_RATE,
+    SEGMENT_SAMPLES,
+    normalise_bins,
+    num_frames,
+    spectrogram,
+)
 
 RECORD_SHAPE = (512, 300)
 

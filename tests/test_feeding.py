@@ -7,9 +7,9 @@ from typing import Iterator, List
 import pytest
 from small_networks import SPECS, drawn_batch, drawn_params
 
-from common.batches import Batch
-from common.optimizer import SGD
-from common.records import RecordError
+from common.data.batches import Batch
+from common.data.records import RecordError
+from common.network.optimizer import SGD
 from common.twin import Model, Twin
 
 SPEC = SPECS["over_time"]

@@ -14,10 +14,10 @@ from typing import Dict, Iterator, List, Optional, Tuple
 import numpy as np
 import pytest
 
-from common import fetch as fetch_module
+from common.data.records import RecordWriter
 from common.errors import UserError
-from common.fetch import fetch, file_name, main
-from common.records import RecordWriter
+from common.prepare import fetch as fetch_module
+from common.prepare.fetch import fetch, file_name, main
 
 CONTENT = np.random.default_rng(0).bytes(1_000_000)
 
@@ -285,7 +285,7 @@ def test_a_full_disk(server: Tuple[str, Behaviour], tmp_path: Path) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 
-    ended = subprocess.run([sys.executable, "-m", "common.fetch", url, str(tmp_path)], preexec_fn=limit, text=True,
+    ended = subprocess.run([sys.executable, "-m", "common.prepare.fetch", url, str(tmp_path)], preexec_fn=limit, text=True,
                            capture_output=True, cwd=Path(__file__).parents[1])
     assert ended.returncode == 2 and "cannot write after 300000 bytes" in ended.stderr
     assert is_whole(fetch(url, tmp_path)) and how.seen[-1] == ("bytes=300000-", '"one"')

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from small_networks import SPECS, drawn_batch, drawn_params, relative_errors
 
-from common import params as parameters
-from common import reference
-from common.folding import fold_batch_norm
-from common.layers import BatchNorm, Convolution, Dense, NetworkSpec
-from common.networks import NETWORKS, build
-from common.params import Params
+from common.network import params as parameters
+from common.network import reference
+from common.network.folding import fold_batch_norm
+from common.network.layers import BatchNorm, Convolution, Dense, NetworkSpec
+from common.network.networks import NETWORKS, build
+from common.network.params import Params
 
 SPECTROGRAMS = drawn_batch(size=3, frames=110)[0]
 

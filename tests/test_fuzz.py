@@ -29,23 +29,23 @@ import pytest
 from fuzzing import MOST_MIB, MOST_SECONDS, Tally, damaged_bytes, damaged_json, examine, fuzz, watched
 from hypothesis import strategies as st
 
-from common import params as parameters
-from common.archive import unpack_recordings
-from common.audio import load_audio
-from common.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from common.classes import read_classes, write_classes
-from common.config import TrainingConfig, load_config, save_config
-from common.dataset import Dataset, SessionRow, open_dataset, write_sessions
+from common.compare.machine import describe
+from common.data.classes import read_classes, write_classes
+from common.data.dataset import Dataset, SessionRow, open_dataset, write_sessions
+from common.data.records import NUM_BINS, NUM_FRAMES, RECORD_BYTES, RecordSet, RecordWriter
+from common.data.splits import Split, load_split, save_split, split_dataset
 from common.doctor.diagnosis import Diagnosis, diagnose
 from common.doctor.scan import scan_files
 from common.errors import UserError
-from common.machine import describe
-from common.networks import build
-from common.records import NUM_BINS, NUM_FRAMES, RECORD_BYTES, RecordSet, RecordWriter
-from common.sources import Recording
-from common.splits import Split, load_split, save_split, split_dataset
-from common.training import EpochRecord, read_log, run_data
-from common.voxceleb import name_speakers
+from common.network import params as parameters
+from common.network.networks import build
+from common.prepare.archive import unpack_recordings
+from common.prepare.audio import load_audio
+from common.prepare.sources import Recording
+from common.prepare.voxceleb import name_speakers
+from common.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from common.training.config import TrainingConfig, load_config, save_config
+from common.training.loop import EpochRecord, read_log, run_data
 
 SPEAKERS = ["Ada", "Bea"]
 LABELS = [0, 1, 0]

@@ -2,8 +2,18 @@
 import pytest
 
 from common.errors import UserError
-from common.layers import (LAYER_TYPES, AveragePool, BatchNorm, BinsAsChannels, Convolution, Dense,
-                           MaxPool, NetworkSpec, Relu, StatisticsPool)
+from common.network.layers import (
+    LAYER_TYPES,
+    AveragePool,
+    BatchNorm,
+    BinsAsChannels,
+    Convolution,
+    Dense,
+    MaxPool,
+    NetworkSpec,
+    Relu,
+    StatisticsPool,
+)
 
 CONV = Convolution("conv", 4, kernel=(5, 3), stride=(3, 2), padding=(2, 1), dilation=(1, 3))
 SPEC = NetworkSpec("every_type", (

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from common import metrics
+from common.training import metrics
 
 # Speaker 2 wins, 0 comes second, 1 last; the right speakers are 2, 0, 1.
 LOGITS = np.tile(np.array([2.0, 1.0, 3.0], np.float32), (3, 1))

@@ -4,15 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_networks import (SPEAKERS, SPECS, assert_close, drawn_batch, drawn_momenta,
-                            drawn_params)
+from small_networks import SPEAKERS, SPECS, assert_close, drawn_batch, drawn_momenta, drawn_params
 
-from common import params as parameters
-from common import reference
-from common.batches import Batch
+from common.data.batches import Batch
 from common.errors import UserError
-from common.layers import LAYER_TYPES, AveragePool, BatchNorm, NetworkSpec
-from common.optimizer import SGD
+from common.network import params as parameters
+from common.network import reference
+from common.network.layers import LAYER_TYPES, AveragePool, BatchNorm, NetworkSpec
+from common.network.optimizer import SGD
 
 
 @pytest.fixture(params=SPECS)

@@ -1,9 +1,9 @@
 """VGG-M against the paper's table, the time-delay network against its budget."""
 import pytest
 
-from common import networks
 from common.errors import UserError
-from common.layers import BatchNorm, Convolution, Dense, NetworkSpec
+from common.network import networks
+from common.network.layers import BatchNorm, Convolution, Dense, NetworkSpec
 
 # Nagrani et al. 2017, table 3, for 300 frames; mpool5's 9 x 8 and conv3's 384 filters as the first
 # author corrected them.

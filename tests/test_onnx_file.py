@@ -10,9 +10,9 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from common import onnx_file
 from common.errors import UserError
-from common.networks import build
+from common.network import onnx_file
+from common.network.networks import build
 
 WEIGHT = np.random.default_rng(0).standard_normal((512, 3)).astype(np.float32)
 

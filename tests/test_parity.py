@@ -5,13 +5,11 @@ import numpy as np
 import pytest
 from small_networks import SPECS, drawn_batch
 
-from common.batches import Batch
+from common.compare.mistakes import MISTAKES
+from common.compare.parity import LOSSES, RUNGS, Arbiter, Finding, climb, differences, first_divergence, tipped_relus
+from common.compare.recording import Recording, Trial, make_trial, record, record_reference, without_relus
+from common.data.batches import Batch
 from common.errors import UserError
-from common.mistakes import MISTAKES
-from common.parity import (LOSSES, RUNGS, Arbiter, Finding, climb, differences, first_divergence,
-                           tipped_relus)
-from common.recording import (Recording, Trial, make_trial, record, record_reference,
-                              without_relus)
 
 # The first tensor that each mistake reaches in the network that is like VGG-M.
 FIRST_TENSORS = {

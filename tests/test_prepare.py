@@ -8,15 +8,15 @@ from typing import List
 import numpy as np
 import pytest
 import soundfile
-
-from common import prepare
-from common.audio import load_audio
-from common.dataset import SessionRow, open_dataset, read_sessions
-from common.features import SEGMENT_SAMPLES, spectrogram
-from common.files import natural_key
-from common.records import RecordSet
-from common.splits import split_dataset
 from recordings import contents, write_noise, write_tree
+
+from common.data.dataset import SessionRow, open_dataset, read_sessions
+from common.data.records import RecordSet
+from common.data.splits import split_dataset
+from common.files import natural_key
+from common.prepare import __main__ as prepare
+from common.prepare.audio import load_audio
+from common.prepare.features import SEGMENT_SAMPLES, spectrogram
 
 TEN = [f"ann/a/{number:05d}.wav" for number in range(5)] + [f"bob/{session}/00001.wav" for session in "cdefg"]
 

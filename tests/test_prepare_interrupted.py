@@ -18,11 +18,12 @@ from typing import Callable, Iterator, List, Optional
 
 import numpy as np
 import pytest
-
-from common import building, prepare
-from common.dataset import open_dataset
-from common.errors import UserError
 from recordings import contents, write_tree
+
+from common.data.dataset import open_dataset
+from common.errors import UserError
+from common.prepare import __main__ as prepare
+from common.prepare import building
 
 PROJECT = Path(__file__).parents[1]
 KILLS = int(os.environ.get("KILLS", 2))

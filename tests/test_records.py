@@ -8,7 +8,7 @@ from typing import List, Sequence
 import numpy as np
 import pytest
 
-from common.records import NUM_BINS, NUM_FRAMES, RECORD_BYTES, RecordError, RecordSet, RecordWriter
+from common.data.records import NUM_BINS, NUM_FRAMES, RECORD_BYTES, RecordError, RecordSet, RecordWriter
 
 
 def spectrogram(seed: int) -> np.ndarray:

@@ -4,13 +4,23 @@ import pytest
 import scipy.signal
 import scipy.special
 
-from common import params as params_module
-from common import reference
 from common.errors import UserError
-from common.layers import (LAYER_TYPES, AveragePool, BatchNorm, BinsAsChannels, Convolution, Dense,
-                           MaxPool, NetworkSpec, Relu, StatisticsPool)
-from common.optimizer import SGD
-from common.reference_layers import LAYERS, running_statistics
+from common.network import params as params_module
+from common.network import reference
+from common.network.layers import (
+    LAYER_TYPES,
+    AveragePool,
+    BatchNorm,
+    BinsAsChannels,
+    Convolution,
+    Dense,
+    MaxPool,
+    NetworkSpec,
+    Relu,
+    StatisticsPool,
+)
+from common.network.optimizer import SGD
+from common.network.reference_layers import LAYERS, running_statistics
 
 MAP = (3, 4, 9, 8)  # batch, channels, height, width
 VECTOR = (6, 5)  # batch, channels

@@ -10,13 +10,13 @@ from typing import Any, Dict, List
 
 import pytest
 
-from common.benchmark import Ratio, Speed
-from common.certificate import Certificate
-from common.comparison import FrameworkResult, NetworkResult
-from common.crosscheck import CrossCheck
-from common.evaluation import Evaluation
-from common.plots import write_plots
-from common.report import Report
+from common.compare.benchmark import Ratio, Speed
+from common.compare.certificate import Certificate
+from common.compare.comparison import FrameworkResult, NetworkResult
+from common.compare.crosscheck import CrossCheck
+from common.compare.plots import write_plots
+from common.compare.report import Report
+from common.training.evaluation import Evaluation
 
 CERTIFICATE = Certificate(*["same"] * len(dataclasses.fields(Certificate)))
 EPOCHS = [{"losses": [1.4, 1.2], "train_top1": 0.5, "dev_top1": 0.25, "seconds": 2.0, "utterances_per_second": 8.0},

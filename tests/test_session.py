@@ -10,12 +10,12 @@ import numpy as np
 import numpy_twin
 import pytest
 
-from common.config import TrainingConfig
-from common.dataset import open_dataset
+from common.compare.session import Job, Session
+from common.data.dataset import open_dataset
+from common.data.splits import split_dataset
 from common.errors import UserError
-from common.session import Job, Session
-from common.splits import split_dataset
-from common.training import Trainer, fresh, read_log
+from common.training.config import TrainingConfig
+from common.training.loop import Trainer, fresh, read_log
 from common.twin import StepResult
 
 CONFIG = TrainingConfig(network="tdnn", width=0.02, batch_size=8, epochs=2, crop_frames=60, learning_rate=0.02)

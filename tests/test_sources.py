@@ -11,12 +11,12 @@ from typing import Callable
 
 import pytest
 
-from common.archive import unpack_recordings
 from common.errors import UserError
-from common.plan import Options, choose_cast, make_plan
-from common.samples import pick_samples, sample_stem
-from common.sources import Recording, find_recordings
-from common.voxceleb import find_split, name_speakers
+from common.prepare.archive import unpack_recordings
+from common.prepare.plan import Options, choose_cast, make_plan
+from common.prepare.samples import pick_samples, sample_stem
+from common.prepare.sources import Recording, find_recordings
+from common.prepare.voxceleb import find_split, name_speakers
 
 META1 = "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\nid10001\tA.J._Buckley\tm\tIreland\tdev\n" \
         "id10002\tA.R._Rahman\tm\tIndia\tdev\n"

@@ -9,10 +9,10 @@ from typing import Dict, Optional, Tuple
 import numpy as np
 import pytest
 
-from common.dataset import Dataset, SessionRow, open_dataset, write_sessions
+from common.data.dataset import Dataset, SessionRow, open_dataset, write_sessions
+from common.data.records import NUM_BINS, NUM_FRAMES, RecordWriter, write_classes
+from common.data.splits import Split, load_split, make_split, official_split, save_split, split_dataset
 from common.errors import UserError
-from common.records import NUM_BINS, NUM_FRAMES, RecordWriter, write_classes
-from common.splits import Split, load_split, make_split, official_split, save_split, split_dataset
 
 Corpus = Tuple[np.ndarray, np.ndarray, np.ndarray]
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from common import synthetic
-from common.dataset import open_dataset
-from common.splits import split_dataset
-from common.synthetic import TINY, Corpus, default_corpus
+from common.data.dataset import open_dataset
+from common.data.splits import split_dataset
+from common.voices import synthetic
+from common.voices.synthetic import TINY, Corpus, default_corpus
 
 PROJECT = Path(__file__).parents[1]
 SMALLEST = Corpus(speakers=2, sessions=2, utterances=2)
@@ -23,7 +23,7 @@ SMALLEST_OPTIONS = ["--speakers", "2", "--sessions", "2", "--utterances", "2"]
 
 
 def start(cache: Path) -> "subprocess.Popen[str]":
-    return subprocess.Popen([sys.executable, "-m", "common.synthetic", "--cache", str(cache), *SMALLEST_OPTIONS],
+    return subprocess.Popen([sys.executable, "-m", "common.voices.synthetic", "--cache", str(cache), *SMALLEST_OPTIONS],
                             cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

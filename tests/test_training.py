@@ -12,14 +12,14 @@ import numpy_twin
 import pytest
 from small_networks import relative_errors
 
-from common import params as parameters
-from common import training
-from common.checkpoint import load_checkpoint
-from common.config import TrainingConfig, load_config
-from common.dataset import open_dataset
+from common.data.dataset import open_dataset
+from common.data.splits import Split, load_split, split_dataset
 from common.errors import UserError
-from common.splits import Split, load_split, split_dataset
-from common.training import EpochRecord, Trainer, fresh, read_log, resume, run_data, start_run
+from common.network import params as parameters
+from common.training import loop as training
+from common.training.checkpoint import load_checkpoint
+from common.training.config import TrainingConfig, load_config
+from common.training.loop import EpochRecord, Trainer, fresh, read_log, resume, run_data, start_run
 from common.twin import StepResult
 
 CONFIG = TrainingConfig(network="tdnn", width=0.02, epochs=3, batch_size=4, learning_rate=0.02, crop_frames=60,

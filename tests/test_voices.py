@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common import voices
-from common.channel import random_channel
 from common.errors import UserError
+from common.voices import espeak as voices
+from common.voices.channel import random_channel
 
 TEXT = "Every hollow lemon judges my doctor before noon."
 
@@ -42,7 +42,7 @@ def test_voices_differ_and_are_decided_by_the_seed() -> None:
 
 
 def test_a_new_process_says_the_same() -> None:
-    program = ("import hashlib, numpy as np; from common.voices import random_voice, speak; "
+    program = ("import hashlib, numpy as np; from common.voices.espeak import random_voice, speak; "
                f"speech = speak(random_voice(np.random.default_rng(3)), {TEXT!r}, 160); "
                "print(hashlib.sha256(speech.tobytes()).hexdigest())")
     said = {subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True,

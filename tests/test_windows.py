@@ -6,8 +6,8 @@ from typing import List
 import numpy as np
 import pytest
 
-from common.features import SEGMENT_SAMPLES
-from common.windows import cut_windows
+from common.prepare.features import SEGMENT_SAMPLES
+from common.prepare.windows import cut_windows
 
 
 def blocks_of(samples: np.ndarray, size: int) -> List[np.ndarray]:

@@ -13,17 +13,17 @@ from typing import Callable
 
 import pytest
 
-from common.config import TrainingConfig
+from common.compare.session import Job
+from common.compare.worker import Worker, WorkerError
 from common.errors import UserError, friendly
-from common.session import Job
-from common.worker import Worker, WorkerError
+from common.training.config import TrainingConfig
 
 PROJECT = Path(__file__).parents[1]
 SERVE = """
 import ctypes, os, signal, sys, time
 import numpy_twin
 from common.errors import UserError
-from common.worker import serve
+from common.compare.worker import serve
 
 def load():
     {load}
@@ -164,7 +164,7 @@ def test_leaving_the_context_ends_a_busy_worker(package: Callable[[str], str], j
 
 PARENT = """
 import json, sys
-from common.worker import Worker
+from common.compare.worker import Worker
 with Worker("made_impl", threads=1) as worker:
     worker.ask("peak_memory")
     print(worker._process.pid, flush=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 import tensorflow as tf
 import tf2onnx
 
-from common import onnx_file
-from common.layers import NetworkSpec
-from common.params import Params
+from common.network import onnx_file
+from common.network.layers import NetworkSpec
+from common.network.params import Params
 from tf_impl import layers
 
 OPSET = 9  # what Caffe2's exporter writes, and the newest whose every operator its backend reads

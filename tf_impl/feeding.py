@@ -6,7 +6,7 @@ from typing import Iterator, List, Tuple
 import numpy as np
 import tensorflow as tf
 
-from common.batches import Batch
+from common.data.batches import Batch
 from tf_impl.model import Model
 
 _AHEAD = 3  # batches; enough to hide a slow read, little memory
@@ -24,7 +24,12 @@ def staged(model: Model, batches: Iterator[Batch]) -> Iterator[np.ndarray]:
             failures.append(error)
 
     signature = (tf.TensorSpec((None, 512, None), tf.float32), tf.TensorSpec((None,), tf.int32))
-    data = tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(_AHEAD)
+    options = tf.data.Options()
+    # There is nothing to tune, and the end of an epoch waits for the tuner to wake up: it sleeps
+    # twice as long each time, up to a minute, and a training run stands still meanwhile.
+    options.autotune.enabled = False
+    data = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    data = data.prefetch(_AHEAD).with_options(options)
     for spectrograms, speakers in data:
         model.stage_tensors(spectrograms, speakers)
         yield speakers.numpy()

@@ -7,9 +7,9 @@ from __future__ import annotations
 import sys
 from typing import List, Optional
 
-from tf_impl import load
 from common.commands import identify
 from common.errors import friendly
+from tf_impl import load
 
 
 @friendly

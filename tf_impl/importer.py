@@ -10,9 +10,9 @@ from typing import Callable
 
 import numpy as np
 
-from common.layers import NetworkSpec
-from common.onnx_file import read_parameters
-from common.optimizer import SGD
+from common.network.layers import NetworkSpec
+from common.network.onnx_file import read_parameters
+from common.network.optimizer import SGD
 from tf_impl.model import Model
 
 

@@ -1,4 +1,4 @@
-"""Builds each layer type of `common.layers` out of plain TensorFlow operations.
+"""Builds each layer type of `common.network.layers` out of plain TensorFlow operations.
 
 Feature maps are NHWC here, (N, height = frequency, width = time, channels): the layout that
 TensorFlow's CPU kernels are made for. This file is the only place that knows it.
@@ -10,8 +10,18 @@ from typing import Callable, Dict, List, NamedTuple, Tuple
 import numpy as np
 import tensorflow as tf
 
-from common.layers import (AveragePool, BatchNorm, BinsAsChannels, Convolution, Dense, Layer,
-                           MaxPool, NetworkSpec, Relu, StatisticsPool)
+from common.network.layers import (
+    AveragePool,
+    BatchNorm,
+    BinsAsChannels,
+    Convolution,
+    Dense,
+    Layer,
+    MaxPool,
+    NetworkSpec,
+    Relu,
+    StatisticsPool,
+)
 
 Variables = Dict[str, tf.Tensor]  # tensors or variables, by canonical name
 

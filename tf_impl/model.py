@@ -15,11 +15,11 @@ from typing import Dict, List, Optional, Tuple
 import numpy as np
 import tensorflow as tf
 
-from common import params as parameters
-from common.folding import fold_batch_norm
-from common.layers import NetworkSpec, Parameter
-from common.optimizer import SGD
-from common.params import Params
+from common.network import params as parameters
+from common.network.folding import fold_batch_norm
+from common.network.layers import NetworkSpec, Parameter
+from common.network.optimizer import SGD
+from common.network.params import Params
 from common.twin import Inspection, StepResult
 from tf_impl import exporter, layers, runtime
 
@@ -143,7 +143,7 @@ class Model:
         return loss, tf.reduce_sum(tf.cast(right, tf.int32))
 
     def _update(self, parameter: Parameter, gradient: tf.Tensor, learning_rate: tf.Tensor) -> None:
-        """One parameter's step by the formula of `common.optimizer`."""
+        """One parameter's step by the formula of `common.network.optimizer`."""
         variable, decay = self._variables[parameter.name], self.optimizer.decay(parameter)
         if decay:
             gradient = gradient + decay * variable

@@ -1,4 +1,4 @@
-"""TensorFlow as a worker process of `compare.py`; reads commands, see `common.worker`.
+"""TensorFlow as a worker process of `compare.py`; reads commands, see `common.compare.worker`.
 
     echo '{"do": "peak_memory", "with": {}}' | python -m tf_impl.worker
 """
@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import sys
 
+from common.compare.worker import serve
 from tf_impl import load
-from common.worker import serve
 
 if __name__ == "__main__":
     sys.exit(serve(load))

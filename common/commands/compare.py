@@ -9,7 +9,7 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
 from common.commands.options import add_machine_options, make_parser, prepare_threads
 from common.errors import UserError
-from common.networks import NETWORKS
+from common.network.networks import NETWORKS
 from common.twin import Twin
 
 _DESCRIPTION = """Compare TensorFlow and Caffe2 on who is speaking: speed, accuracy, and whether they agree.
@@ -35,9 +35,9 @@ def run(loads: Mapping[str, Callable[[], Twin]], others: Sequence[str],
         return _show_versions(loads)
     threads = prepare_threads(options.threads)  # before NumPy's BLAS is loaded
 
-    from common.comparison import Comparison
+    from common.compare.comparison import Comparison
+    from common.compare.plots import write_plots
     from common.files import make_folder
-    from common.plots import write_plots
 
     plan, dataset, split = _plan(options, threads)
     folder = options.out or Path("results") / f"{datetime.date.today()}-{dataset.name}"
@@ -82,11 +82,11 @@ def _parser(others: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def _plan(options: argparse.Namespace, threads: int):
-    from common.comparison import Plan
-    from common.config import TrainingConfig
-    from common.dataset import open_dataset
-    from common.splits import split_dataset
-    from common.training import check_batch
+    from common.compare.comparison import Plan
+    from common.data.dataset import open_dataset
+    from common.data.splits import split_dataset
+    from common.training.config import TrainingConfig
+    from common.training.loop import check_batch
 
     for name in ("blocks", "steps"):
         if getattr(options, name) < 1:
@@ -110,7 +110,7 @@ def _plan(options: argparse.Namespace, threads: int):
 
 
 def _embedded_voices() -> List[Path]:
-    from common.synthetic import default_corpus
+    from common.voices.synthetic import default_corpus
 
     return [default_corpus()]
 
@@ -118,8 +118,8 @@ def _embedded_voices() -> List[Path]:
 def _report(plan, dataset, split, results):
     import dataclasses
 
-    from common.machine import describe
-    from common.report import Report
+    from common.compare.machine import describe
+    from common.compare.report import Report
 
     versions = {name: own.facts["framework"] for result in results
                 for name, own in result.frameworks.items()}
@@ -136,7 +136,7 @@ def _show_versions(loads: Mapping[str, Callable[[], Twin]]) -> int:
     """Each framework is asked in this process; they live side by side."""
     from tabulate import tabulate
 
-    from common.machine import describe
+    from common.compare.machine import describe
 
     facts: Dict[str, str] = describe()
     for load in loads.values():
@@ -150,8 +150,7 @@ class _Progress:
 
     def __enter__(self) -> "_Progress":
         from rich.console import Console
-        from rich.progress import (BarColumn, Progress, SpinnerColumn, TextColumn,
-                                   TimeElapsedColumn)
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         self._console = Console(stderr=True)
         self._bar = Progress(SpinnerColumn(), BarColumn(), TextColumn("{task.percentage:3.0f} %"),

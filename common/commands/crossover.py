@@ -8,7 +8,7 @@ from typing import Callable, List, Mapping, Optional
 
 from common.commands.options import add_machine_options, make_parser, prepare_threads
 from common.errors import UserError
-from common.networks import NETWORKS
+from common.network.networks import NETWORKS
 from common.twin import Twin
 
 _DESCRIPTION = """Switch the framework in the middle of a training run and see whether the loss notices.
@@ -26,10 +26,10 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     if options.steps < 1:
         raise UserError("--steps must be at least 1")
 
-    from common.crossover import TOLERANCE, cross
-    from common.dataset import open_dataset
-    from common.plots import plot_crossings
-    from common.training import fresh
+    from common.compare.plots import plot_crossings
+    from common.data.dataset import open_dataset
+    from common.training.crossover import TOLERANCE, cross
+    from common.training.loop import fresh
 
     dataset = open_dataset(_data(options))
     config = _config(options)
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _config(options: argparse.Namespace):
-    from common.config import TrainingConfig
+    from common.training.config import TrainingConfig
 
     return TrainingConfig(network=options.network, width=options.width,
                           batch_size=options.batch_size, learning_rate=options.learning_rate,
@@ -79,14 +79,14 @@ def _config(options: argparse.Namespace):
 def _data(options: argparse.Namespace) -> List[Path]:
     if options.data:
         return options.data
-    from common.synthetic import default_corpus
+    from common.voices.synthetic import default_corpus
     return [default_corpus()]
 
 
 def _batches(dataset, config, steps: int) -> List:
     """The first batches of as many epochs as it takes."""
-    from common.batches import BatchReader
-    from common.splits import split_dataset
+    from common.data.batches import BatchReader
+    from common.data.splits import split_dataset
 
     reader = BatchReader(dataset.records, split_dataset(dataset, config.seed).train,
                          config.batch_size, config.seed, shuffle=True, drop_remainder=True)

@@ -7,8 +7,14 @@ import dataclasses
 from pathlib import Path
 from typing import Callable, List, Optional, Sequence
 
-from common.commands.options import (add_machine_options, add_side_options, existing, make_parser,
-                                     prepare_threads, side_indices)
+from common.commands.options import (
+    add_machine_options,
+    add_side_options,
+    existing,
+    make_parser,
+    prepare_threads,
+    side_indices,
+)
 from common.errors import UserError
 from common.twin import Twin
 
@@ -29,12 +35,12 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
         raise UserError(f"--batch-size must be at least 1, not {options.batch_size}")
     threads = prepare_threads(options.threads)
 
-    from common.batches import BatchReader
-    from common.checkpoint import load_checkpoint
-    from common.dataset import open_dataset
-    from common.evaluation import Evaluation, predict
+    from common.data.batches import BatchReader
+    from common.data.dataset import open_dataset
     from common.files import make_folder
-    from common.metrics import confusion_matrix
+    from common.training.checkpoint import load_checkpoint
+    from common.training.evaluation import Evaluation, predict
+    from common.training.metrics import confusion_matrix
 
     checkpoint = load_checkpoint(options.model)
     dataset = open_dataset(options.data, speakers=checkpoint.speakers)

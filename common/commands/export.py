@@ -23,8 +23,8 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     if not options.onnx.parent.is_dir():
         raise UserError(f"there is no folder {options.onnx.parent} to write {options.onnx.name} to")
 
-    from common.checkpoint import load_checkpoint
-    from common.onnx_file import annotate, metadata_of
+    from common.network.onnx_file import annotate, metadata_of
+    from common.training.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(options.model)
     twin = load()

@@ -23,7 +23,7 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     options = _parser(prog).parse_args(argv)
     threads = prepare_threads(options.threads)
 
-    from common.checkpoint import load_checkpoint
+    from common.training.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(options.model)
     pieces = {path: _pieces(path, checkpoint) for path in options.recordings}
@@ -47,9 +47,9 @@ def _parser(prog: str) -> argparse.ArgumentParser:
 
 def _pieces(path: Path, checkpoint) -> List:
     """Spectrograms (512, frames) of a recording, as the model's training data were made."""
-    from common.audio import load_audio
     from common.errors import UserError
-    from common.features import SAMPLE_RATE, SEGMENT_SAMPLES, spectrogram
+    from common.prepare.audio import load_audio
+    from common.prepare.features import SAMPLE_RATE, SEGMENT_SAMPLES, spectrogram
 
     samples = load_audio(path)
     if len(samples) < _LEAST_SECONDS * SAMPLE_RATE:
@@ -65,7 +65,7 @@ def _probabilities(model, spectrograms: List):
     """Mean probability of each speaker over the pieces, (num_speakers,)."""
     import numpy as np
 
-    from common.metrics import softmax
+    from common.training.metrics import softmax
 
     total = []
     for piece in spectrograms:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Callable, Iterator, List, Mapping, Optional, T
 
 from common.commands.options import add_machine_options, make_parser, prepare_threads
 from common.errors import UserError
-from common.networks import NETWORKS
+from common.network.networks import NETWORKS
 from common.twin import Twin
 
 if TYPE_CHECKING:
-    from common.batches import BatchReader
-    from common.costs import Outcome
-    from common.parity import Finding
-    from common.recording import Trial
+    from common.compare.costs import Outcome
+    from common.compare.parity import Finding
+    from common.compare.recording import Trial
+    from common.data.batches import BatchReader
 
 _DESCRIPTION = """Make each classic mistake in one framework and see what it costs.
 
@@ -75,16 +75,16 @@ def _parser(frameworks: List[str]) -> argparse.ArgumentParser:
 
 def _setting(options: argparse.Namespace) -> Tuple[str, "Trial", "BatchReader"]:
     """A line on what is done, the honest training, and the utterances to test on."""
-    from common.batches import BatchReader
-    from common.dataset import open_dataset
-    from common.networks import build
-    from common.recording import first_batches, make_trial
-    from common.splits import split_dataset
+    from common.compare.recording import first_batches, make_trial
+    from common.data.batches import BatchReader
+    from common.data.dataset import open_dataset
+    from common.data.splits import split_dataset
+    from common.network.networks import build
 
     if options.epochs < 1 or options.batch_size < 2:
         raise UserError("--epochs must be at least 1 and --batch-size at least 2")
     if not options.data:
-        from common.synthetic import default_corpus
+        from common.voices.synthetic import default_corpus
         options.data = [default_corpus()]
     dataset = open_dataset(options.data)
     split = split_dataset(dataset, options.seed)
@@ -106,10 +106,10 @@ def _rows(trial: "Trial", test: "BatchReader", twin: Twin, others: List[Twin]
     from rich.console import Console
     from rich.progress import track
 
-    from common.costs import logit_difference, train_and_test
-    from common.mistakes import MISTAKES
-    from common.parity import Arbiter, climb, first_divergence
-    from common.recording import record
+    from common.compare.costs import logit_difference, train_and_test
+    from common.compare.mistakes import MISTAKES
+    from common.compare.parity import Arbiter, climb, first_divergence
+    from common.compare.recording import record
 
     honest = train_and_test(twin, trial, test)
     yield ["none", "", "", "", "", "", _accuracy(honest)], True

@@ -5,8 +5,14 @@ import argparse
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional
 
-from common.commands.options import (add_machine_options, add_side_options, existing, make_parser,
-                                     prepare_threads, side_indices)
+from common.commands.options import (
+    add_machine_options,
+    add_side_options,
+    existing,
+    make_parser,
+    prepare_threads,
+    side_indices,
+)
 from common.twin import Twin
 
 _DESCRIPTION = """Run a trained model's weights through every way from parameters to logits.
@@ -22,10 +28,10 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     options = _parser().parse_args(argv)
     threads = prepare_threads(options.threads)
 
-    from common.checkpoint import load_checkpoint
-    from common.crosscheck import TOLERANCE, compare_ways, every_way
-    from common.dataset import open_dataset
+    from common.compare.crosscheck import TOLERANCE, compare_ways, every_way
+    from common.data.dataset import open_dataset
     from common.files import make_folder
+    from common.training.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(options.model)
     dataset = open_dataset(options.data, speakers=checkpoint.speakers)

@@ -11,7 +11,7 @@ from common.errors import UserError
 if TYPE_CHECKING:  # slow to import, and only named in annotations
     import numpy as np
 
-    from common.dataset import Dataset
+    from common.data.dataset import Dataset
 
 DEVICES = ("auto", "cpu", "gpu")
 
@@ -69,7 +69,7 @@ def side_indices(options: argparse.Namespace, dataset: "Dataset") -> "np.ndarray
     """The record numbers that --split and --side choose; all without --split."""
     import numpy as np
 
-    from common.splits import load_split
+    from common.data.splits import load_split
 
     if not options.split:
         return np.arange(len(dataset.records))

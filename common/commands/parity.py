@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Mapping, Optio
 
 from common.commands.options import add_machine_options, make_parser, prepare_threads
 from common.errors import UserError
-from common.networks import NETWORKS
+from common.network.networks import NETWORKS
 from common.twin import Twin
 
 if TYPE_CHECKING:
-    from common.dataset import Dataset
-    from common.parity import Finding
-    from common.recording import Recording, Trial
+    from common.compare.parity import Finding
+    from common.compare.recording import Recording, Trial
+    from common.data.dataset import Dataset
 
 _DESCRIPTION = """Hold both frameworks against the float64 reference, from cause to effect.
 
@@ -31,9 +31,9 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     options = _parser(list(loads)).parse_args(argv)
     threads = prepare_threads(options.threads)
 
-    from common.dataset import open_dataset
+    from common.compare.parity import first_divergence
+    from common.data.dataset import open_dataset
     from common.files import make_folder, write_json, write_text
-    from common.parity import first_divergence
 
     dataset = open_dataset(_data(options))
     trials = [_trial(network, options, dataset) for network in options.networks]
@@ -58,7 +58,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 
 
 def _parser(frameworks: List[str]) -> argparse.ArgumentParser:
-    from common.mistakes import MISTAKES
+    from common.compare.mistakes import MISTAKES
 
     parser = make_parser("python compare.py parity", _DESCRIPTION)
     parser.add_argument("--data", nargs="+", type=Path, metavar="PATH",
@@ -86,18 +86,18 @@ def _parser(frameworks: List[str]) -> argparse.ArgumentParser:
 def _data(options: argparse.Namespace) -> List[Path]:
     if options.data:
         return options.data
-    from common.synthetic import default_corpus
+    from common.voices.synthetic import default_corpus
     return [default_corpus()]
 
 
 def _trial(network: str, options: argparse.Namespace, dataset: "Dataset"
            ) -> Tuple["Trial", "Trial"]:
     """The trial, and what --break makes of it."""
-    from common.batches import BatchReader
-    from common.mistakes import MISTAKES
-    from common.networks import build
-    from common.recording import first_batches, make_trial, without_relus
-    from common.splits import split_dataset
+    from common.compare.mistakes import MISTAKES
+    from common.compare.recording import first_batches, make_trial, without_relus
+    from common.data.batches import BatchReader
+    from common.data.splits import split_dataset
+    from common.network.networks import build
 
     if options.steps < 1 or options.batch_size < 2:
         raise UserError("--steps must be at least 1 and --batch-size at least 2")
@@ -117,8 +117,8 @@ def _climb_all(trial: "Trial", own: Dict[str, "Trial"], twins: Dict[str, Twin]
     """What each framework made of the trial it was given, and what the ladder finds in it."""
     from rich.console import Console
 
-    from common.parity import Arbiter, climb
-    from common.recording import record
+    from common.compare.parity import Arbiter, climb
+    from common.compare.recording import record
 
     recordings: Dict[str, "Recording"] = {}
     findings: Dict[str, List["Finding"]] = {}
@@ -134,7 +134,7 @@ def _climb_all(trial: "Trial", own: Dict[str, "Trial"], twins: Dict[str, Twin]
 def _head(options: argparse.Namespace, dataset: "Dataset", twins: Dict[str, Twin]) -> str:
     broken = ""
     if options.mistake:
-        from common.mistakes import MISTAKES
+        from common.compare.mistakes import MISTAKES
         broken = (f"\n\n**{twins[options.side].framework} is broken on purpose: "
                   f"{MISTAKES[options.mistake].story}.**")
     return (f"# Parity ladder\n\nData {dataset.name}, {options.frames} frames, batch of "
@@ -146,7 +146,7 @@ def _verdicts(findings: Dict[str, List["Finding"]], twins: Dict[str, Twin]) -> I
     """For each framework the verdict and the table it rests on."""
     from tabulate import tabulate
 
-    from common.parity import first_divergence
+    from common.compare.parity import first_divergence
 
     for name, own in findings.items():
         first = first_divergence(own)
@@ -160,7 +160,7 @@ def _side_by_side(trial: "Trial", recordings: Dict[str, "Recording"]) -> Iterato
     """The first step of one framework against the other's, without the reference."""
     from tabulate import tabulate
 
-    from common.parity import differences, same_shapes, tipped_relus
+    from common.compare.parity import differences, same_shapes, tipped_relus
 
     one, other = (recording.rungs[0] for recording in recordings.values())
     yield f"{' against '.join(recordings)}, first step, each from its own outputs:"
@@ -176,7 +176,7 @@ def _side_by_side(trial: "Trial", recordings: Dict[str, "Recording"]) -> Iterato
 
 def _rows(findings: List["Finding"]) -> List[List[str]]:
     """For each step and rung, the finding that comes closest to its limit or beyond."""
-    from common.parity import LOSSES
+    from common.compare.parity import LOSSES
 
     groups: Dict[tuple, List["Finding"]] = {}
     for finding in findings:

@@ -5,8 +5,14 @@ import argparse
 from pathlib import Path
 from typing import Callable, List, Mapping, Optional, Sequence
 
-from common.commands.options import (add_machine_options, add_side_options, existing, make_parser,
-                                     prepare_threads, side_indices)
+from common.commands.options import (
+    add_machine_options,
+    add_side_options,
+    existing,
+    make_parser,
+    prepare_threads,
+    side_indices,
+)
 from common.errors import UserError
 from common.twin import Twin
 
@@ -25,10 +31,10 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     options = _parser().parse_args(argv)
     threads = prepare_threads(options.threads)
 
-    from common.checkpoint import load_checkpoint
-    from common.crosscheck import native_logits
-    from common.dataset import open_dataset
-    from common.disagreement import analyse
+    from common.compare.crosscheck import native_logits
+    from common.compare.disagreement import analyse
+    from common.data.dataset import open_dataset
+    from common.training.checkpoint import load_checkpoint
 
     models = [load_checkpoint(path) for path in options.models]
     if models[0].speakers != models[1].speakers:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Callable, List, Optional, Tuple
 
 from common.commands.options import add_machine_options, make_parser, prepare_threads
-from common.config import TrainingConfig
 from common.errors import UserError
-from common.networks import NETWORKS
-from common.optimizer import SCHEDULES
+from common.network.networks import NETWORKS
+from common.network.optimizer import SCHEDULES
+from common.training.config import TrainingConfig
 from common.twin import Twin
 
 _DESCRIPTION = """Train a network to tell speakers apart.
@@ -49,8 +49,8 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     threads = prepare_threads(options.threads)
     checkpoint, dataset, split, folder = _resumed(options) if options.resume else _new(options)
 
-    from common.progress import TrainingProgress
-    from common.training import Trainer
+    from common.training.loop import Trainer
+    from common.training.progress import TrainingProgress
 
     twin = load()
     twin.configure(options.device, threads)
@@ -88,8 +88,8 @@ def _given(options: argparse.Namespace) -> dict:
 
 
 def _new(options: argparse.Namespace) -> Tuple:
-    from common.splits import split_dataset
-    from common.training import fresh, start_run
+    from common.data.splits import split_dataset
+    from common.training.loop import fresh, start_run
 
     config = TrainingConfig(**_given(options))
     dataset = _open(options.data)
@@ -101,8 +101,8 @@ def _new(options: argparse.Namespace) -> Tuple:
 
 
 def _resumed(options: argparse.Namespace) -> Tuple:
-    from common.splits import load_split
-    from common.training import resume, run_data
+    from common.data.splits import load_split
+    from common.training.loop import resume, run_data
 
     checkpoint = resume(options.resume)
     if checkpoint.epoch >= checkpoint.config.epochs:
@@ -113,9 +113,9 @@ def _resumed(options: argparse.Namespace) -> Tuple:
 
 
 def _open(paths: Optional[List[Path]]):
-    from common.dataset import open_dataset
+    from common.data.dataset import open_dataset
 
     if not paths:
-        from common.synthetic import default_corpus
+        from common.voices.synthetic import default_corpus
         paths = [default_corpus()]
     return open_dataset(paths)

@@ -46,7 +46,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     if args.workers < 1:
         raise UserError(f"--workers must be at least 1, not {args.workers}")
     # Imported late: --help and a mistyped option should not wait for NumPy.
-    from common.dataset import record_files
+    from common.data.dataset import record_files
     from common.doctor.diagnosis import diagnose
     from common.doctor.report import as_json, as_text
 
@@ -66,8 +66,8 @@ def _scan(paths: List[Path], workers: int) -> Scan:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
     from threadpoolctl import threadpool_limits
 
+    from common.data.records import RECORD_BYTES
     from common.doctor.scan import scan_files
-    from common.records import RECORD_BYTES
 
     columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     # One BLAS thread: each of our own threads has a core already.

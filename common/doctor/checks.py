@@ -9,13 +9,13 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common.classes import read_classes
-from common.dataset import find_classes
+from common.data.classes import read_classes
+from common.data.dataset import find_classes
+from common.data.records import RECORD_BYTES
 from common.doctor.duplicates import comparable
 from common.doctor.report import Finding, problem, warning
 from common.doctor.scan import Place, Scan
 from common.errors import UserError
-from common.records import RECORD_BYTES
 
 MAX_UNNAMED = 100_000  # labels allowed without a classes file; VoxCeleb2 has 6,112 speakers
 IMBALANCE = 10  # the speaker with the most records has so many times those of the one with the fewest

@@ -10,8 +10,8 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common.dataset import Dataset, open_dataset
-from common.doctor.checks import (check_balance, check_classes, check_labels, check_lengths, check_values, speaker_name)
+from common.data.dataset import Dataset, open_dataset
+from common.doctor.checks import check_balance, check_classes, check_labels, check_lengths, check_values, speaker_name
 from common.doctor.duplicates import NearPairs, comparable, exact_groups, near_pairs
 from common.doctor.kind import Kind, check_kind
 from common.doctor.leakage import check_leakage

@@ -8,11 +8,11 @@ from typing import List, NamedTuple, Tuple
 
 import numpy as np
 
+from common.data.records import NUM_BINS, NUM_FRAMES
 from common.doctor.duplicates import comparable
 from common.doctor.measure import BINS, NONE, NORMALISATIONS, UTTERANCE, measure
 from common.doctor.report import Finding, problem, warning
 from common.doctor.scan import Scan
-from common.records import NUM_BINS, NUM_FRAMES
 
 # Skewness of all values: magnitudes of speech measured 1.9 to 7.6 (35 voices), their logarithms -1.6 to 1.5
 # with median -0.4; magnitudes of stationary noise, the least skewed there are, have 0.63.

@@ -9,11 +9,11 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common.dataset import SIDES, Dataset
+from common.data.dataset import SIDES, Dataset
+from common.data.splits import load_split, split_dataset
 from common.doctor.report import PROBLEM, WARNING, Finding, problem, warning
 from common.doctor.scan import MAX_PLACES, Place
 from common.errors import UserError
-from common.splits import load_split, split_dataset
 
 _TOLERATED_SHARE = 0.01  # of records whose double is on another side: more is a problem
 

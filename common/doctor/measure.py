@@ -9,7 +9,7 @@ from typing import NamedTuple, Tuple
 
 import numpy as np
 
-from common.records import NUM_BINS, NUM_FRAMES
+from common.data.records import NUM_BINS, NUM_FRAMES
 
 NORMALISATIONS = ("none", "bins", "frames", "utterance")  # along which axis mean 0 and deviation 1 were made
 NONE, BINS, FRAMES, UTTERANCE = range(4)

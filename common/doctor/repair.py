@@ -9,11 +9,11 @@ from typing import Callable, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from common.dataset import SessionRow, read_info, read_sessions, write_sessions
+from common.data.dataset import SessionRow, read_info, read_sessions, write_sessions
+from common.data.records import RecordWriter, write_classes
 from common.doctor.scan import Scan
 from common.errors import UserError
 from common.files import write_json
-from common.records import RecordWriter, write_classes
 
 
 class Repaired(NamedTuple):

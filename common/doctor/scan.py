@@ -13,8 +13,8 @@ from typing import Callable, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
+from common.data.records import NUM_BINS, NUM_FRAMES, RECORD_BYTES, RecordError, foreign_hint, open_record_file
 from common.doctor.measure import DESCRIPTOR_SIZE, MEASURES, measure
-from common.records import (NUM_BINS, NUM_FRAMES, RECORD_BYTES, RecordError, foreign_hint, open_record_file)
 
 MAX_PLACES = 5
 _CHUNK = 32  # records that one worker takes at a time, 20 MB

@@ -1,0 +1,43 @@
+"""What a mistake costs: where the ladder catches it, what it does to logits and to accuracy.
+
+    honest = train_and_test(twin, trial, test)
+    wrong = train_and_test(twin, MISTAKES["nesterov"].make(trial), test)
+    logit_difference(wrong, honest), wrong.evaluation.top1
+"""
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from common.compare.recording import Trial
+from common.data.batches import BatchReader
+from common.training.evaluation import Evaluation, predict
+from common.twin import Twin
+
+
+class Outcome(NamedTuple):
+    """What training came to, on the utterances it is tested on."""
+
+    early_logits: np.ndarray  # (N, num_speakers), after one step; later even rounding has grown
+    evaluation: Evaluation  # after all steps
+
+
+def train_and_test(twin: Twin, trial: Trial, test: BatchReader) -> Outcome:
+    """Run all steps of a trial. Raises UserError when training diverges to no finite numbers."""
+    model = twin.model(trial.spec, trial.params, trial.optimizer)
+    model.load(trial.params, trial.momenta)
+    for step, (batch, rate) in enumerate(zip(trial.batches, trial.learning_rates)):
+        model.stage(batch.spectrograms, batch.speakers)
+        model.train_staged(rate)
+        if step == 0:
+            early, _, _ = predict(twin, model, test)
+    logits, speakers, rate = predict(twin, model, test)
+    return Outcome(early, Evaluation.of(logits, speakers, rate))
+
+
+def logit_difference(one: Outcome, other: Outcome) -> float:
+    """Largest early difference, relative to the largest logit of `other`."""
+    return float(np.abs(one.early_logits - other.early_logits).max()
+                 / np.abs(other.early_logits).max())
+

@@ -1,0 +1,107 @@
+"""The same utterances through ONNX: does an export say what its framework says?
+
+    check = crosscheck(Path("net.onnx"), records, indices, native_logits, threads=2)
+    ways = every_way(twins, checkpoint, records, indices, threads, folder)
+"""
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Dict, Iterator, List, Mapping
+
+import numpy as np
+
+from common.data.records import RecordSet
+from common.network.onnx_file import INPUT, OUTPUT, annotate, metadata_of
+from common.training.checkpoint import Checkpoint
+from common.twin import Twin
+
+TOLERANCE = 1e-3  # largest logit difference that rounding explains, with room
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class CrossCheck:
+    """ONNX Runtime against a framework's own predictions on the same utterances."""
+
+    utterances: int
+    largest_difference: float  # of any logit
+    logit_scale: float  # largest absolute native logit
+    same_answer: float  # share of utterances with the same top-1
+
+    @property
+    def passed(self) -> bool:
+        return self.largest_difference < TOLERANCE and self.same_answer == 1.0
+
+
+def crosscheck(path: Path, records: RecordSet, indices: np.ndarray, native: np.ndarray,
+               threads: int) -> CrossCheck:
+    """Run the export at `path` on `records[indices]`; `native` are the framework's logits (N, S)."""
+    logits = run_onnx(path, records, indices, threads)
+    difference = np.abs(logits.astype(np.float64) - native)
+    return CrossCheck(len(indices), float(difference.max()), float(np.abs(native).max()),
+                      float((logits.argmax(axis=1) == native.argmax(axis=1)).mean()))
+
+
+def run_onnx(path: Path, records: RecordSet, indices: np.ndarray, threads: int) -> np.ndarray:
+    """Logits float32 (N, speakers) by ONNX Runtime on the CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+    return _predict(lambda x: session.run([OUTPUT], {INPUT: x})[0], records, indices)
+
+
+def native_logits(twin: Twin, checkpoint: Checkpoint, records: RecordSet,
+                  indices: np.ndarray) -> np.ndarray:
+    """Logits float32 (N, speakers) of a trained model in a framework."""
+    model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
+
+    def predict(spectrograms: np.ndarray) -> np.ndarray:
+        model.stage(spectrograms)
+        return model.predict_staged()
+
+    return _predict(predict, records, indices)
+
+
+def every_way(twins: Mapping[str, Twin], checkpoint: Checkpoint, records: RecordSet,
+              indices: np.ndarray, threads: int, folder: Path) -> Dict[str, np.ndarray]:
+    """Logits of one set of weights by every way there is; `folder` gets both ONNX files.
+
+    Each framework natively, each export in ONNX Runtime, and each export in the other framework.
+    """
+    ways, spec = {}, checkpoint.spec
+    files = {name: folder / f"{spec.name}-{name}.onnx" for name in twins}
+    for name, twin in twins.items():
+        ways[f"{name} native"] = native_logits(twin, checkpoint, records, indices)
+        model = twin.model(spec, checkpoint.params, checkpoint.config.optimizer)
+        model.export_onnx(files[name])
+        annotate(files[name], metadata_of(checkpoint))
+        ways[f"{name} > ONNX Runtime"] = run_onnx(files[name], records, indices, threads)
+    for source, target in itertools.permutations(twins, 2):
+        predict = twins[target].import_onnx(files[source], spec)
+        ways[f"{source} > ONNX > {target}"] = _predict(predict, records, indices)
+    return ways
+
+
+def compare_ways(ways: Mapping[str, np.ndarray]) -> List[Dict[str, object]]:
+    """A row for each pair of ways: largest and mean difference of logits, share of equal top-1."""
+    rows: List[Dict[str, object]] = []
+    for (a, left), (b, right) in itertools.combinations(ways.items(), 2):
+        difference = np.abs(left.astype(np.float64) - right)
+        rows.append({"one way": a, "another": b, "largest difference": float(difference.max()),
+                     "mean difference": float(difference.mean()),
+                     "same top-1": float((left.argmax(1) == right.argmax(1)).mean())})
+    return rows
+
+
+def _predict(predict: Callable[[np.ndarray], np.ndarray], records: RecordSet,
+             indices: np.ndarray) -> np.ndarray:
+    return np.concatenate([predict(spectrograms) for spectrograms in _batches(records, indices)])
+
+
+def _batches(records: RecordSet, indices: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(indices), _BATCH):
+        yield records.read(indices[start:start + _BATCH])[0]

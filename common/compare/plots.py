@@ -1,0 +1,104 @@
+"""Plots of a comparison: learning curves and speed bars, as PNG files.
+
+    write_plots(results, folder, synthetic=True)
+"""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import List, Sequence
+
+from common.compare.comparison import NetworkResult
+from common.compare.report import NAMES
+from common.training.crossover import Crossing
+
+_COLOURS = {"tensorflow": "#e8710a", "caffe2": "#1a73e8"}
+
+
+def write_plots(results: List[NetworkResult], folder: Path, synthetic: bool) -> None:
+    """learning-curves.png and speed.png in `folder`."""
+    import matplotlib
+
+    matplotlib.use("Agg")  # no screen needed
+    _learning_curves(results, folder / "learning-curves.png", synthetic)
+    _speed(results, folder / "speed.png")
+
+
+def _learning_curves(results: List[NetworkResult], path: Path, synthetic: bool) -> None:
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(2, len(results), squeeze=False, sharex="col",
+                                   figsize=(5 * len(results), 6.5))
+    for (above, below), result in zip(axes.T, results):
+        for name, own in result.frameworks.items():
+            losses = [loss for epoch in own.epochs for loss in epoch["losses"]]
+            ends = _ends([len(epoch["losses"]) for epoch in own.epochs])
+            above.plot(range(1, len(losses) + 1), losses, color=_COLOURS[name], alpha=0.8,
+                       label=NAMES[name])
+            for key, style, label in (("train_top1", ":", "training"),
+                                      ("dev_top1", "-", "development")):
+                shares = [epoch[key] for epoch in own.epochs]
+                if None not in shares:
+                    below.plot(ends, [100 * share for share in shares], style, marker="o",
+                               color=_COLOURS[name], label=f"{NAMES[name]}, {label}")
+        above.set(title=result.network, ylabel="loss of the step", ylim=(0, None))
+        below.set(xlabel="step", ylabel="top-1 accuracy, %", ylim=(0, 102))
+        for axis in (above, below):
+            axis.grid(alpha=0.3)
+            axis.legend(fontsize=8)
+    figure.suptitle("Learning curves" + (" on synthetic voices" if synthetic else ""))
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def _ends(lengths: List[int]) -> List[int]:
+    """The step at which each epoch ends."""
+    return [sum(lengths[:i + 1]) for i in range(len(lengths))]
+
+
+def _speed(results: List[NetworkResult], path: Path) -> None:
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.6))
+    for axis, what in zip(axes, ("training", "inference")):
+        for group, result in enumerate(results):
+            for place, (name, own) in enumerate(result.frameworks.items()):
+                speed = getattr(own, what)
+                spread = [[speed.median - speed.low], [speed.high - speed.median]]
+                bar = axis.bar(group + 0.38 * place, speed.median, 0.36, yerr=spread, capsize=4,
+                               color=_COLOURS[name], label=NAMES[name] if group == 0 else None)
+                axis.bar_label(bar, fmt="%.1f", padding=3, fontsize=8)
+        axis.set(title=what, ylabel="utterances of 3.015 s per second",
+                 xticks=[group + 0.19 for group in range(len(results))])
+        axis.set_xticklabels([result.network for result in results])
+        axis.grid(axis="y", alpha=0.3)
+        axis.margins(y=0.15)
+    axes[0].legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def plot_crossings(crossings: Sequence[Crossing], path: Path, network: str) -> None:
+    """Loss curves of runs that switch the framework over those of runs that stay, as a PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, len(crossings), figsize=(5 * len(crossings), 3.4),
+                                   squeeze=False, sharey=True)
+    for axis, crossing in zip(axes[0], crossings):
+        steps = range(1, len(crossing.crossed) + 1)
+        axis.plot(steps, crossing.uninterrupted, color="#9aa0a6", linewidth=4,
+                  label=f"{crossing.first} all along")
+        axis.plot(steps, crossing.crossed, color="#d93025", linewidth=1.2,
+                  label=f"{crossing.second} from step {crossing.switch + 1} on")
+        axis.axvline(crossing.switch + 0.5, color="black", linestyle=":", linewidth=1)
+        axis.set(title=f"{network}: {crossing.first} to {crossing.second}", xlabel="step",
+                 ylabel="loss of the step")
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)

@@ -1,0 +1,121 @@
+"""A framework in a process of its own: the line between `compare.py` and a `Session`.
+
+    with Worker("tf_impl", threads=2) as worker:
+        worker.ask("open", job={...})
+
+One JSON object a line each way. A worker's own output (frameworks chatter on stdout) goes to a log
+file, so that it cannot be taken for an answer; it is shown when a worker fails.
+"""
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict
+
+from common.compare.session import Session
+from common.errors import UserError
+from common.twin import Twin
+
+_ROOT = Path(__file__).resolve().parents[2]
+_LAST_LINES = 15
+_SECONDS_BETWEEN_LOOKS = 0.5
+
+
+class WorkerError(UserError):
+    """A worker failed; the message holds the end of its log."""
+
+
+class Worker:
+    """The parent's end of a worker process. Use as a context: leaving it ends the process."""
+
+    def __init__(self, package: str, threads: int) -> None:
+        self.package = package
+        self._log = tempfile.TemporaryFile("w+", errors="replace")
+        variables = {name: str(threads) for name in
+                     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", f"{package}.worker"], cwd=_ROOT, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
+            env={**os.environ, **variables})
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def ask(self, command: str, **arguments: Any) -> Dict[str, Any]:
+        """Have the worker run a `Session` method; blocks until it answers.
+
+        Raises WorkerError if the worker dies, UserError for what the worker calls a user's error.
+        """
+        try:
+            self._process.stdin.write(json.dumps({"do": command, "with": arguments}) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line.endswith("\n"):
+            raise WorkerError(f"the {self.package} worker ended during {command!r} with status "
+                              f"{self._process.wait()}; its last words:\n{self._last_words()}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise UserError(answer["error"])
+        if "defect" in answer:
+            raise WorkerError(f"the {self.package} worker failed in {command!r}: "
+                              f"{answer['defect']}\n{self._last_words()}")
+        return answer["result"]
+
+    def close(self) -> None:
+        """End the process, kindly first: it leaves when its input ends."""
+        with contextlib.suppress(BrokenPipeError):  # it may have died with a request unread
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+        self._log.close()
+
+    def _last_words(self) -> str:
+        self._log.seek(0)
+        return "".join(self._log.readlines()[-_LAST_LINES:])
+
+
+def serve(load: Callable[[], Twin]) -> int:
+    """The worker's end: run commands from standard input until it ends, or the parent is gone."""
+    # Ctrl-C reaches the whole process group; the parent decides what happens to its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a framework prints goes to the log
+    session = Session(load)
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer = {"result": getattr(session, request["do"])(**request["with"])}
+        except UserError as error:
+            answer = {"error": str(error)}
+        except Exception as error:  # reported to the parent, which stops the comparison
+            import traceback
+            traceback.print_exc()
+            answer = {"defect": f"{type(error).__name__}: {error}"}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+    return 0
+
+
+def _end_with_parent(parent: int) -> None:
+    """A command can take minutes; if the parent is killed meanwhile, nobody wants its answer."""
+    while os.getppid() == parent:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    os._exit(1)

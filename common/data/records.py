@@ -1,0 +1,287 @@
+"""The homework's record files: open (memory-mapped, several as one data set), check, read, write.
+
+A record is one float32 label (a whole number: the speaker) and a float32 spectrogram of 512
+frequency bins x 300 frames in row order, little endian, with nothing between records.
+
+    python -c "from common.data.records import RecordSet; print(len(RecordSet.open(['data/part-1.bin'])))"
+"""
+from __future__ import annotations
+
+import mmap
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Iterator, List, Optional, Sequence, Tuple, Type, Union
+
+import numpy as np
+
+from common.data.classes import read_classes, write_classes
+from common.errors import UserError
+
+__all__ = ["MAX_SPEAKERS", "NUM_BINS", "NUM_FRAMES", "RECORD_BYTES", "RECORD_FLOATS", "RecordError", "RecordSet",
+           "RecordWriter", "foreign_hint", "open_record_file", "read_classes", "write_classes"]
+
+NUM_BINS = 512
+NUM_FRAMES = 300
+RECORD_FLOATS = 1 + NUM_BINS * NUM_FRAMES
+RECORD_BYTES = 4 * RECORD_FLOATS
+MAX_SPEAKERS = 2**24  # float32 holds every whole number up to here
+
+Indices = Union[Sequence[int], np.ndarray]
+
+
+class RecordError(UserError):
+    """A record file that is not what it should be."""
+
+
+class RecordSet:
+    """Several record files as one data set. Build it with `RecordSet.open`.
+
+    paths:  the files, in the order in which their records are numbered
+    labels: int32 (N,), the speaker of every record
+    """
+
+    def __init__(self, paths: Tuple[Path, ...], maps: List[mmap.mmap], labels: List[np.ndarray]) -> None:
+        self.paths = paths
+        self.labels = np.concatenate(labels)
+        self.labels.setflags(write=False)
+        self._maps = maps
+        # (records of the file, RECORD_FLOATS) each
+        self._files = [np.frombuffer(m, dtype="<f4").reshape(-1, RECORD_FLOATS) for m in maps]
+        self._starts = np.cumsum([0] + [len(file) for file in self._files])  # first record of each file
+
+    @staticmethod
+    def open(paths: Sequence[Union[str, Path]], num_speakers: Optional[int] = None) -> RecordSet:
+        """Map the files and check their lengths and every label; spectrograms are not read.
+
+        num_speakers: number of classes; labels at or above it are refused. None: any whole number.
+        Raises `RecordError` that names file, record number and byte offset.
+        """
+        if not paths:
+            raise RecordError("no record files given; name at least one .bin file")
+        files = tuple(Path(path) for path in paths)
+        maps, labels = [], []
+        for path in files:
+            with open_record_file(path) as file:
+                records = _check_length(path, file)
+                labels.append(_check_labels(path, _read_labels(path, file, records), num_speakers))
+                maps.append(mmap.mmap(file.fileno(), records * RECORD_BYTES, access=mmap.ACCESS_READ))
+        return RecordSet(files, maps, labels)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def labels_by_file(self) -> List[np.ndarray]:
+        """`labels` cut into one array for each of `paths`."""
+        return np.split(self.labels, self._starts[1:-1])
+
+    def locate(self, index: int) -> Tuple[Path, int, int]:
+        """(file, record number in that file counting from 0, byte offset of the record) of record `index`."""
+        file, record = self._find(index)
+        return self.paths[file], record, record * RECORD_BYTES
+
+    def read(self, indices: Indices, out: Optional[np.ndarray] = None) -> Tuple[np.ndarray, np.ndarray]:
+        """Copy records, in the order of `indices` but touching the files from front to back.
+
+        out: float32 (B, 512, 300), C order, filled and returned when given
+        Returns (spectrograms float32 (B, 512, 300), labels int32 (B,)).
+        Raises `RecordError` when a value is not finite or a file has shrunk, `IndexError` outside 0..N-1.
+        """
+        wanted = np.asarray(indices, dtype=np.int64)
+        shape = (len(wanted), NUM_BINS, NUM_FRAMES)
+        if out is None:
+            out = np.empty(shape, dtype=np.float32)
+        elif out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
+            raise ValueError(f"out must be float32 {shape} in C order, not {out.dtype} {out.shape}")
+        flat = out.reshape(len(wanted), -1)  # (B, 512 * 300)
+        places = [(position, *self._find(int(wanted[position]))) for position in np.argsort(wanted, kind="stable")]
+        for file in sorted({file for _, file, _ in places}):
+            self._check_not_shrunk(file)
+        for _, file, record in places:
+            self._advise("MADV_WILLNEED", file, record)
+        for position, file, record in places:
+            flat[position] = self._files[file][record, 1:]
+            # Drop the mapping, not the page cache: else 9 GB of data would count as our memory.
+            self._advise("MADV_DONTNEED", file, record)
+            self._check_finite(flat[position], file, record)
+        return out, self.labels[wanted]
+
+    def _find(self, index: int) -> Tuple[int, int]:
+        """(number of the file, record number in it)."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"record {index} is outside 0..{len(self) - 1}")
+        file = int(np.searchsorted(self._starts, index, side="right")) - 1
+        return file, index - int(self._starts[file])
+
+    def _advise(self, advice: str, file: int, record: int) -> None:
+        if hasattr(mmap, advice):  # not on every system
+            start = record * RECORD_BYTES // mmap.PAGESIZE * mmap.PAGESIZE
+            self._maps[file].madvise(getattr(mmap, advice), start, (record + 1) * RECORD_BYTES - start)
+
+    def _check_not_shrunk(self, file: int) -> None:
+        """Reading a map past the end of its file kills the process, so look before."""
+        path, expected = self.paths[file], len(self._maps[file])
+        try:
+            size = os.stat(path).st_size
+        except OSError as error:
+            raise RecordError(f"{path}: the record file went away while in use: {error.strerror}") from None
+        if size < expected:
+            raise RecordError(f"{path}: the file shrank from {expected} to {size} bytes while in use, "
+                              f"record {size // RECORD_BYTES} and later are gone; start again with a whole file")
+
+    def _check_finite(self, values: np.ndarray, file: int, record: int) -> None:
+        if _all_finite(values):
+            return
+        bad = np.flatnonzero(~np.isfinite(values))
+        first = int(bad[0])
+        raise RecordError(
+            f"{self.paths[file]}: record {record} holds {bad.size} values that are not finite, the first is "
+            f"{values[first]} in bin {first // NUM_FRAMES}, frame {first % NUM_FRAMES}, "
+            f"byte {record * RECORD_BYTES + 4 * (1 + first)}; {_REPAIR_HINT}")
+
+
+_REPAIR_HINT = "`python -m common.doctor FILE --repair OUT` keeps the good records"
+
+
+@contextmanager
+def open_record_file(path: Path) -> Iterator[BinaryIO]:
+    """Open for unbuffered reading; any failure to open or read becomes a `RecordError`."""
+    try:
+        if path.exists() and not path.is_file():  # opening a named pipe would wait for ever
+            raise RecordError(f"{path}: is not a file; give a .bin file of records")
+        with open(path, "rb", buffering=0) as file:
+            yield file
+    except FileNotFoundError:
+        raise RecordError(f"{path}: no such record file; check the path") from None
+    except OSError as error:
+        raise RecordError(f"{path}: cannot read this record file: {error.strerror}") from None
+
+
+def _check_length(path: Path, file: BinaryIO) -> int:
+    """Number of records in the file; raises `RecordError` when its length is not a whole number of them."""
+    size = os.fstat(file.fileno()).st_size
+    whole, rest = divmod(size, RECORD_BYTES)
+    if size == 0:
+        raise RecordError(f"{path}: the file is empty (0 bytes, no record 0 at byte 0); fetch or prepare it again")
+    hint = foreign_hint(file.read(16))
+    if rest and hint:
+        raise RecordError(f"{path}: wrong length of {size} bytes, and record 0 at byte 0 {hint}; "
+                          "give a file of records")
+    if whole == 0:
+        raise RecordError(f"{path}: wrong length: {size} bytes are less than one record of {RECORD_BYTES} bytes "
+                          "(record 0 at byte 0); fetch or prepare it again")
+    if rest:
+        raise RecordError(f"{path}: truncated tail: record {whole} at byte {whole * RECORD_BYTES} has {rest} of its "
+                          f"{RECORD_BYTES} bytes; fetch the file again, or {_REPAIR_HINT}")
+    return whole
+
+
+def foreign_hint(head: bytes) -> str:
+    """What a file that is no record file seems to be, or an empty string."""
+    known = {b"RIFF": "looks like a WAV file", b"fLaC": "looks like a FLAC file", b"\x1f\x8b": "looks like gzip",
+             b"PK\x03\x04": "looks like a zip archive", b"OggS": "looks like an Ogg file",
+             b"<": "looks like a web page or XML, so a download may have failed"}
+    return next((meaning for start, meaning in known.items() if head.startswith(start)), "")
+
+
+def _read_labels(path: Path, file: BinaryIO, records: int) -> np.ndarray:
+    """float32 (records,). Reads rather than maps: a map would pull in whole pages around each label."""
+    labels = np.empty(records, dtype="<f4")
+    for record in range(records):
+        file.seek(record * RECORD_BYTES)
+        label = file.read(4)
+        if len(label) < 4:
+            raise RecordError(f"{path}: record {record} at byte {record * RECORD_BYTES} went away while the file "
+                              "was opened; is something still writing it?")
+        labels[record] = np.frombuffer(label, dtype="<f4")[0]
+    return labels
+
+
+def _check_labels(path: Path, labels: np.ndarray, num_speakers: Optional[int]) -> np.ndarray:
+    """int32 labels, or `RecordError` for the first that is not a class."""
+    limit = MAX_SPEAKERS if num_speakers is None else num_speakers
+    with np.errstate(invalid="ignore"):
+        wrong = np.flatnonzero(~((labels == np.floor(labels)) & (labels >= 0) & (labels < limit)))
+    if wrong.size == 0:
+        return labels.astype(np.int32)
+    record = int(wrong[0])
+    label = labels[record]
+    where = f"{path}: record {record} at byte {record * RECORD_BYTES}"
+    as_int = int(labels[record:record + 1].view("<i4")[0])
+    if not np.isfinite(label) or label != np.floor(label):
+        swapped = f" (read as int32 it is {as_int}: store it as float32)" if 0 < as_int < MAX_SPEAKERS else ""
+        problem = f"has the label {label!s}, which is not a whole number{swapped}"
+    else:
+        problem = f"has the label {int(label)}, outside the classes 0..{limit - 1}"
+    raise RecordError(f"{where} {problem}; {wrong.size} of {len(labels)} labels are wrong. "
+                      f"Check that these are record files and that classes.txt belongs to them, or {_REPAIR_HINT}")
+
+
+def _all_finite(values: np.ndarray) -> bool:
+    """One NaN or infinity makes the sum not finite; so may large legal values: then look at each."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(np.add.reduce(values, axis=None)) or np.isfinite(values).all())
+
+
+class RecordWriter:
+    """Write one record file; it gets its name only when the `with` block ends without an error.
+
+        with RecordWriter(path) as writer:
+            writer.append(spectrogram, label)
+    """
+
+    def __init__(self, path: Union[str, Path]) -> None:
+        self.path = Path(path)
+        self.records = 0
+        self._temporary = self.path.with_name(self.path.name + ".partial")
+        self._file: Optional[BinaryIO] = None
+
+    def __enter__(self) -> RecordWriter:
+        try:
+            self._file = open(self._temporary, "wb")
+        except OSError as error:
+            raise RecordError(f"{self.path}: cannot write: {error.strerror}; check the output folder") from None
+        return self
+
+    def append(self, spectrogram: np.ndarray, label: int) -> None:
+        """Add one record. spectrogram: finite float32 (512, 300); label: the speaker, 0 or more.
+
+        Raises `RecordError` for values that are not finite and when the disk is full.
+        """
+        if self._file is None:
+            raise ValueError("RecordWriter is used outside its `with` block")
+        if spectrogram.shape != (NUM_BINS, NUM_FRAMES):
+            raise ValueError(f"a spectrogram must be ({NUM_BINS}, {NUM_FRAMES}), not {spectrogram.shape}")
+        if label != int(label) or not 0 <= label < MAX_SPEAKERS:
+            raise ValueError(f"a label must be a whole number in 0..{MAX_SPEAKERS - 1}, not {label}")
+        values = np.ascontiguousarray(spectrogram, dtype="<f4")
+        if not _all_finite(values):
+            raise RecordError(f"{self.path}: record {self.records} at byte {self.records * RECORD_BYTES} would hold "
+                              "values that are not finite; check the recording it is made from")
+        try:
+            self._file.write(np.array(label, dtype="<f4"))
+            self._file.write(values)
+        except OSError as error:
+            raise self._cannot_write(error) from None
+        self.records += 1
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
+                 trace: Optional[TracebackType]) -> None:
+        assert self._file is not None
+        file, self._file = self._file, None
+        try:
+            file.close()  # writes what is still buffered, so a full disk shows here too
+            if kind is None and self.records:
+                os.replace(self._temporary, self.path)
+        except OSError as failure:
+            if kind is None:
+                raise self._cannot_write(failure) from None
+        finally:
+            self._temporary.unlink(missing_ok=True)
+        if kind is None and not self.records:
+            raise RecordError(f"{self.path}: nothing to write: a record file needs at least one record")
+
+    def _cannot_write(self, error: OSError) -> RecordError:
+        return RecordError(f"{self.path}: cannot write record {self.records} at byte "
+                           f"{self.records * RECORD_BYTES}: {error.strerror}; free some space and start again")

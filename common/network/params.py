@@ -1,0 +1,127 @@
+"""Canonical parameters: one NumPy initialisation for every framework, and npz files of them.
+
+    params = initialise(networks.build("vgg_m", 50), seed=0)
+
+`Params` maps canonical names to float32 arrays in the spec's order: `conv1/weight` (out, in, high,
+wide), `fc7/weight` (out, in), `conv1_bn/running_mean` and so on. Each framework transposes to its
+own layout at its own border, nowhere else.
+"""
+from __future__ import annotations
+
+import hashlib
+import math
+import tokenize  # NumPy parses a tensor's header with it
+import zipfile
+import zlib
+from pathlib import Path
+from reprlib import repr as short  # a file may hold anything, of any length
+from typing import Dict, Iterable, Mapping
+
+import numpy as np
+
+from common.errors import UserError
+from common.network.layers import NetworkSpec, Parameter
+
+Params = Dict[str, np.ndarray]
+
+
+def initialise(spec: NetworkSpec, seed: int = 0) -> Params:
+    """He initialisation (He et al. 2015): weights N(0, 2 / fan-in), every other tensor neutral.
+
+    Each tensor draws from a generator of its own, seeded by `seed` and its name, so that adding a
+    layer leaves the others' start as it was.
+    """
+    return {p.name: _initial(p, seed) for p in spec.parameters()}
+
+
+def _initial(parameter: Parameter, seed: int) -> np.ndarray:
+    if parameter.role in ("scale", "running_variance"):
+        return np.ones(parameter.shape, np.float32)
+    if parameter.role != "weight":
+        return np.zeros(parameter.shape, np.float32)
+    generator = np.random.default_rng((seed, zlib.crc32(parameter.name.encode())))
+    fan_in = parameter.size // parameter.shape[0]
+    values = generator.standard_normal(parameter.shape, np.float32)
+    return values * np.float32(np.sqrt(2.0 / fan_in))
+
+
+def zeros(spec: NetworkSpec) -> Params:
+    """A zero for every trained tensor: where the momentum buffers start."""
+    return {p.name: np.zeros(p.shape, np.float32) for p in spec.parameters() if p.trainable}
+
+
+def check(params: Mapping[str, np.ndarray], expected: Iterable[Parameter], where: str) -> Params:
+    """`params` in the order of `expected`, as float32; UserError naming what does not fit."""
+    wanted = list(expected)
+    missing = [p.name for p in wanted if p.name not in params]
+    unknown = sorted(set(params) - {p.name for p in wanted})
+    if missing or unknown:
+        raise UserError(f"{where} does not fit the network: missing {missing or 'nothing'}, "
+                        f"unknown {short(unknown) if unknown else 'nothing'}")
+    for p in wanted:
+        value = params[p.name]
+        if value.shape != p.shape:
+            raise UserError(f"{where}: {p.name} has shape {value.shape}, the network needs {p.shape}")
+        if value.dtype.kind != "f" or not np.isfinite(value).all():
+            raise UserError(f"{where}: {p.name} holds values that are not finite real numbers")
+    return {p.name: np.ascontiguousarray(params[p.name], np.float32) for p in wanted}
+
+
+def fingerprint(params: Mapping[str, np.ndarray]) -> str:
+    """Short hash of names, shapes and every bit of the values."""
+    digest = hashlib.sha256()
+    for name, value in params.items():
+        digest.update(f"{name}{value.shape}{value.dtype}".encode())
+        digest.update(np.ascontiguousarray(value))
+    return digest.hexdigest()[:16]
+
+
+def save(path: Path, **groups: Mapping[str, np.ndarray]) -> None:
+    """Write named groups of tensors (`params=`, `momenta=`) to one npz file, all or nothing.
+
+    Raises UserError when the disk is full or the folder is gone.
+    """
+    tensors = {f"{group}:{name}": value for group, values in groups.items()
+               for name, value in values.items()}
+    temporary = path.with_name(path.name + ".partial")
+    try:
+        with open(temporary, "wb") as file:
+            np.savez(file, **tensors)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"{path}: cannot write: {error.strerror}; check the folder and the free space") from None
+
+
+def load(path: Path) -> Dict[str, Params]:
+    """Groups of tensors from a file that `save` wrote; never unpickles anything.
+
+    Nothing is read that is larger than the file itself, whatever its headers say.
+    """
+    groups: Dict[str, Params] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                group, _, name = member.filename.partition(":")
+                groups.setdefault(group, {})[name.removesuffix(".npy")] = _tensor(archive, member, path)
+    except FileNotFoundError:
+        raise UserError(f"there is no parameter file {path}") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError,
+            NotImplementedError, RuntimeError, MemoryError, SyntaxError, tokenize.TokenError) as error:
+        raise UserError(f"{path} is no readable parameter file ({str(error)[:200]}); it may be cut short: "
+                        "use an earlier checkpoint") from None
+    return groups
+
+
+def _tensor(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> np.ndarray:
+    """One tensor of an npz file, checked before memory is taken for it. Raises ValueError."""
+    if member.compress_type != zipfile.ZIP_STORED or member.file_size > path.stat().st_size:
+        raise ValueError(f"{member.filename[:80]!r} is compressed or larger than the file")
+    with archive.open(member) as stream:
+        if np.lib.format.read_magic(stream) != (1, 0):
+            raise ValueError(f"{member.filename[:80]!r} is of another version of the npy format")
+        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
+        data = stream.read()
+    if dtype.hasobject or len(data) != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"{member.filename[:80]!r} does not hold the tensor that its header describes")
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C").copy()  # writable

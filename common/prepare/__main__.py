@@ -1,0 +1,129 @@
+"""From recordings to a data folder that every command here takes with --data.
+
+    python -m common.prepare MY_RECORDINGS data/mine
+
+MY_RECORDINGS holds SPEAKER/SESSION/ with wav, flac, ogg, mp3 or m4a files of any sampling rate and
+number of channels; VoxCeleb's own tree is one, and vox1_meta.csv and iden_split.txt beside it are
+used. So is an archive such as the homework's samples.tar.gz. The data folder gets part-N.bin in the
+homework's format, each with part-N.sessions.csv beside it, classes.txt, dataset.json, a samples
+folder, and skipped.csv if recordings were left out. Interrupted at any moment, the same command goes
+on from the parts that are complete, and the bytes are those of a run in one go.
+"""
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import tempfile
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional, Tuple
+
+from common.errors import UserError, friendly
+from common.prepare.archive import is_archive, unpack_recordings
+from common.prepare.building import Progress, Summary, build
+from common.prepare.features import SAMPLE_RATE, SCALES, SEGMENT_SAMPLES
+from common.prepare.plan import Options, choose_cast, make_plan
+from common.prepare.sources import find_recordings
+from common.prepare.voxceleb import find_split, name_speakers
+from common.prepare.windows import CROPS
+from common.prepare.workers import available_cores
+
+SAMPLES_EACH = 3  # as the homework's
+
+
+@contextlib.contextmanager
+def opened_source(source: Path) -> Iterator[Path]:
+    """The tree of recordings: `source` itself, or for an archive a temporary folder with its content."""
+    if not is_archive(source):
+        yield source
+        return
+    with tempfile.TemporaryDirectory(prefix="recordings-") as folder:
+        yield unpack_recordings(source, Path(folder))
+
+
+@contextlib.contextmanager
+def progress_bar(total: int) -> Iterator[Progress]:
+    """A progress bar on stderr, as the function that moves it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    bar = Bar(TextColumn("recordings"), BarColumn(), MofNCompleteColumn(),
+              TextColumn("{task.fields[records]} utterances, {task.fields[rate]:.0f} a second"),
+              TimeRemainingColumn(), console=Console(stderr=True))
+    task = bar.add_task("", total=total, records=0, rate=0.0)
+    at_start: List[int] = []  # records an earlier run has made: they say nothing about the speed
+
+    def move(recordings: int, records: int) -> None:
+        if not at_start:
+            at_start.append(records)
+            bar.reset(task, completed=recordings)
+        elapsed = bar.tasks[0].elapsed or 0.0
+        bar.update(task, completed=recordings, records=records,
+                   rate=(records - at_start[0]) / elapsed if elapsed else 0.0)
+
+    with bar:
+        yield move
+
+
+def prepare(args: argparse.Namespace) -> Summary:
+    """What the command does, with its parsed options. Raises UserError."""
+    with opened_source(args.source) as tree:
+        recordings = name_speakers(tree, find_recordings(tree))
+        if args.speakers is not None:
+            recordings = choose_cast(recordings, args.speakers, args.seed)
+        split = None if args.own_split else find_split(tree, recordings)
+        options = Options(args.crop, round(args.hop * SAMPLE_RATE), args.scale, not args.raw, args.seed, args.samples)
+        plan = make_plan(recordings, options, args.parts)
+        notes: Dict[str, object] = {"split": split} if split else {}
+        with progress_bar(len(recordings)) as progress:
+            return build(tree, args.out, plan, args.workers, progress, notes)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m common.prepare", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path, help="folder of recordings, SPEAKER/SESSION/*, or a tar archive of one")
+    parser.add_argument("out", type=Path, help="data folder to make, or to complete")
+    parser.add_argument("--speakers", type=int, metavar="N", help="draw N of the speakers by the seed (default: all)")
+    parser.add_argument("--crop", choices=CROPS, default="sliding",
+                        help="which 3.015 s of a recording: the first, a random one, or a sliding window (default)")
+    parser.add_argument("--hop", type=float, default=SEGMENT_SAMPLES / SAMPLE_RATE, metavar="SECONDS",
+                        help="step of the sliding window (default 3.015: no overlap)")
+    parser.add_argument("--scale", choices=SCALES, default="magnitude", help="of the spectrograms (default magnitude)")
+    parser.add_argument("--raw", action="store_true", help="leave out the normalisation of every frequency bin")
+    parser.add_argument("--seed", type=int, default=0, help="of the cast, the order and the random crop (default 0)")
+    parser.add_argument("--parts", type=int, metavar="N", help="number of record files (default: 1 for 1,000 "
+                        "recordings, at least 8)")
+    parser.add_argument("--samples", type=int, default=SAMPLES_EACH, metavar="N",
+                        help=f"utterances of each speaker in the samples folder (default {SAMPLES_EACH})")
+    parser.add_argument("--own-split", action="store_true", help="pay no attention to an iden_split.txt")
+    parser.add_argument("--workers", type=int, default=available_cores(), metavar="N",
+                        help="processes (default: one a core)")
+    return parser
+
+
+def _check(args: argparse.Namespace) -> None:
+    limits: Tuple[Tuple[str, float], ...] = (("hop", 1 / SAMPLE_RATE), ("seed", 0), ("parts", 1), ("samples", 0),
+                                             ("workers", 1))
+    for name, least in limits:
+        value = getattr(args, name)
+        if value is not None and not least <= value < float("inf"):
+            raise UserError(f"--{name} must be {least:g} or more, not {value:g}")
+
+
+@friendly
+def main(argv: Optional[List[str]] = None) -> int:
+    args = build_parser().parse_args(argv)
+    _check(args)
+    summary = prepare(args)
+    print(f"{args.out}: {summary.records} utterances from {summary.recordings - summary.skipped} recordings")
+    if summary.skipped:
+        print(f"left out: {summary.skipped} recordings, listed with the reason in {args.out / 'skipped.csv'}")
+    if summary.absent:
+        print(f"no utterance of {len(summary.absent)} speakers, whose labels stay unused: {', '.join(summary.absent)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

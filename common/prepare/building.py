@@ -1,0 +1,179 @@
+"""Build a data folder by its plan: in worker processes, and whole however often it is interrupted.
+
+    from common.prepare.building import build
+    summary = build(tree, Path("data/mine"), plan, workers=2)
+
+Until all is there the parts lie in the folder's subfolder `unfinished`; then they are moved, and
+dataset.json is written last. Only one process at a time works on a folder.
+"""
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import io
+import os
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+
+from common.data.classes import write_classes
+from common.errors import UserError
+from common.files import read_json, write_json, write_text
+from common.prepare.parts import PartJob, PartReport, Tally, build_part, read_report, start_part_worker
+from common.prepare.plan import Plan
+from common.prepare.samples import pick_samples
+from common.prepare.workers import CONTEXT
+
+POLL_SECONDS = 0.1
+
+Progress = Callable[[int, int], None]  # recordings done, records written
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a finished data folder holds."""
+
+    recordings: int
+    records: int
+    skipped: int  # recordings, listed in skipped.csv
+    absent: Tuple[str, ...]  # speakers without a single record
+
+
+def build(tree: Path, out: Path, plan: Plan, workers: int, progress: Progress = lambda recordings, records: None,
+          notes: Optional[Mapping[str, object]] = None) -> Summary:
+    """Build the data folder `out` from the recordings below `tree`, or complete it.
+
+    notes: more to say in dataset.json, such as {"synthetic": True}
+    Raises UserError; the parts that are complete by then stay, and the next call goes on from there.
+    """
+    finished = _finished(out, plan)
+    if finished:
+        return finished
+    work = out / "unfinished"
+    with _locked(work):
+        _claim(work, plan)
+        jobs = _jobs(tree, work, plan)
+        reports = {job.number: report for job in jobs for report in [read_report(job)] if report}
+        missing = [job for job in jobs if job.number not in reports]
+        reports.update(_build_parts(missing, workers, _going_on(progress, jobs, reports)))
+        return _finish(out, work, plan, [reports[job.number] for job in jobs], notes or {})
+
+
+def _finished(out: Path, plan: Plan) -> Optional[Summary]:
+    """The summary of a folder that this very plan has completed, None if there is work to do."""
+    path = out / "dataset.json"
+    if not path.exists():
+        if not (out / "unfinished").exists() and list(out.glob("*.bin")):
+            raise UserError(f"{out}: already holds record files; choose an empty or new folder")
+        return None
+    made = read_json(path, "data set description")
+    if not isinstance(made, dict) or made.get("plan") != plan.fingerprint:
+        raise UserError(f"{out}: already holds a data set, made from other recordings or with other options; "
+                        "choose another folder or delete this one")
+    shutil.rmtree(out / "unfinished", ignore_errors=True)
+    return Summary(**{**made["summary"], "absent": tuple(made["summary"]["absent"])})
+
+
+@contextlib.contextmanager
+def _locked(work: Path) -> Iterator[None]:
+    """Hold the work folder; the system lets go of it however the process ends."""
+    import fcntl
+
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        lock = open(work / "lock", "w")
+    except OSError as error:
+        raise UserError(f"{work}: cannot write here: {error.strerror}; choose another folder") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(f"{work.parent}: another process is preparing this folder; wait for it") from error
+        yield
+
+
+def _claim(work: Path, plan: Plan) -> None:
+    """Begin the plan, or make sure that it is the one that was begun here."""
+    begun = work / "plan.json"
+    if not begun.exists():
+        write_classes(work / "classes.txt", plan.speakers)
+        write_json(begun, plan.fingerprint)
+    elif read_json(begun, "plan") != plan.fingerprint:
+        raise UserError(f"{work}: was begun from other recordings or with other options; start the command as "
+                        "it was then, or delete this folder")
+
+
+def _jobs(tree: Path, work: Path, plan: Plan) -> List[PartJob]:
+    labels = {name: label for label, name in enumerate(plan.speakers)}
+    samples = pick_samples((item for part in plan.parts for item in part), plan.options.samples)
+    return [PartJob(tree, work, number, part, samples & {item.name for item in part}, labels, plan.options)
+            for number, part in enumerate(plan.parts, start=1)]
+
+
+def _going_on(progress: Progress, jobs: List[PartJob], reports: Dict[int, PartReport]) -> Progress:
+    """Progress that counts what an earlier run has done."""
+    recordings = sum(len(job.recordings) for job in jobs if job.number in reports)
+    records = sum(sum(report.records.values()) for report in reports.values())
+    progress(recordings, records)
+    return lambda more_recordings, more_records: progress(recordings + more_recordings, records + more_records)
+
+
+def _build_parts(jobs: List[PartJob], workers: int, progress: Progress) -> Dict[int, PartReport]:
+    """Build parts in worker processes, each by one of them. Returns their reports by number."""
+    from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+    from concurrent.futures.process import BrokenProcessPool
+
+    tally = Tally()
+    with ProcessPoolExecutor(max(1, min(workers, len(jobs))), CONTEXT, start_part_worker, (tally,)) as pool:
+        futures = {pool.submit(build_part, job): job.number for job in jobs}
+        waiting = set(futures)
+        try:
+            while waiting:
+                done, waiting = wait(waiting, timeout=POLL_SECONDS, return_when=FIRST_EXCEPTION)
+                progress(tally.recordings.value, tally.records.value)
+                for future in done:
+                    future.result()
+        except BrokenProcessPool as error:
+            raise UserError(_why_broken(jobs)) from error
+        except UserError as error:
+            raise UserError(f"{error}. The parts that are complete are kept: the same command goes on from there"
+                            ) from error
+        finally:
+            tally.stop.set()
+            for future in waiting:
+                future.cancel()
+    return {number: future.result() for future, number in futures.items()}
+
+
+def _why_broken(jobs: List[PartJob]) -> str:
+    reading = [job.current_path.read_text(encoding="utf-8") for job in jobs if job.current_path.exists()]
+    return ("a worker process died: out of memory, or a recording brought its decoder down. It was reading "
+            f"{' or '.join(reading) or 'nothing yet'}. Start again with --workers 1; if it dies again, take "
+            "that recording away")
+
+
+def _finish(out: Path, work: Path, plan: Plan, reports: List[PartReport], notes: Mapping[str, object]) -> Summary:
+    """Move everything to its place. Any step of it may have been done by an interrupted run."""
+    skipped = sorted(item for report in reports for item in report.skipped)
+    records = sum((Counter(report.records) for report in reports), Counter())
+    if not records:
+        shutil.rmtree(work)
+        raise UserError(f"none of the {plan.recordings} recordings could be used. {skipped[0][0]}: {skipped[0][1]}")
+    for path in [work / "classes.txt", *work.glob("part-*.bin"), *work.glob("part-*.sessions.csv"), work / "samples"]:
+        if path.exists():
+            os.replace(path, out / path.name)
+    if skipped:
+        table = io.StringIO()
+        csv.writer(table, lineterminator="\n").writerows([("recording", "reason"), *skipped])
+        write_text(out / "skipped.csv", table.getvalue())
+    summary = Summary(plan.recordings, sum(records.values()), len(skipped),
+                      tuple(name for name in plan.speakers if name not in records))
+    write_json(out / "dataset.json", {
+        "synthetic": False, "made_by": "common.prepare", "plan": plan.fingerprint,
+        "scale": plan.options.scale, "normalised": plan.options.normalise,
+        "options": dataclasses.asdict(plan.options), "summary": dataclasses.asdict(summary), **notes})
+    shutil.rmtree(work, ignore_errors=True)
+    return summary

@@ -1,0 +1,207 @@
+"""Download large files over connections that break: resumes, checks lengths, shows progress.
+
+    python -m common.prepare.fetch https://example.org/voxceleb-abridged-{1..6}.bin \\
+        https://example.org/voxceleb-abridged-classes.txt data/homework
+
+The homework's own address no longer has its 9 GB; whoever has a copy can serve it anywhere. A file
+has its name in the folder only when all of it is there. Until then it is NAME.part, and the same
+command goes on where it stopped, with NAME.part.json to tell whether the server still has that file.
+Record files (.bin) are checked once they are there.
+"""
+from __future__ import annotations
+
+import argparse
+import contextlib
+import re
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable, Iterator, List, Optional
+from urllib.parse import unquote, urlsplit
+
+from common.errors import UserError, friendly
+from common.prepare.partial import PartialFile, Source
+
+if TYPE_CHECKING:
+    import requests
+
+CHUNK_BYTES = 2**18
+CONNECT_SECONDS, SILENCE_SECONDS = 10.0, 30.0
+MAX_FAILURES = 5  # in a row, none of which got further than any before
+PAUSE_SECONDS = 1.0  # after the first of them; it doubles with each
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_GONE = (403, 404, 410)  # 403: what S3 says of a file that is not there
+
+Progress = Callable[[int, Optional[int]], None]  # bytes there, bytes in all if the server says
+
+
+class _Interrupted(Exception):
+    """The connection failed, or its answer does not fit: worth another attempt."""
+
+
+def fetch(url: str, folder: Path, progress: Progress = lambda there, total: None) -> Path:
+    """Download `url` into `folder`, or the rest of it; returns the file. Raises UserError."""
+    target = folder / file_name(url)
+    if target.exists():
+        return target
+    with PartialFile.opened(target, url) as partial:
+        failures, furthest = 0, partial.size
+        while True:
+            try:
+                _attempt(partial, progress)
+                return partial.complete()
+            except _Interrupted as error:
+                failures = 1 if partial.size > furthest else failures + 1
+                furthest = max(furthest, partial.size)
+                if failures >= MAX_FAILURES:
+                    raise UserError(f"{url}: {error}. {partial.size} bytes are kept in {partial.path}: the same "
+                                    "command goes on from there") from error
+                time.sleep(PAUSE_SECONDS * 2 ** (failures - 1))
+
+
+def file_name(url: str) -> str:
+    """The last part of the address, if it can name a file in a folder. Raises UserError."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise UserError(f"{url}: not an address of the web; it must begin with http:// or https://")
+    name = unquote(parts.path.rsplit("/", 1)[-1])
+    if not name or name.startswith(".") or "/" in name or "\\" in name or not name.isprintable() or len(name) > 200:
+        raise UserError(f"{url}: the address does not end with the name of a file")
+    return name
+
+
+def _attempt(partial: PartialFile, progress: Progress) -> None:
+    """One request for what is missing. Returns once all is there.
+
+    Raises _Interrupted where another attempt may do better, UserError where it will not.
+    """
+    begin = partial.resumable
+    if begin and begin == partial.source.length:
+        return
+    with _request(partial.source, begin) as response:
+        _refuse_failures(response, partial.source.url)
+        if response.status_code == 200:  # from the first byte, whatever was asked for
+            partial.start(_source(response, partial.source.url))
+        elif not begin or not _continues(response, partial.source, begin):
+            partial.start(Source(partial.source.url))
+            raise _Interrupted(f"the server answers {response.status_code} {response.reason}, which does not continue "
+                               "what is here")
+        _receive(response, partial, progress)
+
+
+@contextlib.contextmanager
+def _request(source: Source, begin: int) -> "Iterator[requests.Response]":
+    """An open response to a request for the bytes from `begin` on."""
+    import requests
+
+    headers = {"Accept-Encoding": "identity"}  # the bytes of the file itself, so that they can be counted
+    if begin:
+        headers["Range"] = f"bytes={begin}-"
+        if source.validator:
+            headers["If-Range"] = source.validator
+    try:
+        with requests.get(source.url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, SILENCE_SECONDS)) as answer:
+            yield answer
+    except (requests.ConnectionError, requests.Timeout) as error:
+        raise _Interrupted(f"the connection failed: {_reason(error)}") from error
+    except requests.RequestException as error:
+        raise UserError(f"{source.url}: {_reason(error)}") from error
+
+
+def _refuse_failures(response: "requests.Response", url: str) -> None:
+    status = f"{response.status_code} {response.reason}"
+    if response.status_code in _GONE:
+        raise UserError(f"{url}: the server does not have this file, or no longer ({status}). Ask for another "
+                        "address, or make records from recordings: python -m common.prepare")
+    if response.status_code >= 500 or response.status_code == 429:
+        raise _Interrupted(f"the server answers {status}")
+    if response.status_code not in (200, 206, 416):
+        raise UserError(f"{url}: the server answers {status}, which is no file")
+    page = response.status_code == 200 and response.headers.get("Content-Type", "").startswith("text/html")
+    if page and not file_name(url).endswith((".html", ".htm")):
+        raise UserError(f"{url}: the server sends a web page in place of the file; open the address in a browser")
+
+
+def _source(response: "requests.Response", url: str) -> Source:
+    """What the head of a full answer says of the file."""
+    length = response.headers.get("Content-Length", "")
+    tag = response.headers.get("ETag", "")
+    if not tag or tag.startswith("W/"):  # a weak one does not promise equal bytes
+        tag = response.headers.get("Last-Modified", "")
+    return Source(url, int(length) if length.isdigit() else None, tag or None)
+
+
+def _continues(response: "requests.Response", source: Source, begin: int) -> bool:
+    """Whether a partial answer holds the rest of the same file, from `begin` on."""
+    found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if response.status_code != 206 or not found or source.length is None:
+        return False
+    return tuple(map(int, found.groups())) == (begin, source.length - 1, source.length)
+
+
+def _receive(response: "requests.Response", partial: PartialFile, progress: Progress) -> None:
+    """Append the body. Raises _Interrupted if it ends before, or goes beyond, the length that was announced."""
+    import urllib3
+
+    length = partial.source.length
+    progress(partial.size, length)
+    try:
+        for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
+            partial.append(chunk)
+            progress(partial.size, length)
+    except (urllib3.exceptions.HTTPError, ConnectionError) as error:
+        raise _Interrupted(f"the connection failed: {_reason(error)}") from error
+    if length is not None and partial.size != length:
+        raise _Interrupted(f"{partial.size} bytes came in place of {length}")
+
+
+def _reason(error: Exception) -> str:
+    """The innermost reason, without the addresses of objects that urllib3 puts in."""
+    inner = error.args[0] if error.args else error
+    return re.sub(r"<[^>]*>[:,]? ?", "", str(getattr(inner, "reason", inner))) or type(error).__name__
+
+
+def check_records(path: Path) -> None:
+    """Raise UserError if a file called .bin does not hold whole records with sensible labels."""
+    from common.data.records import RecordSet
+
+    if path.suffix == ".bin":
+        RecordSet.open([path])
+
+
+def fetch_all(urls: List[str], folder: Path) -> List[Path]:
+    """Download one after the other, with a progress bar on stderr. Raises UserError."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bar
+
+    names = [file_name(url) for url in urls]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise UserError(f"two of the addresses end with {twice}; they would be one file")
+    paths = []
+    with Bar(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+             TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+        for name, url in zip(names, urls):
+            task = bar.add_task(name, total=None)
+            paths.append(fetch(url, folder, lambda there, total: bar.update(task, completed=there, total=total)))
+            check_records(paths[-1])
+            size = paths[-1].stat().st_size
+            bar.update(task, completed=size, total=size)
+    return paths
+
+
+@friendly
+def main(argv: Optional[List[str]] = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m common.prepare.fetch", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("urls", nargs="+", metavar="URL", help="addresses of files")
+    parser.add_argument("out", type=Path, help="folder for them")
+    args = parser.parse_args(argv)
+    for path in fetch_all(args.urls, args.out):
+        print(f"{path}: {path.stat().st_size} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

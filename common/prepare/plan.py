@@ -1,0 +1,79 @@
+"""What a preparation will do, decided before it begins: which recordings, in which part, cut how.
+
+    from common.prepare.plan import Options, choose_cast, make_plan
+    plan = make_plan(choose_cast(find_recordings(tree), speakers=50, seed=0), Options())
+
+The bytes of a data folder follow from its plan alone, not from the machine or the number of workers.
+"""
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from common.errors import UserError
+from common.prepare.features import SEGMENT_SAMPLES
+from common.prepare.sources import Recording
+
+MIN_PARTS = 8  # also the most processes that can share a small tree
+MAX_PART_RECORDINGS = 1000  # of about 8 s each, as VoxCeleb's, these make parts of 1.6 GB
+
+
+@dataclass(frozen=True)
+class Options:
+    """How recordings become records."""
+
+    crop: str = "sliding"
+    hop: int = SEGMENT_SAMPLES  # windows that do not overlap
+    scale: str = "magnitude"
+    normalise: bool = True
+    seed: int = 0
+    samples: int = 0  # utterances of each speaker in the samples folder
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that decides the bytes of a data folder."""
+
+    options: Options
+    speakers: Tuple[str, ...]
+    parts: Tuple[Tuple[Recording, ...], ...]
+
+    @property
+    def recordings(self) -> int:
+        return sum(map(len, self.parts))
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that tell a folder begun by this plan from one begun by another."""
+        digest = hashlib.sha256(json.dumps(dataclasses.asdict(self.options)).encode())
+        for number, part in enumerate(self.parts):
+            for item in part:
+                digest.update(f"{number}\t{item.name}\t{item.speaker}\t{item.session}\t{item.bytes}\n".encode())
+        return digest.hexdigest()[:16]
+
+
+def choose_cast(recordings: Sequence[Recording], speakers: int, seed: int) -> List[Recording]:
+    """The recordings of so many speakers, drawn by the seed, as the homework drew 50 of 1,251."""
+    names = sorted({recording.speaker for recording in recordings})
+    if not 1 <= speakers <= len(names):
+        raise UserError(f"cannot draw {speakers} speakers from the {len(names)} there are")
+    cast = {names[i] for i in np.random.default_rng(seed).choice(len(names), speakers, replace=False)}
+    return [recording for recording in recordings if recording.speaker in cast]
+
+
+def make_plan(recordings: Sequence[Recording], options: Options, parts: Optional[int] = None) -> Plan:
+    """Deal the recordings, shuffled by the seed, to parts: each part is a mix of all speakers.
+
+    parts: default is one for every 1,000 recordings, and at least 8
+    """
+    if parts is None:
+        parts = max(MIN_PARTS, -(-len(recordings) // MAX_PART_RECORDINGS))
+    parts = min(len(recordings), parts)
+    order = np.random.default_rng(options.seed).permutation(len(recordings))
+    return Plan(options, tuple(sorted({recording.speaker for recording in recordings})),
+                tuple(tuple(recordings[i] for i in order[part::parts]) for part in range(parts)))

@@ -1,0 +1,56 @@
+"""The samples folder, as the homework's: a few utterances of each speaker to listen to and to look at.
+
+    from common.prepare.samples import pick_samples, write_sample
+
+`NAME/VIDEO_NNN.wav` is 3.015 s of 16 kHz audio, `NAME/VIDEO_NNN.bin` beside it the same as a record.
+"""
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path, PurePosixPath
+from typing import FrozenSet, Iterable
+
+import numpy as np
+
+from common.data.records import RecordWriter
+from common.errors import UserError
+from common.prepare.features import SAMPLE_RATE
+from common.prepare.sources import NO_SESSION, Recording
+
+
+def pick_samples(recordings: Iterable[Recording], each: int) -> FrozenSet[str]:
+    """Names of the first `each` recordings of every speaker, none of which would overwrite another."""
+    picked = set()
+    taken = set()
+    count: Counter = Counter()
+    for recording in recordings:
+        place = recording.speaker, sample_stem(recording)
+        if count[recording.speaker] < each and place not in taken:
+            count[recording.speaker] += 1
+            taken.add(place)
+            picked.add(recording.name)
+    return frozenset(picked)
+
+
+def sample_stem(recording: Recording) -> str:
+    """`GgYuyVluakM_002` for session GgYuyVluakM, file 00002.wav. A file already named so keeps its name."""
+    stem = PurePosixPath(recording.name).stem
+    session = recording.session.replace("/", "_")
+    if session == NO_SESSION or stem.startswith(session + "_"):
+        return stem
+    return f"{session}_{int(stem):03d}" if stem.isascii() and stem.isdigit() else f"{session}_{stem}"
+
+
+def write_sample(folder: Path, recording: Recording, samples: np.ndarray, bins: np.ndarray, label: int) -> None:
+    """Write one utterance: samples (48240,) as wav, bins (512, 300) as a record. Raises UserError."""
+    import soundfile
+
+    place = folder / recording.speaker
+    stem = sample_stem(recording)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        soundfile.write(place / f"{stem}.wav", np.clip(samples, -1, 1), SAMPLE_RATE, subtype="PCM_16")
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise UserError(f"{place / stem}.wav: cannot write ({error}); is the disk full?") from error
+    with RecordWriter(place / f"{stem}.bin") as writer:
+        writer.append(bins, label)

@@ -1,0 +1,111 @@
+"""A trained model on disk: one npz file that either framework can load, train on and evaluate.
+
+    checkpoint = load_checkpoint(Path("runs/a/best.npz"))
+    model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
+"""
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, Optional, Tuple
+
+import numpy as np
+
+from common.data.dataset import Dataset
+from common.errors import UserError
+from common.network import networks
+from common.network import params as parameters
+from common.network.layers import NetworkSpec
+from common.network.params import Params
+from common.prepare.features import SCALES
+from common.training.config import TrainingConfig, from_dict
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Parameters and everything needed to use them or to go on training."""
+
+    config: TrainingConfig
+    speakers: Tuple[str, ...]  # names by label
+    params: Params
+    momenta: Params
+    epoch: int = 0  # whole epochs done
+    step: int = 0  # steps done: the position in the learning-rate schedule
+    dev_top1: Optional[float] = None
+    best_dev_top1: float = -1.0  # of this and all earlier epochs
+    framework: str = ""  # that trained it
+    scale: Optional[str] = None  # of the spectrograms it was trained on: magnitude, log, or unknown
+    normalised: Optional[bool] = None  # whether every frequency bin was normalised, or unknown
+    synthetic: bool = False  # whether it knows synthetic voices only
+
+    @property
+    def spec(self) -> NetworkSpec:
+        return networks.build(self.config.network, len(self.speakers), self.config.width)
+
+    def check_data(self, dataset: Dataset) -> None:
+        """Raise UserError for spectrograms made in another way than those it was trained on."""
+        for name in ("scale", "normalised"):
+            own, other = getattr(self, name), getattr(dataset, name)
+            if None not in (own, other) and own != other:
+                raise UserError(f"the model was trained on spectrograms with {name} = {own}, but those of "
+                                f"{dataset.name} have {name} = {other}; prepare the recordings in the same way")
+
+
+_ALLOWED: Dict[str, Callable[[Any], bool]] = {
+    "epoch": lambda value: type(value) is int and value >= 0,
+    "step": lambda value: type(value) is int and value >= 0,
+    "dev_top1": lambda value: value is None or type(value) in (int, float) and 0 <= value <= 1,
+    "best_dev_top1": lambda value: type(value) in (int, float) and -1 <= value <= 1,
+    "framework": lambda value: isinstance(value, str) and len(value) <= 100 and value.isprintable(),
+    "scale": lambda value: value is None or value in SCALES,
+    "normalised": lambda value: value is None or type(value) is bool,
+    "synthetic": lambda value: type(value) is bool,
+}
+_FACTS = [field.name for field in dataclasses.fields(Checkpoint)
+          if field.name not in ("config", "speakers", "params", "momenta")]
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write all or nothing: a run that is killed while saving keeps its last checkpoint."""
+    facts = {"format": FORMAT, "config": dataclasses.asdict(checkpoint.config),
+             "speakers": list(checkpoint.speakers),
+             **{name: getattr(checkpoint, name) for name in _FACTS}}
+    text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
+    parameters.save(path, params=checkpoint.params, momenta=checkpoint.momenta,
+                    facts={"json": text})
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read what `save_checkpoint` wrote; UserError names what does not fit."""
+    groups = parameters.load(path)
+    facts = _facts(groups.pop("facts", {}), path)
+    config = from_dict(facts.pop("config"), str(path))
+    speakers = facts.pop("speakers")
+    if not (isinstance(speakers, list) and len(speakers) > 1 and all(isinstance(name, str) for name in speakers)):
+        raise UserError(f"{path}: the names of its speakers are damaged")
+    spec = networks.build(config.network, len(speakers), config.width)
+    tensors = spec.parameters()
+    return Checkpoint(
+        config, tuple(speakers),
+        parameters.check(groups.get("params", {}), tensors, f"{path} (parameters)"),
+        parameters.check(groups.get("momenta", {}), [p for p in tensors if p.trainable],
+                         f"{path} (momentum buffers)"),
+        **facts)
+
+
+def _facts(group: Params, path: Path) -> Dict[str, Any]:
+    try:
+        facts = json.loads(np.asarray(group["json"], np.uint8).tobytes().decode())
+        if facts.pop("format") != FORMAT or set(facts) != {"config", "speakers", *_FACTS}:
+            raise ValueError("written by another version")
+        damaged = [name for name, allowed in _ALLOWED.items() if not allowed(facts[name])]
+        if damaged:
+            raise ValueError(f"damaged: {', '.join(damaged)}")
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"{path} is no checkpoint of this project ({error}); give a best.npz or "
+                        "last.npz from a run's folder") from None
+    return facts

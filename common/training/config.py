@@ -1,0 +1,112 @@
+"""Everything that decides a training run, in one frozen dataclass that is stored with the run.
+
+    config = TrainingConfig(network="tdnn", epochs=10)
+"""
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from reprlib import repr as short  # a file may hold anything, of any length
+from typing import Any, Dict, Optional
+
+from common.data.augment import Augmentation
+from common.data.records import NUM_FRAMES
+from common.errors import UserError
+from common.files import read_json, write_json
+from common.network.networks import build
+from common.network.optimizer import SGD, Schedule
+
+MAX_WIDTH = 10  # a factor of 10 already makes a hundred times the parameters
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Defaults are the recipe that ports of the released VoxCeleb model report, for small data."""
+
+    network: str = "vgg_m"
+    width: float = 1.0  # factor on every number of channels
+    epochs: int = 30
+    batch_size: int = 32  # the recipe's 100 leaves too few steps an epoch on small data
+    learning_rate: float = 1e-2
+    final_learning_rate: float = 1e-4
+    schedule: str = "exponential"
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    seed: int = 0  # of the first parameters, the split, the order and the crops
+    crop_frames: Optional[int] = None  # train on random windows of so many frames
+    time_mask: int = 0  # frames that are blanked at most, per utterance
+    frequency_mask: int = 0  # frequency bins that are blanked at most, per utterance
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UserError(f"{field.name} must be a finite number, not {value}")
+        if self.epochs < 1:
+            raise UserError(f"epochs must be at least 1, not {self.epochs}")
+        if self.batch_size < 2:  # one utterance has no variance that batch norm could divide by
+            raise UserError(f"batch_size must be at least 2 for batch normalisation, not {self.batch_size}")
+        if self.seed < 0:
+            raise UserError(f"seed must not be negative, but is {self.seed}")
+        if not 0 < self.width <= MAX_WIDTH:
+            raise UserError(f"width must be above 0 and at most {MAX_WIDTH}, not {self.width}")
+        frames = NUM_FRAMES if self.crop_frames is None else self.crop_frames
+        if not 1 <= frames <= NUM_FRAMES:
+            raise UserError(f"crop_frames must be from 1 to {NUM_FRAMES}, not {frames}")
+        # What these are made of raises on values that make no sense.
+        build(self.network, 2, self.width).steps(frames)
+        self.optimizer, self.schedule_over(1)
+        if self.augmentation:
+            self.augmentation.check_frames(frames)
+
+    @property
+    def optimizer(self) -> SGD:
+        return SGD(self.momentum, self.weight_decay)
+
+    @property
+    def augmentation(self) -> Optional[Augmentation]:
+        if not self.time_mask and not self.frequency_mask:
+            return None
+        return Augmentation(time_mask=self.time_mask, frequency_mask=self.frequency_mask)
+
+    def schedule_over(self, total_steps: int) -> Schedule:
+        return Schedule(self.schedule, self.learning_rate, self.final_learning_rate, total_steps)
+
+
+def save_config(path: Path, config: TrainingConfig) -> None:
+    write_json(path, dataclasses.asdict(config))
+
+
+def load_config(path: Path) -> TrainingConfig:
+    return from_dict(read_json(path, "training configuration"), str(path))
+
+
+def from_dict(values: Dict[str, Any], where: str) -> TrainingConfig:
+    """A configuration from its JSON form. Unknown keys and wrong types are errors, not ignored."""
+    if not isinstance(values, dict):
+        raise UserError(f"{where}: a training configuration is a JSON object")
+    fields = {field.name: field for field in dataclasses.fields(TrainingConfig)}
+    unknown = sorted(set(values) - set(fields))
+    if unknown:
+        raise UserError(f"{where}: unknown settings {short(unknown)}; known are {', '.join(fields)}")
+    for name, value in values.items():
+        if not _fits(value, fields[name].type):
+            raise UserError(f"{where}: {name} is {short(value)}, but must be {fields[name].type}")
+    try:
+        return TrainingConfig(**values)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+
+
+def _fits(value: Any, kind: str) -> bool:
+    if value is None:
+        return kind.startswith("Optional")
+    if isinstance(value, bool):
+        return False
+    if "int" in kind:
+        return isinstance(value, int)
+    if "float" in kind:
+        return isinstance(value, (int, float))
+    return isinstance(value, str) and len(value) <= 100  # it may come back in an error message

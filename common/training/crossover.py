@@ -1,0 +1,71 @@
+"""Training that starts in one framework and goes on in the other: does the loss go on as well?
+
+    crossing = cross(first, second, start, batches, switch=20, path=Path("half.npz"))
+    assert crossing.largest_difference < TOLERANCE
+"""
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Sequence
+
+import numpy as np
+
+from common.data.batches import Batch
+from common.network.optimizer import Schedule
+from common.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from common.twin import Model, Twin
+
+TOLERANCE = 1e-3  # of the loss, relative, over 20 steps after the switch
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """The loss of every step, in one framework throughout and with a switch on the way."""
+
+    first: str
+    second: str
+    switch: int  # steps before the switch
+    uninterrupted: List[float]
+    crossed: List[float]
+
+    @property
+    def largest_difference(self) -> float:
+        """Of any step's loss after the switch, relative to the uninterrupted run's."""
+        stay, cross_ = (np.array(losses[self.switch:])
+                        for losses in (self.uninterrupted, self.crossed))
+        return float(np.max(np.abs(stay - cross_) / np.abs(stay)))
+
+
+def cross(first: Twin, second: Twin, start: Checkpoint, batches: Sequence[Batch], switch: int,
+          path: Path) -> Crossing:
+    """Train on `batches` twice: in `first` all along, and in `second` from step `switch` on.
+
+    What crosses is a checkpoint file at `path`: parameters, batch norm's statistics, momentum
+    buffers and the position in the schedule.
+    """
+    schedule = start.config.schedule_over(len(batches))
+    model = _model(first, start)
+    before = _train(model, batches[:switch], schedule, start.step)
+    save_checkpoint(path, dataclasses.replace(
+        start, params=model.params(), momenta=model.momenta(), step=start.step + switch,
+        framework=first.framework))
+    stayed = _train(model, batches[switch:], schedule, start.step + switch)
+    half = load_checkpoint(path)
+    moved = _train(_model(second, half), batches[switch:], schedule, half.step)
+    return Crossing(first.framework, second.framework, switch, before + stayed, before + moved)
+
+
+def _model(twin: Twin, checkpoint: Checkpoint) -> Model:
+    model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
+    model.load(checkpoint.params, checkpoint.momenta)
+    return model
+
+
+def _train(model: Model, batches: Sequence[Batch], schedule: Schedule, step: int) -> List[float]:
+    losses = []
+    for offset, batch in enumerate(batches):
+        model.stage(batch.spectrograms, batch.speakers)
+        losses.append(model.train_staged(schedule(step + offset)).loss)
+    return losses

@@ -1,0 +1,193 @@
+"""The training loop: one for both frameworks, from a split data set to checkpoints and a log.
+
+    history = Trainer(twin, dataset, split, checkpoint, folder).run(on_step)
+
+A run's folder holds config.json, data.json, split.json, log.jsonl (one line an epoch), last.npz (to go on
+from) and best.npz (the best epoch by accuracy on the development side). It is the same whether it
+ran in one go or was stopped and resumed: order, crops and masks depend on seed and epoch only.
+"""
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, List, Optional, Sequence
+
+from common.data.batches import BatchReader
+from common.data.dataset import Dataset
+from common.data.splits import Split, save_split
+from common.errors import UserError
+from common.files import make_folder, read_json, write_json, write_text
+from common.network import params as parameters
+from common.network.networks import build
+from common.training import config as configuration
+from common.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from common.training.config import TrainingConfig
+from common.training.evaluation import Evaluation, predict
+from common.twin import StepResult, Twin
+
+EVALUATION_BATCH = 32
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One line of log.jsonl; accuracies are shares from 0 to 1, None where there is no dev side."""
+
+    epoch: int  # counted from 1
+    step: int
+    learning_rate: float
+    train_loss: float  # mean over the epoch's steps, each before its update
+    train_top1: float
+    dev_loss: Optional[float]
+    dev_top1: Optional[float]
+    utterances_per_second: float  # of training, evaluation and checkpoints left out
+    seconds: float  # of training
+
+
+# Called after each step: step of the run, its loss, and of the epoch so far top-1 accuracy and
+# utterances per second.
+OnStep = Callable[[int, float, float, float], None]
+OnEpoch = Callable[[EpochRecord], None]
+
+
+def fresh(config: TrainingConfig, dataset: Dataset) -> Checkpoint:
+    """The start of a run: initial parameters by the configuration's seed, epoch 0."""
+    spec = build(config.network, len(dataset.speakers), config.width)
+    return Checkpoint(config, dataset.speakers, parameters.initialise(spec, config.seed),
+                      parameters.zeros(spec), scale=dataset.scale, normalised=dataset.normalised,
+                      synthetic=dataset.synthetic)
+
+
+def start_run(folder: Path, checkpoint: Checkpoint, dataset: Dataset, split: Split,
+              data: Sequence[Path]) -> None:
+    """Make a run's folder; refuses one that already holds a run, which would be lost."""
+    if (folder / "log.jsonl").exists() or (folder / "last.npz").exists():
+        raise UserError(f"{folder} already holds a run; go on with --resume {folder}, or name "
+                        "another folder with --out")
+    check_batch(split, checkpoint.config)
+    make_folder(folder)
+    configuration.save_config(folder / "config.json", checkpoint.config)
+    write_json(folder / "data.json", [str(path.resolve()) for path in data])
+    save_split(folder / "split.json", split, dataset)
+
+
+def check_batch(split: Split, config: TrainingConfig) -> None:
+    """Raise UserError when there is not one batch to train on."""
+    if len(split.train) < config.batch_size:
+        raise UserError(f"{len(split.train)} training utterances do not fill one batch of "
+                        f"{config.batch_size}; use a smaller --batch-size or more data")
+
+
+def run_data(folder: Path) -> List[Path]:
+    """The data that a run trains on, as it was given; empty for the embedded corpus."""
+    paths = read_json(folder / "data.json", "list of a run's data")
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+        raise UserError(f"{folder / 'data.json'} is no list of paths; name the data with --data")
+    return [Path(path) for path in paths]
+
+
+class Trainer:
+    """Trains from a checkpoint to the end of its schedule, writing into a run's folder."""
+
+    def __init__(self, twin: Twin, dataset: Dataset, split: Split, checkpoint: Checkpoint,
+                 folder: Path) -> None:
+        config = checkpoint.config
+        self.twin, self.folder = twin, folder
+        self._checkpoint = checkpoint
+        self._reader = BatchReader(dataset.records, split.train, config.batch_size, config.seed,
+                                   shuffle=True, drop_remainder=True,
+                                   crop_frames=config.crop_frames,
+                                   augmentation=config.augmentation)
+        self._dev = BatchReader(dataset.records, split.dev, EVALUATION_BATCH, 0, shuffle=False,
+                                drop_remainder=False) if len(split.dev) else None
+        self.total_steps = config.epochs * self._reader.steps_per_epoch
+        self._schedule = config.schedule_over(self.total_steps)
+        self.model = twin.model(checkpoint.spec, checkpoint.params, config.optimizer)
+        self.model.load(checkpoint.params, checkpoint.momenta)
+
+    def run(self, on_step: OnStep, on_epoch: OnEpoch) -> None:
+        """Train every epoch that is left; each ends with a line in the log and a checkpoint."""
+        for epoch in range(self._checkpoint.epoch, self._checkpoint.config.epochs):
+            record = self._epoch(epoch, on_step)
+            self._save(record)
+            on_epoch(record)
+
+    def _epoch(self, epoch: int, on_step: OnStep) -> EpochRecord:
+        step, losses, correct, seen = self._checkpoint.step, [], 0, 0
+        start = time.perf_counter()
+        for speakers in self.twin.staged(self.model, self._reader.epoch(epoch)):
+            rate = self._schedule(step)
+            result = checked(self.model.train_staged(rate), step + 1, self._checkpoint.config)
+            step += 1
+            seen += len(speakers)
+            correct += result.correct
+            losses.append(result.loss)
+            on_step(step, result.loss, correct / seen, seen / (time.perf_counter() - start))
+        seconds = time.perf_counter() - start
+        dev = self._evaluate_dev()
+        return EpochRecord(epoch + 1, step, rate, sum(losses) / len(losses), correct / seen,
+                           dev.loss if dev else None, dev.top1 if dev else None,
+                           seen / seconds, seconds)
+
+    def _evaluate_dev(self) -> Optional[Evaluation]:
+        if self._dev is None:
+            return None
+        return Evaluation.of(*predict(self.twin, self.model, self._dev))
+
+    def _save(self, record: EpochRecord) -> None:
+        best = self._checkpoint.best_dev_top1
+        # Without a development side the last epoch is the best one known. Of equals the later: few
+        # development utterances tie often, and later rates are lower.
+        is_best = record.dev_top1 is None or record.dev_top1 >= best
+        params = parameters.check(self.model.params(), self.model.spec.parameters(),
+                                  f"after epoch {record.epoch}")  # a diverged model must not replace the last
+        self._checkpoint = dataclasses.replace(
+            self._checkpoint, params=params, momenta=self.model.momenta(),
+            epoch=record.epoch, step=record.step, dev_top1=record.dev_top1,
+            best_dev_top1=best if record.dev_top1 is None else max(best, record.dev_top1),
+            framework=self.twin.framework)
+        _write_log(self.folder, record)
+        if is_best:
+            save_checkpoint(self.folder / "best.npz", self._checkpoint)
+        save_checkpoint(self.folder / "last.npz", self._checkpoint)
+
+
+def checked(result: StepResult, step: int, config: TrainingConfig) -> StepResult:
+    """`result` itself. Raises UserError when the loss of step number `step` is no number."""
+    if not math.isfinite(result.loss):
+        raise UserError(f"the loss became {result.loss} at step {step}; a lower --learning-rate than "
+                        f"{config.learning_rate} may help")
+    return result
+
+
+def read_log(folder: Path) -> List[EpochRecord]:
+    """The epochs of a run; a last line that was cut by a crash is left out."""
+    records = []
+    path = folder / "log.jsonl"
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
+        try:
+            record = EpochRecord(**json.loads(line))
+        except (ValueError, TypeError, RecursionError):
+            break
+        if not all(value is None or type(value) in (int, float) for value in dataclasses.astuple(record)):
+            break
+        records.append(record)
+    return records
+
+
+def resume(folder: Path) -> Checkpoint:
+    """Where a run stopped. Raises UserError when it has no checkpoint yet."""
+    if not (folder / "last.npz").exists():
+        raise UserError(f"{folder} has no last.npz to resume from; a run has one after its first "
+                        "epoch")
+    return load_checkpoint(folder / "last.npz")
+
+
+def _write_log(folder: Path, last: EpochRecord) -> None:
+    """Write the log anew up to `last`: a run that died before its checkpoint repeats an epoch."""
+    records = [record for record in read_log(folder) if record.epoch < last.epoch] + [last]
+    write_text(folder / "log.jsonl",
+               "".join(json.dumps(dataclasses.asdict(record)) + "\n" for record in records))

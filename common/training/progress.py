@@ -1,0 +1,42 @@
+"""What a person sees while a network trains: a bar on stderr and one line an epoch on stdout."""
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Optional, Type
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from common.training.loop import EpochRecord
+
+
+class TrainingProgress:
+    """A context in which `on_step` and `on_epoch` keep the display up to date."""
+
+    def __init__(self, name: str, done: int, total: int) -> None:
+        self._progress = Progress(
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(),
+            TextColumn("{task.completed}/{task.total}"),
+            TextColumn("loss {task.fields[loss]:.3f}  top-1 {task.fields[top1]:.0%}  "
+                       "{task.fields[rate]:.1f} utterances/s"),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+            console=Console(stderr=True))
+        self._task = self._progress.add_task(name, total=total, completed=done, loss=float("nan"),
+                                             top1=0.0, rate=0.0)
+
+    def __enter__(self) -> "TrainingProgress":
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
+                 trace: Optional[TracebackType]) -> None:
+        self._progress.stop()
+
+    def on_step(self, step: int, loss: float, top1: float, rate: float) -> None:
+        self._progress.update(self._task, completed=step, loss=loss, top1=top1, rate=rate)
+
+    def on_epoch(self, record: EpochRecord) -> None:
+        dev = "" if record.dev_top1 is None else f"  dev top-1 {100 * record.dev_top1:5.1f} %"
+        print(f"epoch {record.epoch:3d}  loss {record.train_loss:.4f}  "
+              f"train top-1 {100 * record.train_top1:5.1f} %{dev}  "
+              f"{record.utterances_per_second:.1f} utterances/s  {record.seconds:.0f} s", flush=True)
