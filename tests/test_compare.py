@@ -91,8 +91,10 @@ def test_both_learn_alike(report: Dict[str, Any]) -> None:
     for result, (first, second) in zip(report["results"], pairs(report)):
         losses = [[loss for epoch in own["epochs"] for loss in epoch["losses"]] for own in (first, second)]
         assert len(losses[0]) == 3 and losses[0] == pytest.approx(losses[1], rel=1e-3)
+        assert result["drift"] == pytest.approx(max(abs(a - b) / a for a, b in zip(*losses)))
+        assert len(first["probe"]) == 3 and result["loss_difference"] < 1e-3
         assert result["loss_difference"] == pytest.approx(
-            max(abs(a - b) / a for a, b in zip(*losses)))
+            max(abs(a - b) / a for a, b in zip(first["probe"], second["probe"])))
         assert result["agreement"] == 1.0
         assert first["evaluation"]["top1"] == second["evaluation"]["top1"]
 

@@ -26,7 +26,7 @@ EPOCHS = [{"losses": [1.4, 1.2], "train_top1": 0.5, "dev_top1": 0.25, "seconds":
 def framework(name: str, **changed: Any) -> FrameworkResult:
     values: Dict[str, Any] = dict(
         facts={"framework": f"{name} 1.0", "engine": f"{name}'s engine"}, certificate=CERTIFICATE,
-        start_seconds=3.0, first_step_seconds=1.25, training=Speed(10.0, 8.0, 12.5, 3, [1.0] * 3),
+        start_seconds=3.0, first_step_seconds=1.25, probe=[1.5] * 5, training=Speed(10.0, 8.0, 12.5, 3, [1.0] * 3),
         inference=Speed(40.0, 39.0, 41.0, 3, [0.25] * 3), epochs=EPOCHS,
         evaluation=Evaluation(144, 0.875, 0.81, 0.92, 1.0, 0.4, 30.0), peak_memory_mib=1234.4,
         crosscheck=CrossCheck(144, 3e-6, 12.3, 1.0))
@@ -37,7 +37,7 @@ def network(**changed: Any) -> NetworkResult:
     values: Dict[str, Any] = dict(
         network="vgg_m", parameters=16_680_242, macs=500_000_000, matmul_gflops=[100.0, 90.0, 110.0],
         frameworks={"tensorflow": framework("TensorFlow"), "caffe2": framework("Caffe2")}, differences={},
-        loss_difference=2e-6, training_ratio=Ratio(0.8, 0.7, 0.9), inference_ratio=Ratio(1.02, 0.9, 1.1),
+        loss_difference=2e-6, drift=3e-3, training_ratio=Ratio(0.8, 0.7, 0.9), inference_ratio=Ratio(1.02, 0.9, 1.1),
         agreement=0.9931)
     return NetworkResult(**{**values, **changed})
 
@@ -54,7 +54,7 @@ def test_speed_and_its_share_of_the_machines_limit() -> None:
     row = csv_rows(report(network()))[0]
     assert row["training, utterances/s"] == "10.00 [8.00, 12.50]"
     assert row["inference, utterances/s"] == "40.00 [39.00, 41.00]"
-    assert (row["training, share of limit"], row["inference, share of limit"]) == ("30 %", "40 %")
+    assert (row["training, share of matmul"], row["inference, share of matmul"]) == ("30 %", "40 %")
     assert (row["parameters"], row["macs"], row["peak memory"]) == ("16680242", "500000000", "1,234 MiB")
 
 
@@ -78,6 +78,7 @@ def test_side_by_side() -> None:
     assert "TensorFlow / Caffe2, ratio of speeds [95 % interval]: training 0.80 [0.70, 0.90]; " in text
     assert "inference 1.02 [0.90, 1.10], no detectable difference" in text
     assert "differs by at most 2.0e-06 of itself: the same to rounding" in text
+    assert "3.0e-03 of the loss by step 5" in text
     assert "same speaker for 99.3 % of the test utterances" in text
     assert "NOT" not in text
 
@@ -103,7 +104,7 @@ def test_losses_that_part_are_not_the_same(difference: float) -> None:
 
 
 def test_one_framework_has_nothing_beside_it() -> None:
-    alone = network(frameworks={"caffe2": framework("Caffe2")}, differences=None, loss_difference=None,
+    alone = network(frameworks={"caffe2": framework("Caffe2")}, differences=None, loss_difference=None, drift=None,
                     training_ratio=None, inference_ratio=None, agreement=None)
     text = report(alone).text()
     assert "vgg_m: one framework only, nothing to compare" in text

@@ -46,13 +46,23 @@ def test_it_learns_as_the_training_command_does(tiny_data: Path, tmp_path: Path)
             (record.train_loss, record.train_top1, record.dev_top1))
 
 
-def test_timing_leaves_no_trace_in_the_learning_run(tiny_data: Path) -> None:
+def test_timing_and_probing_leave_no_trace_in_the_learning_run(tiny_data: Path) -> None:
     session = opened(tiny_data)
     session.stage()
     session.time_training(2)
     session.time_inference(1)
-    session.restart()
+    session.probe(2, 1e-4)
     assert learn(session) == learn(opened(tiny_data))
+
+
+def test_probe_takes_the_first_steps_from_the_start(tiny_data: Path) -> None:
+    session = opened(tiny_data)
+    session.stage()
+    session.time_training(2)
+    losses = session.probe(2, 1e-4)["losses"]
+    assert losses == opened(tiny_data).probe(2, 1e-4)["losses"] and len(losses) == 2
+    assert losses[0] == learn(session)["losses"][0]
+    assert losses[1] != session.probe(2, 1e-2)["losses"][1]
 
 
 def test_timed_steps_are_of_whole_utterances(tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +93,7 @@ def test_evaluation_is_of_the_testing_side_in_its_order(tiny_data: Path, tmp_pat
 def test_answers_can_be_sent(tiny_data: Path, tmp_path: Path) -> None:
     session = opened(tiny_data)
     answers = [session.stage(), session.time_training(1), session.train_epoch(), session.peak_memory(),
-               session.restart(), session.evaluate(str(tmp_path / "logits.npy"))]
+               session.probe(1, 1e-3), session.evaluate(str(tmp_path / "logits.npy"))]
     assert json.loads(json.dumps(answers, allow_nan=False)) == answers
 
 

@@ -30,7 +30,10 @@ from common.training.config import TrainingConfig
 from common.training.evaluation import Evaluation
 
 FRAMEWORKS = {"tensorflow": "tf_impl", "caffe2": "caffe2_impl"}
-PARITY_STEPS = 5  # of the learning run; after that rounding has had time to grow
+# Steps that both must take alike, at a rate so low that rounding has no time to grow: at the
+# learning run's own rate one ReLU that rounding tips over can move the loss by per cents.
+PROBE_STEPS = 5
+PROBE_RATE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class FrameworkResult:
     certificate: Certificate
     start_seconds: float  # importing the framework and building the network
     first_step_seconds: float
+    probe: List[float]  # losses of the first steps at PROBE_RATE
     training: Speed  # staged input, uncropped
     inference: Speed
     epochs: List[Dict[str, Any]]  # of the learning run, see Session.train_epoch
@@ -74,7 +78,8 @@ class NetworkResult:
     # The rest needs two frameworks; None if only one was asked for.
     sides: Optional[List[str]] = None  # first and second framework in what follows
     differences: Optional[Dict[str, List[str]]] = None  # of the certificates
-    loss_difference: Optional[float] = None  # largest relative, over the first steps
+    loss_difference: Optional[float] = None  # largest relative, over the steps of the probe
+    drift: Optional[float] = None  # the same over as many steps of the learning run
     training_ratio: Optional[benchmark.Ratio] = None  # of the first's speed to the second's
     inference_ratio: Optional[benchmark.Ratio] = None
     agreement: Optional[float] = None  # share of testing utterances both take for the same speaker
@@ -91,9 +96,9 @@ class Comparison:
                  show: Show) -> None:
         self._plan, self._dataset, self._split = plan, dataset, split
         self._folder, self._show = folder, show
-        # Per network: opening, a first step, the blocks, restarting, epochs, predicting, checking.
+        # Per network: opening, a first step, the blocks, the probe, epochs, predicting, checking.
         each = len(plan.frameworks)
-        self._total = sum(each * (2 + 2 * plan.blocks + config.epochs + 2)
+        self._total = sum(each * (3 + 2 * plan.blocks + config.epochs + 2)
                           for config in plan.configs)
         self._done = 0
 
@@ -113,6 +118,8 @@ class Comparison:
             staged = self._each(workers, network, "first step", "stage")
             gflops, training, inference = self._timed_blocks(workers, network)
             memory = {name: w.ask("peak_memory")["mib"] for name, w in workers.items()}
+            probed = self._each(workers, network, "comparing first steps", "probe",
+                                steps=PROBE_STEPS, learning_rate=PROBE_RATE)
             learned = self._learning_run(workers, network, config.epochs)
             results = {}
             for name, worker in workers.items():
@@ -120,6 +127,7 @@ class Comparison:
                 results[name] = FrameworkResult(
                     opened[name]["facts"], Certificate(**opened[name]["certificate"]),
                     opened[name]["start_seconds"], staged[name]["first_step_seconds"],
+                    probed[name]["losses"],
                     Speed.of(training[name], config.batch_size),
                     Speed.of(inference[name], config.batch_size),
                     learned[name], evaluation, memory[name], check)
@@ -152,8 +160,6 @@ class Comparison:
     def _learning_run(self, workers: Dict[str, Worker], network: str, epochs: int
                       ) -> Dict[str, List[Dict[str, Any]]]:
         """Train from the initial parameters, the frameworks taking turns epoch by epoch."""
-        for worker in workers.values():
-            worker.ask("restart")
         learned: Dict[str, List[Dict[str, Any]]] = {name: [] for name in workers}
         for epoch in range(epochs):
             for name in _turn(list(workers), epoch):
@@ -178,9 +184,10 @@ class Comparison:
         result.differences = compare_certificates(first.certificate, second.certificate)
         result.training_ratio = benchmark.rate_ratio(training[a], training[b])
         result.inference_ratio = benchmark.rate_ratio(inference[a], inference[b])
-        losses = [np.concatenate([epoch["losses"] for epoch in r.epochs])[:PARITY_STEPS]
-                  for r in (first, second)]
-        result.loss_difference = float(np.max(np.abs(losses[0] - losses[1]) / np.abs(losses[0])))
+        result.loss_difference = _largest_difference(first.probe, second.probe)
+        result.drift = _largest_difference(*(
+            [loss for epoch in own.epochs for loss in epoch["losses"]][:PROBE_STEPS]
+            for own in (first, second)))
         answers = [np.load(self._paths(result.network, name)[0]).argmax(axis=1)
                    for name in result.frameworks]
         result.agreement = float((answers[0] == answers[1]).mean())
@@ -192,6 +199,11 @@ class Comparison:
     def _step(self, what: str) -> None:
         self._show(what, self._done, self._total)
         self._done += 1
+
+
+def _largest_difference(losses: Sequence[float], others: Sequence[float]) -> float:
+    """Of any step's loss, relative to the first list's."""
+    return float(np.max(np.abs(np.subtract(losses, others)) / np.abs(losses)))
 
 
 def _turn(names: Sequence[str], number: int) -> List[str]:

@@ -17,14 +17,15 @@ import numpy as np
 from tabulate import tabulate
 
 from common.compare.benchmark import Speed
-from common.compare.comparison import PARITY_STEPS, FrameworkResult, NetworkResult
+from common.compare.comparison import PROBE_RATE, PROBE_STEPS, FrameworkResult, NetworkResult
 from common.files import write_json, write_text
 
 NAMES = {"tensorflow": "TensorFlow", "caffe2": "Caffe2"}
 _PARITY = 1e-3  # relative loss difference over the first steps that rounding explains, with room
 
 _LEGEND = ("Speeds of training and inference: input resident, utterances of 3.015 s, median [slowest, "
-           "fastest step]; limit: the machine's own matrix product, measured between the blocks. "
+           "fastest step]; matmul: what NumPy's matrix product, measured between the blocks, would "
+           "allow (over 100 % where its BLAS lacks kernels for the widest vectors). "
            "Learning run: from the record files, with its crops. ONNX Runtime: the framework's own "
            "export against its native logits on the test utterances.")
 
@@ -104,9 +105,11 @@ def _verdict(result: NetworkResult) -> str:
             f"inference {result.inference_ratio}.\n"
             f"Comparable: same specification, initial parameters, data, order, crops, "
             f"optimiser, schedule, batch size, precision, device kind, threads.\n"
-            f"Loss over the first {PARITY_STEPS} steps differs by at most "
-            f"{result.loss_difference:.1e} of itself: {close}. After training both name the "
-            f"same speaker for {100 * result.agreement:.1f} % of the test utterances.")
+            f"Loss over the first {PROBE_STEPS} steps at a rate of {PROBE_RATE:g} differs by at most "
+            f"{result.loss_difference:.1e} of itself: {close}.\n"
+            f"In the learning run rounding grows with every step: {result.drift:.1e} of the loss by "
+            f"step {PROBE_STEPS}; after it both name the same speaker for "
+            f"{100 * result.agreement:.1f} % of the test utterances.")
 
 
 def _column(result: NetworkResult, own: FrameworkResult) -> Dict[str, str]:
@@ -117,9 +120,9 @@ def _column(result: NetworkResult, own: FrameworkResult) -> Dict[str, str]:
     return {
         "engine": own.facts["engine"],
         "training, utterances/s": _rate(own.training),
-        "training, share of limit": f"{300 * own.training.median / limit:.0f} %",
+        "training, share of matmul": f"{300 * own.training.median / limit:.0f} %",
         "inference, utterances/s": _rate(own.inference),
-        "inference, share of limit": f"{100 * own.inference.median / limit:.0f} %",
+        "inference, share of matmul": f"{100 * own.inference.median / limit:.0f} %",
         "first step": f"{own.first_step_seconds:.1f} s",
         "peak memory": f"{own.peak_memory_mib:,.0f} MiB",
         "learning run, epochs": str(len(epochs)),

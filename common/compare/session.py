@@ -9,6 +9,7 @@ Everything a command returns is plain data that can be sent as JSON.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,13 +84,22 @@ class Session:
         return {"seconds": benchmark.time_training(self._model, self._schedule(0), steps)}
 
     def time_inference(self, steps: int) -> Dict[str, Any]:
-        """Time predictions on the staged batch."""
+        """Time predictions on the staged batch, after one that may pay for new weights."""
+        benchmark.time_inference(self._model, 1)
         return {"seconds": benchmark.time_inference(self._model, steps)}
 
-    def restart(self) -> Dict[str, Any]:
-        """Back to the initial parameters, as if nothing had been timed."""
+    def probe(self, steps: int, learning_rate: float) -> Dict[str, Any]:
+        """Losses of the first steps from the initial parameters, and then back to these.
+
+        What was timed before leaves no trace, and neither does the probe.
+        """
         self._model.load(self._initial)
-        return {}
+        losses = []
+        for batch in itertools.islice(self._reader.epoch(0), steps):
+            self._model.stage(batch.spectrograms, batch.speakers)
+            losses.append(self._model.train_staged(learning_rate).loss)
+        self._model.load(self._initial)
+        return {"losses": losses}
 
     def train_epoch(self) -> Dict[str, Any]:
         """One pass over the training side from the record files; returns every step's loss."""
