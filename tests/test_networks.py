@@ -90,6 +90,7 @@ def test_layer_names_are_unique(name):
     (("vgg_m", 1), "at least 2 speakers"),
     (("vgg_m", 50, 0.0), "width factor must be above 0"),
     (("vgg_m", 50, float("nan")), "width factor must be above 0"),
+    (("vgg_m", 50, float("inf")), "width factor must be above 0 and finite"),
 ])
 def test_impossible_networks_are_clear_errors(arguments, message):
     with pytest.raises(UserError, match=message):

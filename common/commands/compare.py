@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
-from common.commands.options import add_machine_options, make_parser, prepare_threads
+from common.commands.options import add_machine_options, data_or_embedded, make_parser, prepare_threads
 from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.twin import Twin
@@ -96,7 +96,7 @@ def _plan(options: argparse.Namespace, threads: int):
                        seed=options.seed, crop_frames=options.crop_frames, width=options.width,
                        epochs=_DEFAULT_EPOCHS[name] if options.epochs is None else options.epochs)
         for name in dict.fromkeys(options.networks)]
-    data = options.data or _embedded_voices()
+    data = data_or_embedded(options.data)
     dataset = open_dataset(data)
     split = split_dataset(dataset, options.seed)
     check_batch(split, configs[0])
@@ -107,12 +107,6 @@ def _plan(options: argparse.Namespace, threads: int):
                 list(dict.fromkeys(options.frameworks)), options.device, threads, options.blocks,
                 options.steps)
     return plan, dataset, split
-
-
-def _embedded_voices() -> List[Path]:
-    from common.voices.synthetic import default_corpus
-
-    return [default_corpus()]
 
 
 def _report(plan, dataset, split, results):

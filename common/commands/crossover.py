@@ -6,7 +6,7 @@ import itertools
 from pathlib import Path
 from typing import Callable, List, Mapping, Optional
 
-from common.commands.options import add_machine_options, make_parser, prepare_threads
+from common.commands.options import add_machine_options, data_or_embedded, make_parser, prepare_threads
 from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.twin import Twin
@@ -27,13 +27,18 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
         raise UserError("--steps must be at least 1")
 
     from common.compare.plots import plot_crossings
+    from common.compare.recording import first_batches
+    from common.data.batches import BatchReader
     from common.data.dataset import open_dataset
+    from common.data.splits import split_dataset
     from common.training.crossover import TOLERANCE, cross
     from common.training.loop import fresh
 
-    dataset = open_dataset(_data(options))
+    dataset = open_dataset(data_or_embedded(options.data))
     config = _config(options)
-    batches = _batches(dataset, config, 2 * options.steps)
+    reader = BatchReader(dataset.records, split_dataset(dataset, config.seed).train,
+                         config.batch_size, config.seed, shuffle=True, drop_remainder=True)
+    batches = first_batches(reader, 2 * options.steps)
     start = fresh(config, dataset)
     options.out.mkdir(parents=True, exist_ok=True)
     twins = {name: load() for name, load in loads.items()}
@@ -74,21 +79,3 @@ def _config(options: argparse.Namespace):
     return TrainingConfig(network=options.network, width=options.width,
                           batch_size=options.batch_size, learning_rate=options.learning_rate,
                           final_learning_rate=options.learning_rate / 10)
-
-
-def _data(options: argparse.Namespace) -> List[Path]:
-    if options.data:
-        return options.data
-    from common.voices.synthetic import default_corpus
-    return [default_corpus()]
-
-
-def _batches(dataset, config, steps: int) -> List:
-    """The first batches of as many epochs as it takes."""
-    from common.data.batches import BatchReader
-    from common.data.splits import split_dataset
-
-    reader = BatchReader(dataset.records, split_dataset(dataset, config.seed).train,
-                         config.batch_size, config.seed, shuffle=True, drop_remainder=True)
-    everything = (batch for epoch in itertools.count() for batch in reader.epoch(epoch))
-    return list(itertools.islice(everything, steps))

@@ -5,7 +5,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Iterator, List, Mapping, Optional, Tuple
 
-from common.commands.options import add_machine_options, make_parser, prepare_threads
+from common.commands.options import add_machine_options, data_or_embedded, make_parser, prepare_threads
 from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.twin import Twin
@@ -83,10 +83,7 @@ def _setting(options: argparse.Namespace) -> Tuple[str, "Trial", "BatchReader"]:
 
     if options.epochs < 1 or options.batch_size < 2:
         raise UserError("--epochs must be at least 1 and --batch-size at least 2")
-    if not options.data:
-        from common.voices.synthetic import default_corpus
-        options.data = [default_corpus()]
-    dataset = open_dataset(options.data)
+    dataset = open_dataset(data_or_embedded(options.data))
     split = split_dataset(dataset, options.seed)
     spec = build(options.network, len(dataset.speakers), options.width)
     train = BatchReader(dataset.records, split.train, options.batch_size, options.seed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, List, Optional, Sequence
 
 from common.errors import UserError
 
@@ -43,6 +43,15 @@ def prepare_threads(threads: int) -> int:
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = str(number)
     return number
+
+
+def data_or_embedded(paths: Optional[Sequence[Path]]) -> List[Path]:
+    """What --data names, or the embedded synthetic voices, which are made at first use."""
+    if paths:
+        return list(paths)
+    from common.voices.synthetic import default_corpus
+
+    return [default_corpus()]
 
 
 def existing(kind: str) -> Callable[[str], Path]:

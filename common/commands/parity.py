@@ -5,7 +5,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
-from common.commands.options import add_machine_options, make_parser, prepare_threads
+from common.commands.options import add_machine_options, data_or_embedded, make_parser, prepare_threads
 from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.twin import Twin
@@ -35,7 +35,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     from common.data.dataset import open_dataset
     from common.files import make_folder, write_json, write_text
 
-    dataset = open_dataset(_data(options))
+    dataset = open_dataset(data_or_embedded(options.data))
     trials = [_trial(network, options, dataset) for network in options.networks]
     twins = {name: load() for name, load in loads.items()}
     for twin in twins.values():
@@ -81,13 +81,6 @@ def _parser(frameworks: List[str]) -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="parity.md and parity.json")
     add_machine_options(parser)
     return parser
-
-
-def _data(options: argparse.Namespace) -> List[Path]:
-    if options.data:
-        return options.data
-    from common.voices.synthetic import default_corpus
-    return [default_corpus()]
 
 
 def _trial(network: str, options: argparse.Namespace, dataset: "Dataset"

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Callable, List, Optional, Tuple
 
-from common.commands.options import add_machine_options, make_parser, prepare_threads
+from common.commands.options import add_machine_options, data_or_embedded, make_parser, prepare_threads
 from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.network.optimizer import SCHEDULES
@@ -115,7 +115,4 @@ def _resumed(options: argparse.Namespace) -> Tuple:
 def _open(paths: Optional[List[Path]]):
     from common.data.dataset import open_dataset
 
-    if not paths:
-        from common.voices.synthetic import default_corpus
-        paths = [default_corpus()]
-    return open_dataset(paths)
+    return open_dataset(data_or_embedded(paths))

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from typing import Callable, Dict, List, Optional, Tuple
 
@@ -77,8 +78,8 @@ def build(name: str, num_speakers: int, width: float = 1.0) -> NetworkSpec:
         raise UserError(f"there is no network {name!r}; choose from {', '.join(NETWORKS)}")
     if num_speakers < 2:
         raise UserError(f"a network needs at least 2 speakers to tell apart, not {num_speakers}")
-    if not width > 0:
-        raise UserError(f"the width factor must be above 0, not {width}")
+    if not 0 < width < math.inf:
+        raise UserError(f"the width factor must be above 0 and finite, not {width}")
     return NETWORKS[name](num_speakers, width)
 
 
