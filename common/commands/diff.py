@@ -1,0 +1,55 @@
+"""`python compare.py diff`: two stored comparisons, and whether the second lost anything."""
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Callable, List, Mapping, Optional
+
+from common.commands.options import make_parser
+from common.twin import Twin
+
+_DESCRIPTION = """Hold a stored comparison against an earlier one of the same settings.
+
+  python compare.py diff results/january results/february
+
+Speeds are compared at an equal rate of the machine's own matrix product, which both runs measured.
+Exit status: 0 nothing lost; 1 a regression that noise does not explain (speed, accuracy, or an
+agreement that is gone); 3 NOT COMPARABLE (the runs' certificates differ); 2 a file cannot be read."""
+
+
+def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
+    """Print a line for each figure and what it comes to; the exit status says the same."""
+    options = _parser().parse_args(argv)
+    from common.compare.diff import compare_runs, read_run
+
+    changes = compare_runs(read_run(options.old), read_run(options.new))
+    print(_text(changes, options.style))
+    return changes.status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser("python compare.py diff", _DESCRIPTION)
+    parser.add_argument("old", type=Path, help="folder of a comparison, or its report.json")
+    parser.add_argument("new", type=Path, help="the one to judge")
+    parser.add_argument("--style", choices=("simple", "github"), default="simple",
+                        help="of the table: for a terminal, or Markdown (simple)")
+    return parser
+
+
+def _text(changes, style: str) -> str:
+    from tabulate import tabulate
+
+    from common.compare.diff import TOLERANCE
+
+    rows = [[*line.key, line.old, line.new, line.ratio, line.verdict] for line in changes.lines]
+    parts = [tabulate(rows, tablefmt=style, disable_numparse=True, headers=[
+        "network", "framework", "figure", "old", "new", "speed, new / old [95 %]", "verdict"])]
+    parts += changes.notes
+    if changes.incomparable:
+        parts += ["NOT COMPARABLE, the two runs did different work:", *changes.incomparable]
+    elif changes.regressions:
+        parts += ["REGRESSION:", *changes.regressions]
+    else:
+        parts.append(f"no regression: nothing changed by more than noise explains (speeds: the interval "
+                     f"and {100 * TOLERANCE:.0f} % from run to run)")
+    return "\n".join(parts)

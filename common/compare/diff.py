@@ -1,0 +1,234 @@
+"""Two stored comparisons held against each other: did anything become slower or worse?
+
+    old, new = read_run(Path("results/january")), read_run(Path("results/february"))
+    changes = compare_runs(old, new)
+    changes.status            # 0, or REGRESSION, or NOT_COMPARABLE
+
+Two runs of the same code differ by more than the steps inside one run do: the machine's other
+tenants, its temperature and where memory happened to lie change from one run to the next. So a speed
+counts as lost only when the whole 95 % interval of the ratio, taken at an equal rate of the machine's
+own matrix product (both runs measured it between their blocks), lies below 1 - `TOLERANCE`.
+"""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
+
+import numpy as np
+
+from common.compare.crosscheck import TOLERANCE as LOGITS_TOLERANCE
+from common.errors import UserError
+from common.files import read_json
+
+REGRESSION, NOT_COMPARABLE = 1, 3  # exit statuses; 2 is a user's error
+TOLERANCE = 0.15
+LOSS_TOLERANCE = 1e-3  # relative, over a run's first steps: what rounding explains, with room
+_RESAMPLES = 4000
+# Facts of a machine whose change makes its speed another machine's.
+_MACHINE = ("processor", "cores", "memory")
+
+Key = Tuple[str, str, str]  # network, framework or baseline, kind of figure
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one stored comparison says, by (network, framework, kind)."""
+
+    path: Path
+    machine: Mapping[str, str]
+    gflops: Mapping[str, Sequence[float]]  # network -> the machine's matrix product
+    seconds: Mapping[Key, Sequence[float]]  # of every timed step
+    accuracy: Mapping[Key, Tuple[float, float, float]]  # share, and its 95 % interval
+    certificates: Mapping[Key, Mapping[str, Any]]
+    agreements: Mapping[Key, bool]  # of the frameworks, and of their exports in ONNX Runtime
+    probes: Mapping[Key, Sequence[float]]  # losses of the first steps
+
+
+class Line(NamedTuple):
+    """One figure in both runs."""
+
+    key: Key
+    old: str
+    new: str
+    ratio: str
+    verdict: str
+
+
+@dataclass
+class Changes:
+    """What differs between two runs, and what that comes to."""
+
+    lines: List[Line] = field(default_factory=list)
+    notes: List[str] = field(default_factory=list)
+    regressions: List[str] = field(default_factory=list)
+    incomparable: List[str] = field(default_factory=list)
+
+    @property
+    def status(self) -> int:
+        """0 if nothing was lost, else REGRESSION or NOT_COMPARABLE."""
+        if self.incomparable:
+            return NOT_COMPARABLE
+        return REGRESSION if self.regressions else 0
+
+
+def read_run(path: Path) -> Run:
+    """Read the report.json of a comparison, given itself or its folder. Raises UserError.
+
+    Speeds are found by their form (an object with the seconds of every step), wherever a network's
+    results hold them, so that reports with more clocks or baselines can be read as well.
+    """
+    path = path / "report.json" if path.is_dir() else path
+    report = read_json(path, "report of compare.py")
+    try:
+        return _run(path, report)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise UserError(f"{path}: this is not a report of compare.py ({type(error).__name__}: "
+                        f"{str(error)[:80]}); name the folder or the report.json that a comparison "
+                        "wrote") from None
+
+
+def _run(path: Path, report: Any) -> Run:
+    run = Run(path, dict(report["machine"]), {}, {}, {}, {}, {}, {})
+    if not report["results"]:
+        raise ValueError("no results")
+    for result in report["results"]:
+        network = str(result["network"])
+        run.gflops[network] = _positive(result.get("matmul_gflops") or [])
+        for place, seconds in _speeds(result):
+            # ("frameworks", "caffe2", "training") -> the kind is what comes after the name
+            run.seconds[network, place[1], " ".join(place[2:])] = seconds
+        for name, own in result["frameworks"].items():
+            evaluation, check = own["evaluation"], own["crosscheck"]
+            run.accuracy[network, name, "test top-1"] = tuple(
+                float(evaluation[key]) for key in ("top1", "top1_low", "top1_high"))
+            run.certificates[network, name, "certificate"] = dict(own["certificate"])
+            run.agreements[network, name, "ONNX Runtime agrees"] = (
+                check["largest_difference"] < LOGITS_TOLERANCE and check["same_answer"] == 1)
+            run.probes[network, name, "loss of the first steps"] = [float(x) for x in own["probe"]]
+        if result.get("loss_difference") is not None:
+            both = network, "both", "take the same steps"
+            run.agreements[both] = result["loss_difference"] < LOSS_TOLERANCE
+    return run
+
+
+def _speeds(value: Any, place: Tuple[str, ...] = ()) -> Iterator[Tuple[Tuple[str, ...], List[float]]]:
+    """Every list of step times below `value`, with the names that lead to it."""
+    if isinstance(value, dict):
+        seconds = value.get("seconds")
+        if isinstance(seconds, list) and seconds and len(place) > 1:
+            yield place, _positive(seconds)
+        for name, inner in value.items():
+            yield from _speeds(inner, (*place, name))
+
+
+def _positive(numbers: Sequence[Any]) -> List[float]:
+    values = [float(number) for number in numbers]
+    if not all(0 < value < math.inf for value in values):
+        raise ValueError("a time or rate that is not above 0")
+    return values
+
+
+def compare_runs(old: Run, new: Run) -> Changes:
+    """Hold `new` against `old`. Raises UserError if they have no network and framework in common."""
+    changes = Changes()
+    common = _both(old.certificates, new.certificates)
+    if not common:
+        raise UserError(f"{old.path} and {new.path} have no network and framework in common")
+    for key in common:
+        _compare_certificates(key, old, new, changes)
+    other = [f"{fact}: {old.machine.get(fact)} / {new.machine.get(fact)}" for fact in _MACHINE
+             if old.machine.get(fact) != new.machine.get(fact)]
+    if other:
+        changes.notes.append(f"DIFFERENT MACHINES ({'; '.join(other)}): speeds are shown, not judged")
+    _compare_speeds(old, new, changes, judged=not other)
+    _compare_answers(old, new, changes)
+    for a, b, where in ((old, new, "OLD"), (new, old, "NEW")):
+        alone = sorted(" ".join(key) for key in set(a.seconds) - set(b.seconds))
+        if alone:
+            changes.notes.append(f"only in {where}: {', '.join(alone)}")
+    return changes
+
+
+def _compare_certificates(key: Key, old: Run, new: Run, changes: Changes) -> None:
+    one, other = old.certificates[key], new.certificates[key]
+    differing = [f"{fact}: {one[fact]} / {other[fact]}" for fact in one
+                 if fact in other and one[fact] != other[fact]]
+    if differing:
+        changes.incomparable.append(f"{key[0]}, {key[1]}: {'; '.join(differing)}")
+    alone = set(one) ^ set(other)
+    if alone:
+        changes.notes.append(f"{key[0]}, {key[1]}: only one run states its {', '.join(sorted(alone))}")
+
+
+def _compare_speeds(old: Run, new: Run, changes: Changes, judged: bool) -> None:
+    for key in _both(old.seconds, new.seconds):
+        gflops = [run.gflops.get(key[0]) for run in (old, new)]
+        if not all(gflops):
+            gflops = [[1.0], [1.0]]
+            changes.notes.append(f"{' '.join(key)}: no matrix product was measured beside it; taken as it is")
+        ratio, low, high = speed_ratio(old.seconds[key], new.seconds[key], *gflops)
+        verdict = _speed_verdict(low, high) if judged else "not judged"
+        changes.lines.append(Line(key, *(_milliseconds(run.seconds[key]) for run in (old, new)),
+                                  f"{ratio:.2f} [{low:.2f}, {high:.2f}]", verdict))
+        if verdict == "SLOWER":
+            changes.regressions.append(f"{' '.join(key)}: {ratio:.2f} times as fast as before")
+
+
+def speed_ratio(old: Sequence[float], new: Sequence[float], old_gflops: Sequence[float],
+                new_gflops: Sequence[float]) -> Tuple[float, float, float]:
+    """How many times as fast `new` is at an equal matrix product: ratio of medians, 95 % interval.
+
+    Times and products of each run are resampled apart, so the interval holds the noise of both.
+    """
+    generator = np.random.default_rng(0)
+    parts = []  # (1 + resamples,) each, the first as measured
+    for values in (old, new_gflops, new, old_gflops):
+        drawn = generator.choice(np.asarray(values), (_RESAMPLES, len(values)))
+        parts.append(np.concatenate([[np.median(values)], np.median(drawn, axis=1)]))
+    # A machine that multiplies faster in the new run owes us that much more speed.
+    ratios = parts[0] / parts[2] / (parts[1] / parts[3])
+    low, high = np.percentile(ratios[1:], [2.5, 97.5])
+    return float(ratios[0]), float(low), float(high)
+
+
+def _speed_verdict(low: float, high: float) -> str:
+    if high < 1 - TOLERANCE:
+        return "SLOWER"
+    return "faster" if low > 1 / (1 - TOLERANCE) else "no change beyond noise"
+
+
+def _milliseconds(seconds: Sequence[float]) -> str:
+    return f"{1000 * float(np.median(seconds)):.1f} ms"
+
+
+def _compare_answers(old: Run, new: Run, changes: Changes) -> None:
+    """Accuracy, agreements and first losses: what must not get worse, however fast."""
+    for key in _both(old.accuracy, new.accuracy):
+        (before, low, _), (after, _, high) = old.accuracy[key], new.accuracy[key]
+        # Intervals apart, not merely a difference that sampling would not explain: rounding alone,
+        # grown over a training run, moves accuracy too.
+        _judge(changes, key, f"{100 * before:.1f} %", f"{100 * after:.1f} %", worse=high < low)
+    for key in _both(old.agreements, new.agreements):
+        before, after = old.agreements[key], new.agreements[key]
+        _judge(changes, key, _yes(before), _yes(after), worse=before and not after)
+    for key in _both(old.probes, new.probes):
+        losses = list(zip(old.probes[key], new.probes[key]))
+        difference = max((abs(a - b) / abs(a) for a, b in losses), default=0.0)
+        _judge(changes, key, "", f"{difference:.1e} of it away", worse=not difference < LOSS_TOLERANCE)
+
+
+def _both(old: Mapping[Key, Any], new: Mapping[Key, Any]) -> List[Key]:
+    return [key for key in old if key in new]
+
+
+def _judge(changes: Changes, key: Key, before: str, after: str, worse: bool) -> None:
+    changes.lines.append(Line(key, before, after, "", "WORSE" if worse else "not worse"))
+    if worse:
+        changes.regressions.append(f"{' '.join(key)}: {before} became {after}" if before
+                                   else f"{' '.join(key)}: {after}")
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "NO"

@@ -1,0 +1,199 @@
+"""Two stored comparisons: what counts as lost, what noise explains, and what cannot be compared."""
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any, Callable, Dict, List
+
+import numpy as np
+import pytest
+from test_report import network, report
+
+from common.compare.diff import (
+    NOT_COMPARABLE,
+    REGRESSION,
+    TOLERANCE,
+    Changes,
+    compare_runs,
+    read_run,
+    speed_ratio,
+)
+from common.errors import UserError
+from compare import main
+
+STORED = sorted((Path(__file__).parents[1] / "results").rglob("report.json"))
+
+
+def stored(speed: float = 1.0, machine: float = 1.0, spread: float = 0.05, seed: int = 0) -> Dict[str, Any]:
+    """A report with two frameworks, a baseline and a clock that is deeper inside, made by chance.
+
+    speed: of the code; machine: of everything, its matrix product included
+    """
+    random = np.random.default_rng(seed)
+
+    def timed(seconds: float) -> Dict[str, Any]:
+        return {"seconds": list(seconds / speed / machine * random.normal(1, spread, 8)), "steps": 8}
+
+    def framework() -> Dict[str, Any]:
+        return {"certificate": {"data": "00ff", "threads": "2"}, "probe": [1.5, 1.25],
+                "evaluation": {"top1": 0.75, "top1_low": 0.65, "top1_high": 0.83},
+                "crosscheck": {"largest_difference": 1e-6, "same_answer": 1.0},
+                "training": timed(0.3), "inference": timed(0.01), "clocks": {"fed": timed(0.31)}}
+
+    return {"machine": {"processor": "A fast one", "cores": "2", "memory": "24 GiB"}, "results": [{
+        "network": "tdnn", "matmul_gflops": list(100 * machine * random.normal(1, spread, 8)),
+        "frameworks": {"tensorflow": framework(), "caffe2": framework()},
+        "baselines": {"keras": {"training": timed(0.6)}}, "loss_difference": 1e-6, "differences": {}}]}
+
+
+@pytest.fixture()
+def compared(tmp_path: Path) -> Callable[..., Changes]:
+    def compare(old: Dict[str, Any], new: Dict[str, Any]) -> Changes:
+        runs = []
+        for name, value in (("old", old), ("new", new)):
+            (tmp_path / f"{name}.json").write_text(json.dumps(value))
+            runs.append(read_run(tmp_path / f"{name}.json"))
+        return compare_runs(*runs)
+
+    return compare
+
+
+def verdicts(changes: Changes) -> Dict[str, str]:
+    return {" ".join(line.key): line.verdict for line in changes.lines}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_same_code_passes(compared, seed: int) -> None:
+    """Also where the whole machine is slower for one of the runs, and its steps scatter."""
+    drift = np.random.default_rng(seed).uniform(0.7, 1.4)
+    changes = compared(stored(seed=seed), stored(seed=seed + 1000, machine=drift))
+    assert changes.status == 0 and not changes.regressions
+    assert set(verdicts(changes)) >= {"tdnn caffe2 training", "tdnn tensorflow clocks fed", "tdnn keras training"}
+
+
+@pytest.mark.parametrize("machine", [0.8, 1.0, 1.3])
+def test_slower_code_is_seen_through_the_machines_own_changes(compared, machine: float) -> None:
+    changes = compared(stored(), stored(speed=0.75, machine=machine, seed=1))
+    assert changes.status == REGRESSION
+    assert verdicts(changes)["tdnn caffe2 training"] == "SLOWER"
+    assert any("tdnn caffe2 training: 0.7" in regression for regression in changes.regressions)
+
+
+def test_faster_code_is_called_so(compared) -> None:
+    changes = compared(stored(), stored(speed=1.5, seed=1))
+    assert changes.status == 0 and verdicts(changes)["tdnn tensorflow inference"] == "faster"
+
+
+def test_a_loss_within_the_tolerance_passes(compared) -> None:
+    for loss, status in ((0.5 * TOLERANCE, 0), (1.3 * TOLERANCE, REGRESSION)):
+        assert compared(stored(spread=0.01), stored(1 - loss, spread=0.01, seed=1)).status == status
+
+
+def test_steps_that_scatter_widen_the_interval() -> None:
+    steady, wild = [1.0] * 8, [0.8, 1.6, 0.9, 1.3, 1.5, 0.9, 1.3, 1.4]  # medians 1.0 and 1.3
+    assert speed_ratio(steady, [1.3] * 8, [1.0], [1.0])[2] < 1 - TOLERANCE
+    assert speed_ratio(steady, wild, [1.0], [1.0])[2] > 1 - TOLERANCE
+
+
+def test_the_ratio_is_taken_at_an_equal_matrix_product() -> None:
+    assert speed_ratio([1.0, 1.0], [2.0, 2.0], [100.0], [100.0]) == (0.5, 0.5, 0.5)
+    assert speed_ratio([1.0, 1.0], [2.0, 2.0], [100.0], [50.0]) == (1.0, 1.0, 1.0)
+    ratio, low, high = speed_ratio([1.0, 1.1, 1.2], [1.0, 1.1, 1.2], [90.0, 100.0], [90.0, 100.0])
+    assert low < ratio == 1 < high
+
+
+def changed(value: Dict[str, Any], place: List[Any], to: Any) -> Dict[str, Any]:
+    value = copy.deepcopy(value)
+    inner = value
+    for name in place[:-1]:
+        inner = inner[name]
+    inner[place[-1]] = to
+    return value
+
+
+CAFFE2 = ["results", 0, "frameworks", "caffe2"]
+
+
+@pytest.mark.parametrize("place, to, words", [
+    ([*CAFFE2, "evaluation"], {"top1": 0.5, "top1_low": 0.4, "top1_high": 0.6}, "caffe2 test top-1: 75.0 % became 50.0 %"),
+    ([*CAFFE2, "crosscheck", "same_answer"], 0.99, "caffe2 ONNX Runtime agrees: yes became NO"),
+    ([*CAFFE2, "crosscheck", "largest_difference"], 1.0, "caffe2 ONNX Runtime agrees: yes became NO"),
+    (["results", 0, "loss_difference"], 0.01, "both take the same steps: yes became NO"),
+    ([*CAFFE2, "probe"], [1.5, 1.3], "caffe2 loss of the first steps"),
+])
+def test_answers_that_got_worse(compared, place: List[Any], to: Any, words: str) -> None:
+    changes = compared(stored(), changed(stored(), place, to))
+    assert changes.status == REGRESSION and len(changes.regressions) == 1
+    assert words in changes.regressions[0]
+    better = compared(changed(stored(), place, to), stored())
+    assert better.status == (REGRESSION if "first steps" in words else 0)  # other losses are another computation
+
+
+def test_less_accuracy_within_the_interval_passes(compared) -> None:
+    worse = {"top1": 0.6, "top1_low": 0.5, "top1_high": 0.7}
+    assert compared(stored(), changed(stored(), [*CAFFE2, "evaluation"], worse)).status == 0
+
+
+def test_different_work_is_not_comparable(compared) -> None:
+    changes = compared(stored(), changed(stored(speed=0.5), [*CAFFE2, "certificate", "threads"], "1"))
+    assert changes.status == NOT_COMPARABLE
+    assert changes.incomparable == ["tdnn, caffe2: threads: 2 / 1"]
+
+
+def test_another_machine_is_said_and_its_speed_not_judged(compared) -> None:
+    changes = compared(stored(), changed(stored(speed=0.5), ["machine", "processor"], "A slow one"))
+    assert changes.status == 0
+    assert any("DIFFERENT MACHINES (processor: A fast one / A slow one)" in note for note in changes.notes)
+    assert verdicts(changes)["tdnn caffe2 training"] == "not judged"
+
+
+def test_what_only_one_run_has_is_named(compared) -> None:
+    changes = compared(stored(), changed(stored(), ["results", 0, "baselines"], {}))
+    assert changes.status == 0 and "only in OLD: tdnn keras training" in changes.notes
+
+
+def test_nothing_in_common(compared) -> None:
+    with pytest.raises(UserError, match="no network and framework in common"):
+        compared(stored(), changed(stored(), ["results", 0, "network"], "vgg_m"))
+
+
+@pytest.mark.parametrize("text", [
+    "", "{", "[]", "{}", "3", '{"machine": {}, "results": []}', '{"machine": {}, "results": [{}]}',
+    '{"machine": {}, "results": {"network": 1}}', '{"machine": 3, "results": 4}',
+    json.dumps(changed(stored(), [*CAFFE2, "training", "seconds"], [0.0])),
+    json.dumps(changed(stored(), [*CAFFE2, "training", "seconds"], ["fast"])),
+    json.dumps(changed(stored(), [*CAFFE2, "evaluation"], None)),
+    json.dumps(changed(stored(), [*CAFFE2, "probe"], 7)),
+])
+def test_what_is_no_report_is_refused(tmp_path: Path, text: str, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "report.json").write_text(text)
+    assert main(["diff", str(tmp_path), str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and "report.json" in error and error.count("\n") == 1
+
+
+def test_a_report_as_it_is_written_today_can_be_read(tmp_path: Path) -> None:
+    report(network()).write(tmp_path)
+    run = read_run(tmp_path)
+    assert ("vgg_m", "tensorflow", "training") in run.seconds
+    assert compare_runs(run, run).status == 0
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.parent.name)
+def test_the_stored_results_can_be_read(path: Path) -> None:
+    run = read_run(path.parent)
+    assert len(run.seconds) >= 2 and compare_runs(run, run).status == 0
+
+
+def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for name, value in (("old", stored()), ("new", stored(speed=0.5, seed=1))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.json").write_text(json.dumps(value))
+    old, new = str(tmp_path / "old"), str(tmp_path / "new")
+    assert main(["diff", old, old]) == 0
+    assert "no regression" in capsys.readouterr().out
+    assert main(["diff", old, new, "--style", "github"]) == REGRESSION
+    out = capsys.readouterr().out
+    assert "REGRESSION:" in out and "| SLOWER" in out
+    assert main(["diff", old, str(tmp_path / "nothing")]) == 2
