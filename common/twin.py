@@ -45,6 +45,7 @@ class Model(Protocol):
     """
 
     spec: NetworkSpec
+    optimizer: SGD
 
     def stage(self, spectrograms: np.ndarray, speakers: Optional[np.ndarray] = None) -> None:
         """Make float32 (N, 512, frames) and int32 (N,) the staged batch."""
@@ -74,7 +75,8 @@ class Model(Protocol):
         """
 
     def facts(self) -> Dict[str, str]:
-        """How the numbers are computed: framework, device, engine, layout, precision, threads."""
+        """How the numbers are computed: framework, device, engine, layout, precision, threads, blas,
+        convolutions (the libraries behind both, with versions)."""
 
 
 @dataclass(frozen=True)

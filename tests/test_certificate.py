@@ -11,7 +11,7 @@ import numpy_twin
 import pytest
 from tiny_data import write_data
 
-from common.compare.certificate import Certificate, compare_certificates, order_hash, spec_hash
+from common.training.certificate import Certificate, compare_certificates, order_hash, spec_hash
 from common.compare.session import Job, Session
 from common.network.networks import build
 from common.training.config import TrainingConfig
@@ -50,7 +50,7 @@ def equal(tiny_data: Path) -> Certificate:
 
 # Each field -> (settings, model's methods, all fields that must differ then)
 CASES: Dict[str, tuple] = {
-    "network": ({"width": 0.03}, {}, {"network", "initial_parameters"}),
+    "network": ({"width": 0.03}, {}, {"network", "initial_parameters", "macs"}),
     "initial_parameters": ({}, {"params": one_bit_off}, {"initial_parameters"}),
     "data": ({}, {}, {"data"}),  # other data, see the test
     "order": ({"seed": 1}, {}, {"order", "initial_parameters"}),
@@ -58,6 +58,7 @@ CASES: Dict[str, tuple] = {
     "optimizer": ({"momentum": 0.8}, {}, {"optimizer"}),
     "schedule": ({"final_learning_rate": 1e-3}, {}, {"schedule"}),
     "batch_size": ({"batch_size": 6}, {}, {"batch_size", "schedule"}),
+    "macs": ({"width": 0.03}, {}, {"network", "initial_parameters", "macs"}),
     "precision": ({}, {"facts": facts_with("precision", "TF32")}, {"precision"}),
     "device": ({}, {"facts": facts_with("device", "gpu")}, {"device"}),
     "threads": ({}, {"facts": facts_with("threads", "2")}, {"threads"}),
@@ -82,7 +83,7 @@ def test_what_differs_is_named(field: str, equal: Certificate, tiny_data: Path, 
 @pytest.mark.parametrize("settings, expected", [
     ({"time_mask": 5}, {"crops"}), ({"frequency_mask": 5}, {"crops"}), ({"weight_decay": 0.0}, {"optimizer"}),
     ({"learning_rate": 0.02}, {"schedule"}), ({"schedule": "cosine"}, {"schedule"}), ({"epochs": 3}, {"schedule"}),
-    ({"network": "vgg_m"}, {"network", "initial_parameters"}),
+    ({"network": "vgg_m"}, {"network", "initial_parameters", "macs"}),
 ])
 def test_every_setting_is_in_some_fact(settings: Dict[str, Any], expected: Set[str], equal: Certificate,
                                        tiny_data: Path) -> None:

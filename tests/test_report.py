@@ -11,7 +11,7 @@ from typing import Any, Dict, List
 import pytest
 
 from common.compare.benchmark import Ratio, Speed
-from common.compare.certificate import Certificate
+from common.training.certificate import Certificate
 from common.compare.comparison import FrameworkResult, NetworkResult
 from common.compare.crosscheck import CrossCheck
 from common.compare.plots import write_plots
@@ -86,7 +86,7 @@ def test_side_by_side() -> None:
 def test_every_fact_of_a_certificate_is_named_where_runs_are_called_comparable() -> None:
     text = report(network()).text()
     words = {"network": "specification", "initial_parameters": "initial parameters", "optimizer": "optimiser",
-             "batch_size": "batch size", "device": "device kind"}
+             "batch_size": "batch size", "device": "device kind", "macs": "multiply-accumulates"}
     for field in dataclasses.fields(Certificate):
         assert words.get(field.name, field.name) in text.split("Comparable: same", 1)[1], field.name
 

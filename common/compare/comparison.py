@@ -18,7 +18,6 @@ import numpy as np
 
 from common.compare import benchmark, crosscheck
 from common.compare.benchmark import Speed
-from common.compare.certificate import Certificate, compare_certificates
 from common.compare.crosscheck import CrossCheck
 from common.compare.machine import matmul_gflops
 from common.compare.session import Job
@@ -26,6 +25,7 @@ from common.compare.worker import Worker
 from common.data.dataset import Dataset
 from common.data.splits import Split
 from common.network.networks import build
+from common.training.certificate import Certificate, compare_certificates
 from common.training.config import TrainingConfig
 from common.training.evaluation import Evaluation
 

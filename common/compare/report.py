@@ -19,6 +19,7 @@ from tabulate import tabulate
 from common.compare.benchmark import Speed
 from common.compare.comparison import PROBE_RATE, PROBE_STEPS, FrameworkResult, NetworkResult
 from common.files import write_json, write_text
+from common.training.certificate import differing_facts, same_facts
 
 NAMES = {"tensorflow": "TensorFlow", "caffe2": "Caffe2"}
 _PARITY = 1e-3  # relative loss difference over the first steps that rounding explains, with room
@@ -97,14 +98,12 @@ def _verdict(result: NetworkResult) -> str:
         return f"{result.network}: one framework only, nothing to compare"
     a, b = (NAMES[name] for name in result.frameworks)
     if result.differences:
-        differing = "; ".join(f"{fact}: {values[0]} against {values[1]}"
-                              for fact, values in result.differences.items())
-        return f"{result.network}: NOT COMPARABLE, the two runs differ in {differing}"
+        return (f"{result.network}: NOT COMPARABLE, the two runs differ in "
+                + differing_facts(result.differences))
     close = "the same to rounding" if result.loss_difference < _PARITY else "NOT THE SAME"
     return (f"{a} / {b}, ratio of speeds [95 % interval]: training {result.training_ratio}; "
             f"inference {result.inference_ratio}.\n"
-            f"Comparable: same specification, initial parameters, data, order, crops, "
-            f"optimiser, schedule, batch size, precision, device kind, threads.\n"
+            f"Comparable: same {same_facts()}.\n"
             f"Loss over the first {PROBE_STEPS} steps at a rate of {PROBE_RATE:g} differs by at most "
             f"{result.loss_difference:.1e} of itself: {close}.\n"
             f"In the learning run rounding grows with every step: {result.drift:.1e} of the loss by "

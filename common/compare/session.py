@@ -17,14 +17,14 @@ from typing import Any, Callable, Dict, List, Optional
 
 import numpy as np
 
-from common.compare import benchmark, certificate
-from common.compare.certificate import Certificate
+from common.compare import benchmark
 from common.compare.machine import peak_memory_mib
-from common.data.batches import BatchReader, epoch_order
+from common.data.batches import BatchReader
 from common.data.dataset import open_dataset
 from common.data.splits import split_dataset
 from common.network import params as parameters
 from common.network.networks import build
+from common.training.certificate import certify, stated_facts
 from common.training.config import from_dict
 from common.training.evaluation import Evaluation, predict
 from common.training.loop import EVALUATION_BATCH, checked
@@ -64,9 +64,9 @@ class Session:
         self._schedule = self._config.schedule_over(
             self._config.epochs * self._reader.steps_per_epoch)
         self._epoch = self._step = 0
-        facts = self._model.facts()
-        return {"facts": facts, "start_seconds": seconds,
-                "certificate": dataclasses.asdict(self._certificate(facts))}
+        certificate = certify(self._model, self._config, self._dataset, self._split, self._schedule)
+        return {"facts": stated_facts(self._model), "start_seconds": seconds,
+                "certificate": dataclasses.asdict(certificate)}
 
     def stage(self) -> Dict[str, Any]:
         """Stage the first training batch and run one step of each kind to build everything."""
@@ -147,16 +147,3 @@ class Session:
         return BatchReader(self._dataset.records, self._split.train, config.batch_size,
                            config.seed, shuffle=True, drop_remainder=True,
                            crop_frames=config.crop_frames, augmentation=config.augmentation)
-
-    def _certificate(self, facts: Dict[str, str]) -> Certificate:
-        config, schedule = self._config, dataclasses.asdict(self._schedule)
-        return Certificate(
-            network=certificate.spec_hash(self._model.spec),
-            initial_parameters=certificate.params_hash(self._model.params()),
-            data=self._dataset.fingerprint(),
-            order=certificate.order_hash(epoch_order(self._split.train, config.seed, 0)),
-            crops=f"crop_frames={config.crop_frames}, {config.augmentation}",
-            optimizer=certificate.optimizer_text(self._model.optimizer),
-            schedule=", ".join(f"{name}={value}" for name, value in schedule.items()),
-            batch_size=config.batch_size, precision=facts["precision"],
-            device=facts["device"], threads=facts["threads"])
