@@ -58,6 +58,11 @@ class Model:
         """The blobs that hold the staged spectrograms (N, 1, 512, frames) and speakers (N,)."""
         return f"{self._scope}spectrograms", f"{self._scope}speakers"
 
+    @property
+    def nets(self) -> Tuple[core.Net, core.Net]:
+        """What runs in a training step and in a prediction."""
+        return self._train_net, self._test_net
+
     def stage(self, spectrograms: np.ndarray, speakers: Optional[np.ndarray] = None) -> None:
         blobs, device = self.input_blobs, self._tail_device()
         workspace.FeedBlob(blobs[0], np.ascontiguousarray(spectrograms[:, np.newaxis], np.float32),

@@ -15,7 +15,8 @@ TWINS = ("tf_impl", "caffe2_impl")
 # Where twins may differ in what they show, inside a package and never across its border; and all of
 # layers.py but its builders, because what a builder is handed is the framework's.
 OWN_WAYS = {
-    "model.py": {"Model.stage_tensors", "Model.input_blobs"},  # how the queue reaches the model
+    # How the queue and the profiler reach the model.
+    "model.py": {"Model.stage_tensors", "Model.input_blobs", "Model.nets"},
     "runtime.py": {"device"},  # returns what the framework calls a device
 }
 

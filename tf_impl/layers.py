@@ -68,7 +68,8 @@ def forward(spec: NetworkSpec, spectrograms: tf.Tensor, variables: Variables,
     x = tf.expand_dims(spectrograms, -1)  # (N, bins, frames) -> (N, bins, frames, 1)
     outputs = {}
     for layer in spec.layers:
-        x = BUILDERS[type(layer)](layer, x, context)
+        with tf.name_scope(layer.name):  # the profiler shows it
+            x = BUILDERS[type(layer)](layer, x, context)
         outputs[layer.name] = x
     return outputs, context.statistics
 

@@ -1,0 +1,145 @@
+"""Where the time of a step goes, layer by layer, as each framework's own profiler tells it.
+
+    python compare.py profile --networks tdnn --out results/profile
+
+A twin's `profile` names every operator of a step with the layer it works for; what belongs to no
+layer gets a row of its own, and the rows' sum is held against the step's time by the clock.
+"""
+from __future__ import annotations
+
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+
+import numpy as np
+
+from common.compare import benchmark
+from common.network.layers import Convolution, Dense, NetworkSpec
+from common.twin import Model
+
+FORWARD, BACKWARD, UPDATE = PHASES = ("forward", "backward", "update")
+LOSS, COPIES, OTHER = OUTSIDE = ("loss", "copies and reorders", "other")
+
+
+class OpTime(NamedTuple):
+    """One operator of a step."""
+
+    operator: str  # its type in the framework
+    layer: str  # of the network, or one of OUTSIDE
+    phase: str  # of PHASES; "forward" when predicting
+    seconds: float  # a step
+
+
+class Profile(NamedTuple):
+    """One kind of step of one network in one framework."""
+
+    operators: List[OpTime]
+    seconds: float  # of a step by the clock, without a profiler
+
+    @property
+    def covered(self) -> float:
+        """Share of the step's time that its operators account for."""
+        return sum(op.seconds for op in self.operators) / self.seconds
+
+    def total(self, layer: str, phase: Optional[str] = None) -> float:
+        """Seconds a step of one row, in one phase or all."""
+        return sum(op.seconds for op in self.operators
+                   if op.layer == layer and phase in (None, op.phase))
+
+
+def layer_of(name: str, layers: Sequence[str]) -> Optional[str]:
+    """The layer that a framework's name such as conv1_bn/scale or conv1_bn_grad speaks of."""
+    fitting = [layer for layer in layers if name == layer
+               or (name.startswith(layer) and name[len(layer)] in "/_")]
+    return max(fitting, key=len, default=None)  # conv1_bn_grad is of conv1_bn, not of conv1
+
+
+def weighted_layer(layer: str, spec: NetworkSpec) -> str:
+    """The convolution or dense layer that `layer` is or follows: who a fused operator works for."""
+    weighted = ""
+    for each in spec.layers:
+        if isinstance(each, (Convolution, Dense)):
+            weighted = each.name
+        if each.name == layer:
+            break
+    return weighted
+
+
+def profile_model(model: Model, profile: Callable[[Model, bool, int], List[OpTime]], steps: int
+                  ) -> Dict[str, Profile]:
+    """Training and inference of the staged batch: `profile` is the twin's."""
+    profiles = {}
+    for kind, training in (("training", True), ("inference", False)):
+        timed = benchmark.time_training if training else _time_inference
+        timed(model, 0.0, 1)  # builds what is built once
+        # The clock before and after, as the machine's speed wanders.
+        before = timed(model, 0.0, steps)
+        operators = profile(model, training, steps)
+        profiles[kind] = Profile(operators, float(np.median(before + timed(model, 0.0, steps))))
+    return profiles
+
+
+def _time_inference(model: Model, _: float, steps: int) -> List[float]:
+    return benchmark.time_inference(model, steps)
+
+
+def operations(spec: NetworkSpec, frames: int, batch_size: int) -> Dict[str, Dict[str, float]]:
+    """Floating-point operations of each layer: layer -> phase -> multiplications and additions.
+
+    Backward is twice forward (gradients to weights and to inputs); the first layer with weights
+    needs no gradient to its input.
+    """
+    found: Dict[str, Dict[str, float]] = {}
+    first = True
+    for step in spec.steps(frames):
+        forward = 2.0 * step.macs * batch_size
+        found[step.layer.name] = {FORWARD: forward, BACKWARD: forward if first else 2 * forward}
+        first = first and not step.macs
+    return found
+
+
+def table(spec: NetworkSpec, profiles: Dict[str, Profile], frames: int, batch_size: int
+          ) -> List[Dict[str, object]]:
+    """A row for each layer and for what belongs to none; profiles: framework -> of the same step.
+
+    Milliseconds of each phase that occurs, share of the step in per cent, and GFLOP/s where a layer
+    multiplies; the last rows hold sums, the step by the clock and how much of it is covered.
+    """
+    work = operations(spec, frames, batch_size)
+    phases = [phase for phase in PHASES if any(
+        op.phase == phase for profile in profiles.values() for op in profile.operators)]
+    rows = []
+    for name in (*work, *OUTSIDE):
+        flops = work.get(name, {})
+        row: Dict[str, object] = {"layer": name, "MMAC": _or_blank(flops.get(FORWARD, 0) / 2e6 / batch_size)}
+        for framework, profile in profiles.items():
+            row.update(_cells(framework, profile, name, phases, flops))
+        rows.append(row)
+    return rows + _last_rows(profiles, phases)
+
+
+def _cells(framework: str, profile: Profile, name: str, phases: Sequence[str],
+           flops: Dict[str, float]) -> Dict[str, object]:
+    """The columns of one framework in the row of one layer."""
+    cells: Dict[str, object] = {f"{framework} {phase}": _or_blank(1000 * profile.total(name, phase))
+                                for phase in phases}
+    cells[f"{framework} %"] = _or_blank(100 * profile.total(name) / profile.seconds)
+    multiplying = [phase for phase in phases if phase in flops]
+    seconds = sum(profile.total(name, phase) for phase in multiplying)
+    done = sum(flops[phase] for phase in multiplying)
+    cells[f"{framework} GFLOP/s"] = _or_blank(done / seconds / 1e9 if seconds else 0)
+    return cells
+
+
+def _last_rows(profiles: Dict[str, Profile], phases: Sequence[str]) -> List[Dict[str, object]]:
+    operators: Dict[str, object] = {"layer": "all operators"}
+    clock: Dict[str, object] = {"layer": "step by the clock, ms"}
+    for framework, profile in profiles.items():
+        for phase in phases:
+            operators[f"{framework} {phase}"] = 1000 * sum(
+                op.seconds for op in profile.operators if op.phase == phase)
+        operators[f"{framework} %"] = 100 * profile.covered
+        clock[f"{framework} {phases[0]}"] = 1000 * profile.seconds
+    return [operators, clock]
+
+
+def _or_blank(value: float) -> object:
+    return value if value else ""
