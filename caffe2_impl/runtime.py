@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Dict
 
 # caffe2.python logs at every start that it found no CUDA and which CPU features it was not
@@ -58,7 +59,21 @@ def facts() -> Dict[str, str]:
         "layout": "NCHW",
         "precision": "float32",  # CUDA 10.2 and its cards know no TF32
         "threads": str(_threads),
+        **(_cuda_libraries() if on_gpu() else _cpu_libraries()),
     }
+
+
+def _cpu_libraries() -> Dict[str, str]:
+    build = torch.__config__.show()
+    mkl, dnnl = (re.search(rf"{name} v?(?:Version )?([\d.]+)", build)
+                 for name in ("Math Kernel Library", "MKL-DNN"))
+    return {"blas": f"MKL {mkl[1] if mkl else 'unknown'}",
+            "convolutions": f"oneDNN {dnnl[1] if dnnl else 'unknown'} (IDEEP)"}
+
+
+def _cuda_libraries() -> Dict[str, str]:
+    return {"blas": f"cuBLAS of CUDA {torch.version.cuda}",
+            "convolutions": f"cuDNN {torch.backends.cudnn.version()}"}
 
 
 def about() -> Dict[str, str]:

@@ -29,7 +29,7 @@ import pytest
 from fuzzing import MOST_MIB, MOST_SECONDS, Tally, damaged_bytes, damaged_json, examine, fuzz, watched
 from hypothesis import strategies as st
 
-from common.compare.machine import describe
+from common.machine import describe
 from common.data.classes import read_classes, write_classes
 from common.data.dataset import Dataset, SessionRow, open_dataset, write_sessions
 from common.data.records import NUM_BINS, NUM_FRAMES, RECORD_BYTES, RecordSet, RecordWriter

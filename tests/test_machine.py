@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.compare import machine
+from common import machine
 
 PROJECT = Path(__file__).parents[1]
 
@@ -44,7 +44,7 @@ def test_matmul_speed_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 PEAKS = """
 import numpy as np
-from common.compare.machine import peak_memory_mib
+from common.machine import peak_memory_mib
 before = peak_memory_mib()
 np.ones(200 * 2**17)  # 200 MiB, gone at once
 print(before, peak_memory_mib())

@@ -1,5 +1,6 @@
 """One contract, held by both twins: what `common.twin.Model` promises, against the reference."""
 import importlib
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -35,6 +36,15 @@ def equal_bits(one: parameters.Params, other: parameters.Params) -> bool:
     return list(one) == list(other) and all(
         one[name].dtype == other[name].dtype and one[name].shape == other[name].shape
         and one[name].tobytes() == other[name].tobytes() for name in one)
+
+
+def test_what_numbers_rest_on_is_stated(twin):
+    spec = SPECS["over_time"]
+    facts = twin.model(spec, drawn_params(spec), SGD()).facts()
+    assert set(facts) == {"framework", "device", "engine", "layout", "precision", "threads", "blas", "convolutions"}
+    assert (facts["device"], facts["precision"], facts["threads"]) == ("cpu", "float32", "1")
+    for name in ("framework", "blas", "convolutions"):
+        assert re.search(r"\d+\.\d+", facts[name]) and "unknown" not in facts[name], facts[name]
 
 
 def test_specs_hold_every_layer_type():

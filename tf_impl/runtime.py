@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import os
+import re
+from pathlib import Path
 from typing import Dict
 
 import tensorflow as tf
@@ -57,7 +59,34 @@ def facts() -> Dict[str, str]:
         "layout": "NHWC",
         "precision": "TF32" if on_gpu() and tf32 else "float32",
         "threads": str(tf.config.threading.get_intra_op_parallelism_threads()),
+        **(_cuda_libraries() if on_gpu() else _cpu_libraries(onednn)),
     }
+
+
+def _cpu_libraries(onednn: bool) -> Dict[str, str]:
+    """The compiled library tells no versions; the headers it was built with lie beside it."""
+    headers = Path(tf.sysconfig.get_include())
+    eigen = "Eigen " + _version(headers / "Eigen/src/Core/util/Macros.h",
+                                "EIGEN_WORLD_VERSION", "EIGEN_MAJOR_VERSION", "EIGEN_MINOR_VERSION")
+    dnnl = "oneDNN " + _version(headers / "external/onednn/include/oneapi/dnnl/dnnl_version.h",
+                                "DNNL_VERSION_MAJOR", "DNNL_VERSION_MINOR", "DNNL_VERSION_PATCH")
+    return {"blas": f"{eigen} with the inner product of {dnnl}",
+            "convolutions": dnnl if onednn else eigen}
+
+
+def _cuda_libraries() -> Dict[str, str]:
+    build = tf.sysconfig.get_build_info()
+    return {"blas": f"cuBLAS of CUDA {build['cuda_version']}",
+            "convolutions": f"cuDNN {build['cudnn_version']}"}
+
+
+def _version(header: Path, *names: str) -> str:
+    """The numbers that a C header defines under these names; "unknown" if it does not."""
+    try:
+        text = header.read_text(errors="replace")
+        return ".".join(re.search(rf"#define {name} +(\d+)", text)[1] for name in names)
+    except (OSError, TypeError):  # no such file, no such name
+        return "unknown"
 
 
 def about() -> Dict[str, str]:

@@ -112,7 +112,7 @@ def _plan(options: argparse.Namespace, threads: int):
 def _report(plan, dataset, split, results):
     import dataclasses
 
-    from common.compare.machine import describe
+    from common.machine import describe
     from common.compare.report import Report
 
     versions = {name: own.facts["framework"] for result in results
@@ -130,7 +130,7 @@ def _show_versions(loads: Mapping[str, Callable[[], Twin]]) -> int:
     """Each framework is asked in this process; they live side by side."""
     from tabulate import tabulate
 
-    from common.compare.machine import describe
+    from common.machine import describe
 
     facts: Dict[str, str] = describe()
     for load in loads.values():

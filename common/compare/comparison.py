@@ -19,11 +19,11 @@ import numpy as np
 from common.compare import benchmark, crosscheck
 from common.compare.benchmark import Speed
 from common.compare.crosscheck import CrossCheck
-from common.compare.machine import matmul_gflops
 from common.compare.session import Job
 from common.compare.worker import Worker
 from common.data.dataset import Dataset
 from common.data.splits import Split
+from common.machine import matmul_gflops
 from common.network.networks import build
 from common.training.certificate import Certificate, compare_certificates
 from common.training.config import TrainingConfig

@@ -18,10 +18,10 @@ from typing import Any, Callable, Dict, List, Optional
 import numpy as np
 
 from common.compare import benchmark
-from common.compare.machine import peak_memory_mib
 from common.data.batches import BatchReader
 from common.data.dataset import open_dataset
 from common.data.splits import split_dataset
+from common.machine import peak_memory_mib
 from common.network import params as parameters
 from common.network.networks import build
 from common.training.certificate import certify, stated_facts

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import platform
 from dataclasses import dataclass
 from typing import Dict, List
 
@@ -19,6 +18,7 @@ import numpy as np
 from common.data.batches import epoch_order
 from common.data.dataset import Dataset
 from common.data.splits import Split
+from common.machine import describe
 from common.network.layers import NetworkSpec
 from common.network.optimizer import Schedule
 from common.network.params import fingerprint
@@ -67,8 +67,8 @@ def certify(model: Model, config: TrainingConfig, dataset: Dataset, split: Split
 
 
 def stated_facts(model: Model) -> Dict[str, str]:
-    """What is stated of a side: all that its framework says of itself, Python and NumPy."""
-    return {**model.facts(), "python": platform.python_version(), "numpy": np.__version__}
+    """What is stated of a side: all that its framework says of itself, and what it stands on."""
+    return {**model.facts(), **{name: describe()[name] for name in ("processor", "python", "numpy")}}
 
 
 def spec_hash(spec: NetworkSpec) -> str:

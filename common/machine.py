@@ -1,6 +1,6 @@
 """The machine under a measurement: what it is, and how fast it multiplies matrices.
 
-    python -c "from common.compare.machine import describe; print(describe())"
+    python -c "from common.machine import describe; print(describe())"
 """
 from __future__ import annotations
 
