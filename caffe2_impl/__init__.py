@@ -6,7 +6,7 @@ from common.twin import Twin
 
 def load() -> Twin:
     """Import Caffe2 and return this implementation."""
-    from caffe2_impl import feeding, importer, model, runtime
+    from caffe2_impl import feeding, importer, matmul, model, profile, runtime
 
     return Twin("caffe2_impl", "Caffe2", runtime.configure, model.Model, feeding.staged,
-                importer.import_onnx, runtime.about)
+                importer.import_onnx, runtime.about, profile.profile, matmul.matmul)

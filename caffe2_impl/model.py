@@ -49,7 +49,7 @@ class Model:
             for name, value in layers.constants(spec).items():
                 workspace.FeedBlob(scope + name, value, device_option=self._tail_device())
         self.load(params)
-        for net in (self._backward, self._train_net):
+        for net in (self._forward, self._backward, self._train_net):
             layers.declare_inputs(net)
             workspace.CreateNet(net)
 
@@ -84,6 +84,11 @@ class Model:
             self._feed_folded()
         workspace.RunNet(self._test_net)
         return workspace.FetchBlob(self._test_logits)
+
+    def run_staged(self, until: str) -> None:
+        self._folded_is_current = False
+        self._feed_corrections()
+        workspace.RunNet({"forward": self._forward, "backward": self._backward}[until])
 
     def inspect(self, spectrograms: np.ndarray, speakers: np.ndarray) -> Inspection:
         before = self.params()
@@ -137,7 +142,9 @@ class Model:
                     [f"{scope}probabilities", f"{scope}loss"])
         network.add("Accuracy", [f"{scope}probabilities", self.input_blobs[1]],
                     [f"{scope}accuracy"])
-        network.net.AddGradientOperators([f"{scope}loss"])
+        self._forward = network.net.Clone("forward")
+        with core.DeviceScope(network.device):  # where the gradient of the loss, a 1, is made
+            network.net.AddGradientOperators([f"{scope}loss"])
         return network.net.Clone("backward")
 
     def _add_update(self, net: core.Net) -> core.Net:

@@ -10,11 +10,11 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import Dict
+from typing import Callable, Dict
 
 import numpy as np
 
-_SIZE = 1536  # large enough for full speed, 9 MB a matrix, about 50 ms a product on two cores
+MATRIX_SIZE = 1536  # large enough for full speed, 9 MB a matrix, about 50 ms a product on two cores
 
 
 def describe() -> Dict[str, str]:
@@ -30,23 +30,29 @@ def describe() -> Dict[str, str]:
     }
 
 
-def matmul_gflops(repeats: int = 3) -> float:
-    """Billions of float32 operations a second in NumPy's matrix product, best of `repeats`.
+def matmul(size: int) -> Callable[[], object]:
+    """A function that multiplies two square float32 matrices in NumPy.
 
-    The practical ceiling for convolutions: they are matrix products too. Uses as many threads as
-    NumPy's BLAS was started with.
+    Uses as many threads as NumPy's BLAS was started with.
     """
     generator = np.random.default_rng(0)
-    a, b = (generator.standard_normal((_SIZE, _SIZE), np.float32) for _ in range(2))
+    a, b = (generator.standard_normal((size, size), np.float32) for _ in range(2))
     out = np.empty_like(a)
-    np.matmul(a, b, out=out)  # warm-up
-    best = min(_seconds(a, b, out) for _ in range(repeats))
-    return 2 * _SIZE**3 / best / 1e9
+    return lambda: np.matmul(a, b, out=out)
 
 
-def _seconds(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> float:
+def best_gflops(multiply: Callable[[], object], size: int, repeats: int = 5) -> float:
+    """Billions of float32 operations a second of a matrix product, best of `repeats`.
+
+    The practical ceiling for convolutions: they are matrix products too.
+    """
+    multiply()  # warm-up
+    return 2 * size**3 / min(_seconds(multiply) for _ in range(repeats)) / 1e9
+
+
+def _seconds(function: Callable[[], object]) -> float:
     start = time.perf_counter()
-    np.matmul(a, b, out=out)
+    function()
     return time.perf_counter() - start
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, Iterator, Optional, Protocol
+from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Optional, Protocol
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from common.data.batches import Batch
 from common.network.layers import NetworkSpec
 from common.network.optimizer import SGD
 from common.network.params import Params
+
+if TYPE_CHECKING:  # it measures what is described here
+    from common.compare.profile import OpTime
 
 DEVICES = ("auto", "cpu", "gpu")
 
@@ -55,6 +58,13 @@ class Model(Protocol):
 
     def predict_staged(self) -> np.ndarray:
         """Logits float32 (N, num_speakers) of the staged batch, with running statistics."""
+
+    def run_staged(self, until: str) -> None:
+        """The first part of a training step on the staged batch, for its time: until "forward",
+        which ends with the loss, or until "backward", which ends with every gradient.
+
+        Weights stay; running statistics may move, as they do in a training step.
+        """
 
     def inspect(self, spectrograms: np.ndarray, speakers: np.ndarray) -> Inspection:
         """Every layer's output in training mode, the loss and every gradient."""
@@ -96,3 +106,7 @@ class Twin:
     import_onnx: Callable[[Path, NetworkSpec], Callable[[np.ndarray], np.ndarray]]
     # Versions, origin and devices, for `--version`.
     about: Callable[[], Dict[str, str]]
+    # (model, training or predicting, steps) -> every operator of a step, by the framework's profiler
+    profile: Callable[[Model, bool, int], List[OpTime]]
+    # size -> a function that multiplies two square float32 matrices: what the machine can do
+    matmul: Callable[[int], Callable[[], object]]

@@ -7,6 +7,7 @@ from typing import Dict, Iterator, Optional
 
 import numpy as np
 
+from common import machine
 from common.data.batches import Batch
 from common.network import params as parameters
 from common.network import reference
@@ -36,6 +37,10 @@ class Model:
     def predict_staged(self) -> np.ndarray:
         return self._logits(training=False).astype(np.float32)
 
+    def run_staged(self, until: str) -> None:
+        assert until in ("forward", "backward")
+        self._logits(training=True)
+
     def params(self) -> Params:
         return {name: value.astype(np.float32) for name, value in self._params.items()}
 
@@ -51,7 +56,7 @@ class Model:
 
     def facts(self) -> Dict[str, str]:
         return {"framework": f"NumPy {np.__version__}", "device": "cpu", "engine": "NumPy",
-                "layout": "NCHW", "precision": "float64", "threads": "1"}
+                "layout": "NCHW", "precision": "float64", "threads": "1", "blas": "NumPy's", "convolutions": "NumPy's"}
 
     def _logits(self, training: bool) -> np.ndarray:
         outputs = reference.forward(self.spec, self._params, self._spectrograms, training)
@@ -67,4 +72,4 @@ def staged(model: Model, batches: Iterator[Batch]) -> Iterator[np.ndarray]:
 def load() -> SimpleNamespace:
     """What a `common.twin.Twin` offers, but for ONNX."""
     return SimpleNamespace(package="numpy_twin", framework="NumPy", configure=lambda device, threads: None,
-                           model=Model, staged=staged, about=lambda: {"NumPy": np.__version__})
+                           model=Model, staged=staged, about=lambda: {"NumPy": np.__version__}, matmul=machine.matmul)

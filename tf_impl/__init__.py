@@ -13,7 +13,7 @@ def load() -> Twin:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # TensorFlow takes several models in one process for one that is built again by mistake.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    from tf_impl import feeding, importer, model, runtime
+    from tf_impl import feeding, importer, matmul, model, profile, runtime
 
     return Twin("tf_impl", "TensorFlow", runtime.configure, model.Model, feeding.staged,
-                importer.import_onnx, runtime.about)
+                importer.import_onnx, runtime.about, profile.profile, matmul.matmul)

@@ -45,6 +45,8 @@ class Model:
                              for p in self._parameters if p.trainable}
         self._train = tf.function(self._train_step, (_SPECTROGRAMS, _SPEAKERS, _SCALAR))
         self._inspect = tf.function(self._gradients, (_SPECTROGRAMS, _SPEAKERS))
+        self._parts = {"forward": tf.function(self._loss, (_SPECTROGRAMS, _SPEAKERS)),
+                       "backward": tf.function(self._gradients_alone, (_SPECTROGRAMS, _SPEAKERS))}
         self._predict: Optional[tf.types.experimental.ConcreteFunction] = None
         self._batch: Tuple[tf.Tensor, Optional[tf.Tensor]]
         self.load(params)
@@ -68,6 +70,9 @@ class Model:
         if self._predict is None:
             self._predict = self._folded()
         return self._predict(self._batch[0]).numpy()
+
+    def run_staged(self, until: str) -> None:
+        self._parts[until](*self._batch)[0].numpy()
 
     def inspect(self, spectrograms: np.ndarray, speakers: np.ndarray) -> Inspection:
         with tf.device(runtime.device()):
@@ -114,10 +119,25 @@ class Model:
         # Concrete, because TensorFlow warns about a function that is made anew after each epoch.
         return tf.function(logits, (_SPECTROGRAMS,)).get_concrete_function()
 
+    def _loss(self, spectrograms: tf.Tensor, speakers: tf.Tensor) -> Tuple[tf.Tensor]:
+        return (self._forward(spectrograms, speakers)[0],)
+
+    def _gradients_alone(self, spectrograms: tf.Tensor, speakers: tf.Tensor) -> List[tf.Tensor]:
+        """The loss and every gradient: a result of the function, or TensorFlow would leave it out."""
+        loss, _, gradients, _ = self._backward(spectrograms, speakers)
+        return [loss, *gradients.values()]
+
     def _gradients(self, spectrograms: tf.Tensor, speakers: tf.Tensor
                    ) -> Tuple[tf.Tensor, Dict[str, tf.Tensor], Dict[str, tf.Tensor]]:
         loss, outputs, gradients, _ = self._backward(spectrograms, speakers)
         return loss, outputs, gradients
+
+    def _forward(self, spectrograms: tf.Tensor, speakers: tf.Tensor
+                 ) -> Tuple[tf.Tensor, Dict[str, tf.Tensor], List[layers.Statistics]]:
+        outputs, statistics = layers.forward(self.spec, spectrograms, self._variables, True)
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(
+            speakers, _logits(outputs)))
+        return loss, outputs, statistics
 
     def _backward(self, spectrograms: tf.Tensor, speakers: tf.Tensor
                   ) -> Tuple[tf.Tensor, Dict[str, tf.Tensor], Dict[str, tf.Tensor],
@@ -125,9 +145,7 @@ class Model:
         trainable = {name: self._variables[name] for name in self._momenta}
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(trainable.values())
-            outputs, statistics = layers.forward(self.spec, spectrograms, self._variables, True)
-            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(
-                speakers, _logits(outputs)))
+            loss, outputs, statistics = self._forward(spectrograms, speakers)
         return loss, outputs, tape.gradient(loss, trainable), statistics
 
     def _train_step(self, spectrograms: tf.Tensor, speakers: tf.Tensor, learning_rate: tf.Tensor
