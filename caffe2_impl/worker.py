@@ -7,7 +7,8 @@ from __future__ import annotations
 import sys
 
 from caffe2_impl import load
+from common.compare.session import Session
 from common.compare.worker import serve
 
 if __name__ == "__main__":
-    sys.exit(serve(load))
+    sys.exit(serve(Session(load)))

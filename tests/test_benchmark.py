@@ -1,61 +1,82 @@
-"""The timed loop, throughput, and ratios that claim a difference only where there is one."""
+"""The timed loop, throughput, turns, and ratios that claim a difference only where there is one."""
 from __future__ import annotations
 
 import gc
+import json
 import time
+from itertools import permutations
 from typing import List
 
 import numpy as np
 import pytest
 
-from common.compare.benchmark import Ratio, Speed, rate_ratio, time_inference, time_training
+from common.compare.benchmark import Block, Ratio, Speed, rate_ratio, repeat, timed, turns
 
 
-def drawn_times(mean: float, spread: float, steps: int, seed: int) -> List[float]:
-    return list(mean * np.random.default_rng(seed).lognormal(0, spread, steps))
+def speed(*blocks: List[float], batch_size: int = 1) -> Speed:
+    return Speed.of([Block(list(block), 0, 0, 0, None) for block in blocks], batch_size)
+
+
+def drawn_speeds(ratio: float, rounds: int, seed: int, steps: int = 2, step_noise: float = 0.02,
+                 round_noise: float = 0.1, own_noise: float = 0.0) -> List[Speed]:
+    """Two engines whose rounds both have a slow or quick machine, and whose blocks have moods of their own."""
+    random = np.random.default_rng(seed)
+    machine = random.lognormal(0, round_noise, (rounds, 1))
+    return [speed(*(factor * machine * random.lognormal(0, own_noise, (rounds, 1))
+                    * random.lognormal(0, step_noise, (rounds, steps)))) for factor in (1.0, ratio)]
 
 
 def test_speed_is_utterances_per_second() -> None:
-    speed = Speed.of([0.5, 2.0, 1.0], batch_size=8)
-    assert (speed.median, speed.low, speed.high, speed.steps) == (8, 4, 16, 3)
-    assert speed.seconds == [0.5, 2.0, 1.0]
+    made = speed([0.5, 2.0], [1.0, 1.0], batch_size=8)
+    assert (made.median, made.low, made.high, made.steps, made.blocks) == (8, 4, 16, 4, 2)
+    assert made.seconds == [0.5, 2.0, 1.0, 1.0] and made.by_block().tolist() == [[0.5, 2.0], [1.0, 1.0]]
+    assert made.percentile(50) == 1.0 and made.percentile(100) == 2.0
+
+
+def test_what_happened_to_the_process_is_by_step_and_energy_by_utterance() -> None:
+    blocks = [Block([1.0, 1.0], 10, 1, 3, 50.0), Block([1.0, 1.0], 30, 0, 0, 30.0)]
+    made = Speed.of(blocks, 4)
+    assert (made.minor_faults, made.major_faults, made.involuntary_switches, made.joules) == (10, 0.25, 0.75, 5.0)
+    assert Speed.of([blocks[0], Block([1.0, 1.0], 0, 0, 0, None)], 4).joules is None
 
 
 def test_ratio_is_how_many_times_faster_the_first_is() -> None:
-    ratio = rate_ratio([0.5] * 4, [1.0] * 4)
-    assert (ratio.ratio, ratio.low, ratio.high) == (2, 2, 2)
+    ratio = rate_ratio(speed([0.5] * 2, [0.5] * 2), speed([1.0] * 2, [1.0] * 2))
+    assert (ratio.ratio, ratio.low, ratio.high) == pytest.approx((2, 2, 2))
     assert ratio.detectable and "no detectable difference" not in str(ratio)
-
-
-def test_equal_samples_show_no_difference() -> None:
-    times = drawn_times(1.0, 0.1, 8, seed=1)
-    ratio = rate_ratio(times, times)
-    assert ratio.ratio == 1 and ratio.low < 1 < ratio.high
-    assert str(ratio).endswith("no detectable difference")
 
 
 @pytest.mark.parametrize("true_ratio", [0.5, 0.8, 1.25, 2.0])
 def test_a_real_difference_is_detected_and_covered(true_ratio: float) -> None:
-    faster, slower = drawn_times(1.0, 0.05, 12, seed=2), drawn_times(true_ratio, 0.05, 12, seed=3)
-    ratio = rate_ratio(faster, slower)
-    assert ratio.detectable
-    assert ratio.low < true_ratio < ratio.high
+    ratio = rate_ratio(*drawn_speeds(true_ratio, rounds=6, seed=2))
+    assert ratio.detectable and ratio.low < true_ratio < ratio.high
 
 
-def test_false_alarms_are_rare() -> None:
-    """Of equal machines, about one comparison in twenty may show a difference; not one in five."""
-    alarms = [rate_ratio(drawn_times(1.0, 0.1, 8, 2 * i), drawn_times(1.0, 0.1, 8, 2 * i + 1)
-                         ).detectable for i in range(200)]
+@pytest.mark.parametrize("rounds", [3, 6, 10])
+def test_false_alarms_are_as_rare_as_promised(rounds: int) -> None:
+    """Of equal engines, one comparison in twenty may show a difference, though blocks have moods."""
+    alarms = [rate_ratio(*drawn_speeds(1.0, rounds, seed, own_noise=0.05)).detectable for seed in range(150)]
     assert np.mean(alarms) < 0.12
 
 
-def test_one_slow_step_does_not_make_a_difference() -> None:
-    assert not rate_ratio([1.0, 1.1, 0.9, 1.0, 30.0], [1.0, 0.9, 1.1, 1.0, 1.0]).detectable
+def test_rounds_are_paired() -> None:
+    """Machine phases that hit both alike leave the ratio sharp, however large they are."""
+    ratio = rate_ratio(*drawn_speeds(1.2, rounds=6, seed=3, round_noise=0.5))
+    assert ratio.detectable and ratio.high / ratio.low < 1.15
+
+
+def test_one_slow_round_of_one_does_not_make_a_difference() -> None:
+    assert not rate_ratio(speed([1.0], [1.1], [0.9], [30.0]), speed([1.0], [0.9], [1.1], [1.0])).detectable
 
 
 def test_the_same_times_give_the_same_interval() -> None:
-    a, b = drawn_times(1, 0.1, 8, seed=4), drawn_times(1.1, 0.1, 8, seed=5)
-    assert rate_ratio(a, b) == rate_ratio(a, b)
+    pair = drawn_speeds(1.1, 5, seed=4)
+    assert rate_ratio(*pair) == rate_ratio(*pair)
+
+
+def test_one_round_says_nothing() -> None:
+    with pytest.raises(ValueError, match="two rounds"):
+        rate_ratio(speed([1.0]), speed([2.0]))
 
 
 @pytest.mark.parametrize("low, high, detectable", [(0.9, 1.1, False), (1.0, 1.2, False), (1.01, 1.2, True),
@@ -64,37 +85,51 @@ def test_detectable_is_an_interval_without_1(low: float, high: float, detectable
     assert Ratio(1.0, low, high).detectable is detectable
 
 
-class SlowModel:
-    """Sleeps longer to train than to predict."""
+def test_two_take_turns_a_b_b_a() -> None:
+    assert [turns("AB", number) for number in range(4)] == [["A", "B"], ["B", "A"], ["B", "A"], ["A", "B"]]
 
-    def __init__(self) -> None:
-        self.learning_rates: List[float] = []
-        self.collecting: List[bool] = []
 
-    def train_staged(self, learning_rate: float) -> None:
-        self.learning_rates.append(learning_rate)
-        self.collecting.append(gc.isenabled())
-        time.sleep(0.02)
-
-    def predict_staged(self) -> None:
-        time.sleep(0.01)
+@pytest.mark.parametrize("names", ["A", "AB", "ABC", "ABCDE"])
+def test_every_one_comes_before_every_other_equally_often(names: str) -> None:
+    rounds = [turns(names, number) for number in range(2 * len(names))]
+    assert all(sorted(order) == sorted(names) for order in rounds)
+    for a, b in permutations(names, 2):
+        assert sum(order.index(a) < order.index(b) for order in rounds) == len(names)
+    for place in range(len(names)):  # and at every place of a round
+        assert {order[place] for order in rounds} == set(names)
 
 
 def test_every_step_is_timed_without_garbage_collection() -> None:
-    model = SlowModel()
-    training, inference = time_training(model, 0.1, 3), time_inference(model, 2)
-    assert (len(training), len(inference)) == (3, 2)
-    assert min(training) >= 0.02 and min(inference) >= 0.01
-    assert model.learning_rates == [0.1] * 3
-    assert model.collecting == [False] * 3 and gc.isenabled()
+    collecting: List[bool] = []
+
+    def step() -> None:
+        collecting.append(gc.isenabled())
+        time.sleep(0.01)
+
+    block = timed(lambda tick: repeat(step, 3, tick))
+    assert len(block.seconds) == 3 and min(block.seconds) >= 0.01
+    assert collecting == [False] * 3 and gc.isenabled()
+
+
+def test_what_comes_before_the_first_tick_is_not_timed() -> None:
+    def run(tick) -> None:
+        time.sleep(0.05)
+        repeat(lambda: None, 2, tick)
+
+    assert sum(timed(run).seconds) < 0.04
+
+
+def test_page_faults_are_counted() -> None:
+    block = timed(lambda tick: repeat(lambda: np.ones(2**23), 1, tick))  # 64 MiB of new pages
+    assert block.minor_faults > 20  # 32 huge pages, or 16,384 small ones
+    quiet = timed(lambda tick: repeat(lambda: None, 1, tick))
+    assert quiet.minor_faults < block.minor_faults and json.dumps(quiet.__dict__)
 
 
 def test_garbage_collection_comes_back_after_an_error() -> None:
     def fail() -> None:
         raise RuntimeError("out of memory")
 
-    model = SlowModel()
-    model.predict_staged = fail  # type: ignore[method-assign]
     with pytest.raises(RuntimeError):
-        time_inference(model, 1)
+        timed(lambda tick: repeat(fail, 1, tick))
     assert gc.isenabled()

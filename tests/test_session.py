@@ -10,6 +10,7 @@ import numpy as np
 import numpy_twin
 import pytest
 
+from common.compare.bench import CLOCKS
 from common.compare.session import Job, Session
 from common.data.dataset import open_dataset
 from common.data.splits import split_dataset
@@ -48,36 +49,21 @@ def test_it_learns_as_the_training_command_does(tiny_data: Path, tmp_path: Path)
 
 def test_timing_and_probing_leave_no_trace_in_the_learning_run(tiny_data: Path) -> None:
     session = opened(tiny_data)
-    session.stage()
-    session.time_training(2)
-    session.time_inference(1)
+    session.evidence(2, 1e-3)
+    for kind in ("training", "inference", "forward", "backward"):
+        for clock in CLOCKS:
+            session.time(kind, 1, clock)
     session.probe(2, 1e-4)
     assert learn(session) == learn(opened(tiny_data))
 
 
 def test_probe_takes_the_first_steps_from_the_start(tiny_data: Path) -> None:
     session = opened(tiny_data)
-    session.stage()
-    session.time_training(2)
+    session.time("training", 2)
     losses = session.probe(2, 1e-4)["losses"]
     assert losses == opened(tiny_data).probe(2, 1e-4)["losses"] and len(losses) == 2
     assert losses[0] == learn(session)["losses"][0]
     assert losses[1] != session.probe(2, 1e-2)["losses"][1]
-
-
-def test_timed_steps_are_of_whole_utterances(tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    frames = []
-    real = numpy_twin.Model.stage
-
-    def stage(self: numpy_twin.Model, spectrograms: np.ndarray, speakers: Any = None) -> None:
-        frames.append(spectrograms.shape)
-        real(self, spectrograms, speakers)
-
-    monkeypatch.setattr(numpy_twin.Model, "stage", stage)
-    session = opened(tiny_data)
-    assert session.stage()["first_step_seconds"] > 0
-    assert len(session.time_training(3)["seconds"]) == 3 and len(session.time_inference(2)["seconds"]) == 2
-    assert frames == [(8, 512, 300)]
 
 
 def test_evaluation_is_of_the_testing_side_in_its_order(tiny_data: Path, tmp_path: Path) -> None:
@@ -92,7 +78,7 @@ def test_evaluation_is_of_the_testing_side_in_its_order(tiny_data: Path, tmp_pat
 
 def test_answers_can_be_sent(tiny_data: Path, tmp_path: Path) -> None:
     session = opened(tiny_data)
-    answers = [session.stage(), session.time_training(1), session.train_epoch(), session.peak_memory(),
+    answers = [session.evidence(1, 1e-3), session.time("training", 1), session.warm_up("inference"), session.train_epoch(), session.peak_memory(),
                session.probe(1, 1e-3), session.evaluate(str(tmp_path / "logits.npy"))]
     assert json.loads(json.dumps(answers, allow_nan=False)) == answers
 

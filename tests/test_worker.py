@@ -23,24 +23,25 @@ SERVE = """
 import ctypes, os, signal, sys, time
 import numpy_twin
 from common.errors import UserError
+from common.compare.session import Session
 from common.compare.worker import serve
 
 def load():
     {load}
 
-sys.exit(serve(load))
+sys.exit(serve(Session(load)))
 """
 
 
 @pytest.fixture()
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
-    """Makes a package whose worker runs a source, and returns its name."""
+    """Makes a package whose worker runs a source, and returns the name of the worker's module."""
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{PROJECT / 'tests'}:{PROJECT}")
 
     def make(source: str) -> str:
         (tmp_path / "made_impl").mkdir()
         (tmp_path / "made_impl" / "worker.py").write_text(source)
-        return "made_impl"
+        return "made_impl.worker"
 
     return make
 
@@ -165,7 +166,7 @@ def test_leaving_the_context_ends_a_busy_worker(package: Callable[[str], str], j
 PARENT = """
 import json, sys
 from common.compare.worker import Worker
-with Worker("made_impl", threads=1) as worker:
+with Worker("made_impl.worker", threads=1) as worker:
     worker.ask("peak_memory")
     print(worker._process.pid, flush=True)
     worker.ask(sys.argv[1], **json.loads(sys.argv[2]))

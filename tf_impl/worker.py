@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import sys
 
+from common.compare.session import Session
 from common.compare.worker import serve
 from tf_impl import load
 
 if __name__ == "__main__":
-    sys.exit(serve(load))
+    sys.exit(serve(Session(load)))

@@ -1,42 +1,103 @@
-"""The timed loop, one for both frameworks, and what may be said of its times.
+"""The timed loop, one for every framework and baseline, and what may be said of its times.
 
-    times = time_training(model, learning_rate=1e-3, steps=4)
-    ratio = rate_ratio(a_times, b_times)
+    block = timed(lambda tick: run("training", 4, tick))     # in the process that computes
+    speed = Speed.of(blocks, batch_size=16)
+    ratio = rate_ratio(speed, other)                         # blocks of both by turns, see `turns`
 """
 from __future__ import annotations
 
 import gc
+import resource
 import time
 from dataclasses import dataclass
-from typing import Callable, List, Sequence
+from typing import Callable, List, Optional, Sequence, TypeVar
 
 import numpy as np
 
-from common.twin import Model
+from common.compare.energy import EnergyMeter
 
 _RESAMPLES = 4000
+T = TypeVar("T")
+
+Tick = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Steps that were timed one right after the other, and what happened to the process meanwhile."""
+
+    seconds: List[float]  # of each step
+    minor_faults: int  # pages handed to the process without reading a disk
+    major_faults: int
+    involuntary_switches: int  # times another process was given its CPU
+    joules: Optional[float]  # of the whole processor or card; None: no counter can be read
+
+
+def timed(run: Callable[[Tick], None]) -> Block:
+    """Time what `run(tick)` does: it calls `tick` before its first step and after each.
+
+    A step is over when its numbers are in Python: no engine can hand back a promise.
+    """
+    moments: List[float] = []
+    meter = EnergyMeter()
+    gc.collect()
+    gc.disable()  # a collection in a step would be charged to the framework
+    try:
+        before, energy = resource.getrusage(resource.RUSAGE_SELF), meter.read()
+        run(lambda: moments.append(time.perf_counter()))
+        joules, after = meter.joules_since(energy), resource.getrusage(resource.RUSAGE_SELF)
+    finally:
+        gc.enable()
+    return Block([float(s) for s in np.diff(moments)], after.ru_minflt - before.ru_minflt,
+                 after.ru_majflt - before.ru_majflt, after.ru_nivcsw - before.ru_nivcsw, joules)
+
+
+def repeat(step: Callable[[], object], steps: int, tick: Tick) -> None:
+    """Run `step` so many times for `timed`."""
+    tick()
+    for _ in range(steps):
+        step()
+        tick()
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Throughput of a step that was timed several times, in utterances per second."""
+    """Throughput of a step that was timed in several blocks, in utterances per second."""
 
     median: float
     low: float  # slowest step
     high: float  # fastest step
     steps: int
-    seconds: List[float]  # every step, in order
+    blocks: int  # of equal length
+    seconds: List[float]  # every step, block after block
+    minor_faults: float  # a step, as the next two
+    major_faults: float
+    involuntary_switches: float
+    joules: Optional[float]  # an utterance
 
     @classmethod
-    def of(cls, seconds: Sequence[float], batch_size: int) -> "Speed":
-        rates = batch_size / np.asarray(seconds)
-        return cls(float(np.median(rates)), float(rates.min()), float(rates.max()), len(rates),
-                   [float(s) for s in seconds])
+    def of(cls, blocks: Sequence[Block], batch_size: int) -> "Speed":
+        seconds = [s for block in blocks for s in block.seconds]
+        rates, steps = batch_size / np.asarray(seconds), len(seconds)
+        counts = (sum(getattr(block, name) for block in blocks) / steps
+                  for name in ("minor_faults", "major_faults", "involuntary_switches"))
+        joules = [block.joules for block in blocks]
+        return cls(float(np.median(rates)), float(rates.min()), float(rates.max()), steps,
+                   len(blocks), seconds, *counts,
+                   None if None in joules else sum(joules) / (steps * batch_size))
+
+    def percentile(self, percent: float) -> float:
+        """Seconds that so many per cent of the steps stayed below."""
+        return float(np.percentile(self.seconds, percent))
+
+    def by_block(self) -> np.ndarray:
+        """(blocks, steps of a block) seconds."""
+        return np.reshape(self.seconds, (self.blocks, -1))
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times faster one is than the other: ratio of medians, 95 % bootstrap interval."""
+    """How many times faster one is than the other: ratio of medians, 95 % interval."""
 
     ratio: float
     low: float
@@ -52,43 +113,33 @@ class Ratio:
         return text if self.detectable else f"{text}, no detectable difference"
 
 
-def time_training(model: Model, learning_rate: float, steps: int) -> List[float]:
-    """Seconds of each of `steps` training steps on the staged batch."""
-    return _timed(lambda: model.train_staged(learning_rate), steps)
+def rate_ratio(faster: Speed, slower: Speed) -> Ratio:
+    """Ratio of the rates of two that were timed in the same rounds, at equal work a step.
 
-
-def time_inference(model: Model, steps: int) -> List[float]:
-    """Seconds of each of `steps` predictions on the staged batch."""
-    return _timed(model.predict_staged, steps)
-
-
-def _timed(step: Callable[[], object], steps: int) -> List[float]:
-    """Time `step`; both frameworks hand back numbers, so a step is over when it returns."""
-    gc.collect()
-    gc.disable()  # a collection in a step would be charged to the framework
-    try:
-        seconds = []
-        for _ in range(steps):
-            start = time.perf_counter()
-            step()
-            seconds.append(time.perf_counter() - start)
-        return seconds
-    finally:
-        gc.enable()
-
-
-def rate_ratio(faster: Sequence[float], slower: Sequence[float]) -> Ratio:
-    """Ratio of the rates of two lists of step times, of equal work: > 1 if the first is faster.
-
-    The steps of both are resampled apart from each other; the interval is the middle 95 %.
+    > 1 if the first is faster. A slow moment of the machine lasts for a whole block or round, so
+    steps are not independent: whole rounds are resampled, each with the blocks that both had in it.
+    Their spread, with Student's t for so few rounds, gives the interval (a bootstrap standard error
+    of the logarithm; percentiles of a handful of rounds would come out too narrow).
     """
-    generator = np.random.default_rng(0)
-    medians = [np.median(_resampled(np.asarray(times), generator), axis=1)
-               for times in (faster, slower)]
-    low, high = np.percentile(medians[1] / medians[0], [2.5, 97.5])
-    return Ratio(float(np.median(slower) / np.median(faster)), float(low), float(high))
+    from scipy.special import stdtrit
+
+    times = faster.by_block(), slower.by_block()
+    rounds = len(times[0])
+    if rounds < 2 or rounds != len(times[1]):
+        raise ValueError("a ratio needs at least two rounds that both were timed in")
+    chosen = np.random.default_rng(0).integers(rounds, size=(_RESAMPLES, rounds))
+    medians = [np.median(each[chosen].reshape(_RESAMPLES, -1), axis=1) for each in times]
+    error = np.std(np.log(medians[1] / medians[0])) * np.sqrt(rounds / (rounds - 1))
+    ratio = float(np.median(slower.seconds) / np.median(faster.seconds))
+    factor = float(np.exp(stdtrit(rounds - 1, 0.975) * error))
+    return Ratio(ratio, ratio / factor, ratio * factor)
 
 
-def _resampled(times: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """(resamples, len(times)) draws with replacement."""
-    return times[generator.integers(len(times), size=(_RESAMPLES, len(times)))]
+def turns(names: Sequence[T], number: int) -> List[T]:
+    """The order of round `number`: A B, B A, B A, A B for two; for more it also goes round.
+
+    Every name comes before and after every other one equally often.
+    """
+    first = number // 2 % len(names)
+    order = [*names[first:], *names[:first]]
+    return order if number % 2 == 0 else order[::-1]

@@ -17,13 +17,13 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from common.compare import benchmark, crosscheck
-from common.compare.benchmark import Speed
+from common.compare.benchmark import Block, Speed
 from common.compare.crosscheck import CrossCheck
 from common.compare.session import Job
 from common.compare.worker import Worker
 from common.data.dataset import Dataset
 from common.data.splits import Split
-from common.machine import matmul_gflops
+from common.machine import MATRIX_SIZE, best_gflops, matmul
 from common.network.networks import build
 from common.training.certificate import Certificate, compare_certificates
 from common.training.config import TrainingConfig
@@ -112,10 +112,11 @@ class Comparison:
                                      plan.threads))
         spec = build(network, len(self._dataset.speakers), config.width)
         with ExitStack() as stack:
-            workers = {name: stack.enter_context(Worker(FRAMEWORKS[name], plan.threads))
+            workers = {name: stack.enter_context(Worker(f"{FRAMEWORKS[name]}.worker", plan.threads))
                        for name in plan.frameworks}
             opened = self._each(workers, network, "starting", "open", job=job)
-            staged = self._each(workers, network, "first step", "stage")
+            staged = self._each(workers, network, "first step", "evidence", steps=1,
+                                learning_rate=PROBE_RATE)
             gflops, training, inference = self._timed_blocks(workers, network)
             memory = {name: w.ask("peak_memory")["mib"] for name, w in workers.items()}
             probed = self._each(workers, network, "comparing first steps", "probe",
@@ -133,7 +134,7 @@ class Comparison:
                     learned[name], evaluation, memory[name], check)
         result = NetworkResult(network, spec.num_parameters, spec.macs(), gflops, results)
         if len(results) == 2:
-            self._side_by_side(result, training, inference)
+            self._side_by_side(result)
         return result
 
     def _each(self, workers: Dict[str, Worker], network: str, what: str, command: str,
@@ -145,17 +146,18 @@ class Comparison:
         return answers
 
     def _timed_blocks(self, workers: Dict[str, Worker], network: str
-                      ) -> Tuple[List[float], Dict[str, List[float]], Dict[str, List[float]]]:
+                      ) -> Tuple[List[float], Dict[str, List[Block]], Dict[str, List[Block]]]:
         """Blocks in the order A B B A ..., the machine's matrix product measured between them."""
         gflops: List[float] = []
-        times: List[Dict[str, List[float]]] = [{name: [] for name in workers} for _ in range(2)]
-        for command, seconds in zip(("time_training", "time_inference"), times):
+        blocks: List[Dict[str, List[Block]]] = [{name: [] for name in workers} for _ in range(2)]
+        for kind, timed in zip(("training", "inference"), blocks):
             for block in range(self._plan.blocks):
-                gflops.append(matmul_gflops())
+                gflops.append(best_gflops(matmul(MATRIX_SIZE), MATRIX_SIZE))
                 for name in _turn(list(workers), block):
-                    self._step(f"{network}: {name}, {command.replace('time_', 'timing ')}")
-                    seconds[name] += workers[name].ask(command, steps=self._plan.steps)["seconds"]
-        return gflops, times[0], times[1]
+                    self._step(f"{network}: {name}, timing {kind}")
+                    timed[name].append(Block(**workers[name].ask("time", kind=kind,
+                                                                 steps=self._plan.steps)))
+        return gflops, blocks[0], blocks[1]
 
     def _learning_run(self, workers: Dict[str, Worker], network: str, epochs: int
                       ) -> Dict[str, List[Dict[str, Any]]]:
@@ -177,13 +179,12 @@ class Comparison:
         return evaluation, crosscheck.crosscheck(onnx, self._dataset.records, self._split.test,
                                                  np.load(logits), self._plan.threads)
 
-    def _side_by_side(self, result: NetworkResult, training: Dict[str, List[float]],
-                      inference: Dict[str, List[float]]) -> None:
+    def _side_by_side(self, result: NetworkResult) -> None:
         (a, first), (b, second) = result.frameworks.items()
         result.sides = [a, b]
         result.differences = compare_certificates(first.certificate, second.certificate)
-        result.training_ratio = benchmark.rate_ratio(training[a], training[b])
-        result.inference_ratio = benchmark.rate_ratio(inference[a], inference[b])
+        result.training_ratio = benchmark.rate_ratio(first.training, second.training)
+        result.inference_ratio = benchmark.rate_ratio(first.inference, second.inference)
         result.loss_difference = _largest_difference(first.probe, second.probe)
         result.drift = _largest_difference(*(
             [loss for epoch in own.epochs for loss in epoch["losses"]][:PROBE_STEPS]

@@ -1,7 +1,8 @@
-"""What a worker process does for `compare.py`: one network in one framework, command by command.
+"""What a twin's worker does for `compare.py`, command by command: it is timed, and it learns.
 
     session = Session(load)
-    session.open(job)
+    session.open(asdict(Job(...)))
+    session.time("training", steps=4)        # and the other commands of a `Bench`
     session.train_epoch()
 
 Everything a command returns is plain data that can be sent as JSON.
@@ -17,18 +18,15 @@ from typing import Any, Callable, Dict, List, Optional
 
 import numpy as np
 
-from common.compare import benchmark
+from common.compare.bench import Bench, Engine, Work, twin_engine
 from common.data.batches import BatchReader
 from common.data.dataset import open_dataset
 from common.data.splits import split_dataset
-from common.machine import peak_memory_mib
-from common.network import params as parameters
-from common.network.networks import build
 from common.training.certificate import certify, stated_facts
 from common.training.config import from_dict
 from common.training.evaluation import Evaluation, predict
 from common.training.loop import EVALUATION_BATCH, checked
-from common.twin import Twin
+from common.twin import Model, Twin
 
 
 @dataclass(frozen=True)
@@ -41,61 +39,47 @@ class Job:
     threads: int
 
 
-class Session:
+class Session(Bench):
     """One network in one framework."""
 
     def __init__(self, load: Callable[[], Twin]) -> None:
-        self._load = load
+        super().__init__(self._load_engine)
+        self._load_twin = load
 
     def open(self, job: Dict[str, Any]) -> Dict[str, Any]:
-        """Load framework, data and network; returns the certificate and the framework's facts."""
+        """Load framework, data and network; adds the certificate to what `build` returns."""
         job_ = Job(**job)
-        self._config = from_dict(job_.config, "job")
+        config = self._config = from_dict(job_.config, "job")
         self._dataset = open_dataset([Path(path) for path in job_.data])
-        self._split = split_dataset(self._dataset, self._config.seed)
-        start = time.perf_counter()
-        self._twin = self._load()
-        self._twin.configure(job_.device, job_.threads)
-        spec = build(self._config.network, len(self._dataset.speakers), self._config.width)
-        self._initial = parameters.initialise(spec, self._config.seed)
-        self._model = self._twin.model(spec, self._initial, self._config.optimizer)
-        seconds = time.perf_counter() - start
-        self._reader = self._training_reader()
-        self._schedule = self._config.schedule_over(
-            self._config.epochs * self._reader.steps_per_epoch)
+        self._split = split_dataset(self._dataset, config.seed)
+        work = Work(config.network, len(self._dataset.speakers), config.width,
+                    batch_size=config.batch_size, seed=config.seed, device=job_.device,
+                    threads=job_.threads, data=job_.data)
+        built = self._build(work, config.optimizer)
+        self._crops = self._training_reader()
+        self._schedule = config.schedule_over(config.epochs * self._crops.steps_per_epoch)
         self._epoch = self._step = 0
-        certificate = certify(self._model, self._config, self._dataset, self._split, self._schedule)
-        return {"facts": stated_facts(self._model), "start_seconds": seconds,
+        certificate = certify(self._model, config, self._dataset, self._split, self._schedule)
+        return {**built, "facts": stated_facts(self._model),
                 "certificate": dataclasses.asdict(certificate)}
 
-    def stage(self) -> Dict[str, Any]:
-        """Stage the first training batch and run one step of each kind to build everything."""
-        # Uncropped: the tables speak of 3.015 s.
-        batch = next(BatchReader(self._dataset.records, self._split.train,
-                                 self._config.batch_size, self._config.seed, shuffle=True,
-                                 drop_remainder=True).epoch(0))
-        self._model.stage(batch.spectrograms, batch.speakers)
-        first = benchmark.time_training(self._model, self._schedule(0), 1)[0]
-        benchmark.time_inference(self._model, 1)
-        return {"first_step_seconds": first}
+    def _load_engine(self) -> Engine:
+        self._twin = self._load_twin()
+        return twin_engine(self._twin)
 
-    def time_training(self, steps: int) -> Dict[str, Any]:
-        """Time training steps on the staged batch."""
-        return {"seconds": benchmark.time_training(self._model, self._schedule(0), steps)}
-
-    def time_inference(self, steps: int) -> Dict[str, Any]:
-        """Time predictions on the staged batch, after one that may pay for new weights."""
-        benchmark.time_inference(self._model, 1)
-        return {"seconds": benchmark.time_inference(self._model, steps)}
+    @property
+    def _model(self) -> Model:
+        return self._runner.model
 
     def probe(self, steps: int, learning_rate: float) -> Dict[str, Any]:
         """Losses of the first steps from the initial parameters, and then back to these.
 
         What was timed before leaves no trace, and neither does the probe.
         """
+        self._close_stream()
         self._model.load(self._initial)
         losses = []
-        for batch in itertools.islice(self._reader.epoch(0), steps):
+        for batch in itertools.islice(self._crops.epoch(0), steps):
             self._model.stage(batch.spectrograms, batch.speakers)
             losses.append(self._model.train_staged(learning_rate).loss)
         self._model.load(self._initial)
@@ -106,7 +90,7 @@ class Session:
         losses: List[float] = []
         correct = seen = 0
         start = time.perf_counter()
-        for speakers in self._twin.staged(self._model, self._reader.epoch(self._epoch)):
+        for speakers in self._twin.staged(self._model, self._crops.epoch(self._epoch)):
             rate = self._schedule(self._step)
             self._step += 1
             result = checked(self._model.train_staged(rate), self._step, self._config)
@@ -128,9 +112,6 @@ class Session:
         """Export the trained network with the framework's own exporter."""
         self._model.export_onnx(Path(path))
         return {}
-
-    def peak_memory(self) -> Dict[str, Any]:
-        return {"mib": peak_memory_mib()}
 
     def _evaluate(self, indices: np.ndarray, logits_path: Optional[Path]) -> Optional[Evaluation]:
         if not len(indices):

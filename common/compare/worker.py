@@ -1,6 +1,6 @@
-"""A framework in a process of its own: the line between `compare.py` and a `Session`.
+"""A framework in a process of its own: the line between `compare.py` and a `Bench`.
 
-    with Worker("tf_impl", threads=2) as worker:
+    with Worker("tf_impl.worker", threads=2) as worker:
         worker.ask("open", job={...})
 
 One JSON object a line each way. A worker's own output (frameworks chatter on stdout) goes to a log
@@ -18,11 +18,10 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Dict
 
-from common.compare.session import Session
+from common.compare.bench import Bench
 from common.errors import UserError
-from common.twin import Twin
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LAST_LINES = 15
@@ -36,13 +35,14 @@ class WorkerError(UserError):
 class Worker:
     """The parent's end of a worker process. Use as a context: leaving it ends the process."""
 
-    def __init__(self, package: str, threads: int) -> None:
-        self.package = package
+    def __init__(self, module: str, threads: int, *arguments: str) -> None:
+        """Start `python -m module arguments`, which has to call `serve`."""
+        self.module = module
         self._log = tempfile.TemporaryFile("w+", errors="replace")
         variables = {name: str(threads) for name in
                      ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", f"{package}.worker"], cwd=_ROOT, text=True,
+            [sys.executable, "-m", module, *arguments], cwd=_ROOT, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
             env={**os.environ, **variables})
 
@@ -53,7 +53,7 @@ class Worker:
         self.close()
 
     def ask(self, command: str, **arguments: Any) -> Dict[str, Any]:
-        """Have the worker run a `Session` method; blocks until it answers.
+        """Have the worker run a method of its bench; blocks until it answers.
 
         Raises WorkerError if the worker dies, UserError for what the worker calls a user's error.
         """
@@ -64,13 +64,13 @@ class Worker:
         except BrokenPipeError:
             line = ""
         if not line.endswith("\n"):
-            raise WorkerError(f"the {self.package} worker ended during {command!r} with status "
+            raise WorkerError(f"the worker {self.module} ended during {command!r} with status "
                               f"{self._process.wait()}; its last words:\n{self._last_words()}")
         answer = json.loads(line)
         if "error" in answer:
             raise UserError(answer["error"])
         if "defect" in answer:
-            raise WorkerError(f"the {self.package} worker failed in {command!r}: "
+            raise WorkerError(f"the worker {self.module} failed in {command!r}: "
                               f"{answer['defect']}\n{self._last_words()}")
         return answer["result"]
 
@@ -91,18 +91,17 @@ class Worker:
         return "".join(self._log.readlines()[-_LAST_LINES:])
 
 
-def serve(load: Callable[[], Twin]) -> int:
+def serve(bench: Bench) -> int:
     """The worker's end: run commands from standard input until it ends, or the parent is gone."""
     # Ctrl-C reaches the whole process group; the parent decides what happens to its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a framework prints goes to the log
-    session = Session(load)
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            answer = {"result": getattr(session, request["do"])(**request["with"])}
+            answer = {"result": getattr(bench, request["do"])(**request["with"])}
         except UserError as error:
             answer = {"error": str(error)}
         except Exception as error:  # reported to the parent, which stops the comparison

@@ -1,0 +1,259 @@
+"""One network in one engine, timed command by command: what a worker does for a speed figure.
+
+    bench = Bench(lambda: twin_engine(twin))
+    bench.build(asdict(Work("tdnn", num_speakers=50, threads=2)))
+    bench.warm_up("training")
+    bench.time("training", steps=4)
+
+An engine is one of the twins or a baseline. Everything a command returns is plain data that can be
+sent as JSON.
+"""
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Optional, Protocol, Tuple
+
+import numpy as np
+
+from common.compare.benchmark import Tick, repeat, timed
+from common.machine import best_gflops, peak_memory_mib
+from common.data.batches import Batch, BatchReader
+from common.data.dataset import open_dataset
+from common.data.splits import split_dataset
+from common.errors import UserError
+from common.network import params as parameters
+from common.network.layers import NUM_BINS, NetworkSpec
+from common.network.networks import build
+from common.network.optimizer import SGD
+from common.network.params import Params
+from common.twin import Model, Twin
+
+TRAINING, INFERENCE, FORWARD, BACKWARD, LATENCY = KINDS = (
+    "training", "inference", "forward", "backward", "latency")
+# Where a step's input is when its clock starts: with the framework, in NumPy, in shuffled files.
+RESIDENT, FED, END_TO_END = CLOCKS = ("resident", "fed", "end-to-end")
+
+RATE = 1e-3  # of timed training steps: the same batch again and again must not end in NaN
+_STABLE = 0.05  # warm-up ends when the last three steps differ by no more
+# Before a block: threads of the process that computed before may still be waiting for work, awake.
+_SETTLE_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be timed: the same for every engine."""
+
+    network: str
+    num_speakers: int
+    width: float = 1.0
+    frames: int = 300
+    batch_size: int = 16
+    seed: int = 0  # of the parameters, and of the order of the data or the random spectrograms
+    device: str = "cpu"
+    threads: int = 1
+    data: Optional[List[str]] = None  # None: random spectrograms, of any number of frames
+
+
+class Runner(Protocol):
+    """A network in an engine, as the timed loop wants it."""
+
+    kinds: Tuple[str, ...]  # of training, inference, forward, backward: what it can do
+
+    def stage(self, spectrograms: np.ndarray, speakers: np.ndarray) -> None:
+        """Make float32 (N, 512, frames) and int32 (N,) the batch that steps work on."""
+
+    def run(self, kind: str, steps: int, tick: Tick) -> None:
+        """Steps of one kind; `tick` is called before the first and after each."""
+
+    def loss(self, learning_rate: float) -> float:
+        """Take one training step; returns its mean cross entropy, without weight decay."""
+
+    def answer(self, spectrograms: np.ndarray) -> np.ndarray:
+        """Logits (N, num_speakers) of spectrograms in NumPy, by the quickest way there is."""
+
+    def facts(self) -> Dict[str, str]:
+        """How it computes, see `common.twin.Model.facts`; also how training and inference are run."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What can be timed."""
+
+    configure: Callable[[str, int], None]  # see common.twin.Twin, as the others
+    runner: Callable[[NetworkSpec, Params, SGD], Runner]
+    # size -> a function that multiplies two square float32 matrices of that size; None: not asked
+    matmul: Optional[Callable[[int], Callable[[], object]]] = None
+
+
+class TwinRunner:
+    """A twin's model as the timed loop wants it."""
+
+    kinds = (TRAINING, INFERENCE, FORWARD, BACKWARD)
+
+    def __init__(self, twin: Twin, model: Model) -> None:
+        self.twin, self.model = twin, model
+
+    def stage(self, spectrograms: np.ndarray, speakers: np.ndarray) -> None:
+        self.model.stage(spectrograms, speakers)
+
+    def run(self, kind: str, steps: int, tick: Tick) -> None:
+        step = {TRAINING: lambda: self.model.train_staged(RATE),
+                INFERENCE: self.model.predict_staged,
+                FORWARD: lambda: self.model.run_staged(FORWARD),
+                BACKWARD: lambda: self.model.run_staged(BACKWARD)}[kind]
+        repeat(step, steps, tick)
+
+    def loss(self, learning_rate: float) -> float:
+        return self.model.train_staged(learning_rate).loss
+
+    def answer(self, spectrograms: np.ndarray) -> np.ndarray:
+        self.model.stage(spectrograms)
+        return self.model.predict_staged()
+
+    def facts(self) -> Dict[str, str]:
+        return self.model.facts()
+
+
+def twin_engine(twin: Twin) -> Engine:
+    """A twin as an engine."""
+    return Engine(twin.configure,
+                  lambda spec, params, optimizer: TwinRunner(twin, twin.model(spec, params, optimizer)),
+                  twin.matmul)
+
+
+class Bench:
+    """Times one network in one engine."""
+
+    def __init__(self, load: Callable[[], Engine]) -> None:
+        self._load = load
+        self._engine: Optional[Engine] = None
+        self._streaming: Optional[Iterator[np.ndarray]] = None
+
+    def build(self, work: Dict[str, Any]) -> Dict[str, Any]:
+        """Load engine and network and stage a batch; returns facts and the seconds that took.
+
+        May be called again, for another network or size, but with the same device and threads.
+        """
+        return self._build(Work(**work), SGD())
+
+    def _build(self, work: Work, optimizer: SGD) -> Dict[str, Any]:
+        self._close_stream()
+        self._work = work
+        start = time.perf_counter()
+        if self._engine is None:
+            self._engine = self._load()
+            self._engine.configure(work.device, work.threads)
+        spec = build(work.network, work.num_speakers, work.width)
+        self._initial = parameters.initialise(spec, work.seed)
+        self._runner = self._engine.runner(spec, self._initial, optimizer)
+        seconds = time.perf_counter() - start
+        self._reader = self._open_reader()
+        self._batch = next(self._batches())
+        self._stage()
+        return {"facts": self._runner.facts(), "kinds": list(self._runner.kinds),
+                "start_seconds": seconds}
+
+    def evidence(self, steps: int, learning_rate: float) -> Dict[str, Any]:
+        """What the network says of the staged batch, and its losses over the first steps.
+
+        To be asked right after `build`: by its answers an engine proves which network it runs. Also
+        returns how long the very first training step took, or prediction if it cannot train.
+        """
+        logits, seconds = _clocked(lambda: self._runner.answer(self._batch.spectrograms))
+        self._stage()
+        losses = []
+        if TRAINING in self._runner.kinds:
+            first, seconds = _clocked(lambda: self._runner.loss(learning_rate))
+            losses = [first, *(self._runner.loss(learning_rate) for _ in range(steps - 1))]
+        return {"logits": logits.tolist(), "losses": losses, "first_step_seconds": seconds}
+
+    def warm_up(self, kind: str, clock: str = RESIDENT, most: int = 10) -> Dict[str, Any]:
+        """Run steps until the last three take the same time, at least three and at most `most`."""
+        seconds: List[float] = []
+        while len(seconds) < 3 or (len(seconds) < most
+                                   and max(seconds[-3:]) > (1 + _STABLE) * min(seconds[-3:])):
+            seconds += timed(lambda tick: self._steps(kind, clock, 1, tick)).seconds
+        return {"seconds": seconds}
+
+    def time(self, kind: str, steps: int, clock: str = RESIDENT) -> Dict[str, Any]:
+        """Time a block of steps of one kind; returns a `benchmark.Block`."""
+        time.sleep(_SETTLE_SECONDS)
+        self._stage()
+        if kind in (INFERENCE, LATENCY):  # one beforehand: it pays for new weights
+            self._steps(kind, RESIDENT, 1, lambda: None)
+        return dataclasses.asdict(timed(lambda tick: self._steps(kind, clock, steps, tick)))
+
+    def matmul(self, size: int) -> Dict[str, Any]:
+        """The engine's own speed at the product of two square float32 matrices."""
+        return {"gflops": best_gflops(self._engine.matmul(size), size)}
+
+    def peak_memory(self) -> Dict[str, Any]:
+        return {"mib": peak_memory_mib()}
+
+    def _steps(self, kind: str, clock: str, steps: int, tick: Tick) -> None:
+        one = Batch(self._batch.spectrograms[:1], self._batch.speakers[:1])
+        if kind == LATENCY:
+            repeat(lambda: self._runner.answer(one.spectrograms), steps, tick)
+        elif clock == RESIDENT:
+            self._runner.run(kind, steps, tick)
+        else:
+            bring = self._stage if clock == FED else lambda: next(self._stream())
+
+            def step() -> None:
+                bring()
+                self._runner.run(kind, 1, lambda: None)
+
+            repeat(step, steps, tick)
+
+    def _stage(self) -> None:
+        self._runner.stage(self._batch.spectrograms, self._batch.speakers)
+
+    def _open_reader(self) -> Optional[BatchReader]:
+        """Shuffled training batches of whole utterances; None without data."""
+        work = self._work
+        if work.data is None:
+            return None
+        dataset = open_dataset([Path(path) for path in work.data])
+        return BatchReader(dataset.records, split_dataset(dataset, work.seed).train,
+                           work.batch_size, work.seed, shuffle=True, drop_remainder=True)
+
+    def _batches(self) -> Iterator[Batch]:
+        """Batches without end, epoch after epoch; of random values if there are no data."""
+        for epoch in itertools.count():
+            if self._reader is not None:
+                yield from self._reader.epoch(epoch)
+            else:
+                yield _random_batch(self._work, epoch)
+
+    def _stream(self) -> Iterator[np.ndarray]:
+        """Batches through the framework's own queue, which stays open from block to block.
+
+        So it is full when a block begins and when it ends: as many batches are read as are used.
+        """
+        if self._streaming is None:
+            if self._reader is None or not isinstance(self._runner, TwinRunner):
+                raise UserError("only the twins are timed end to end, and only with data")
+            self._streaming = self._runner.twin.staged(self._runner.model, self._batches())
+        return self._streaming
+
+    def _close_stream(self) -> None:
+        if self._streaming is not None:
+            self._streaming.close()
+            self._streaming = None
+
+
+def _random_batch(work: Work, number: int) -> Batch:
+    """Standard normal spectrograms: as heavy to compute as any."""
+    generator = np.random.default_rng((work.seed, number))
+    shape = work.batch_size, NUM_BINS, work.frames
+    return Batch(generator.standard_normal(shape, np.float32),
+                 generator.integers(work.num_speakers, size=work.batch_size).astype(np.int32))
+
+
+def _clocked(function: Callable[[], Any]) -> Tuple[Any, float]:
+    start = time.perf_counter()
+    return function(), time.perf_counter() - start
