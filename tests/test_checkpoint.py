@@ -17,14 +17,19 @@ import pytest
 from common.errors import UserError
 from common.network import params as parameters
 from common.network.networks import build
+from common.training.certificate import Certificate, Stretch
 from common.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from common.training.config import TrainingConfig
 
 PROJECT = Path(__file__).parents[1]
 CONFIG = TrainingConfig(network="tdnn", width=0.02, epochs=9)
 SPEAKERS = ("Ada", "Bea", "Zoë, the \"third\"")
+CERTIFICATE = Certificate("00ff", "11ff", "22ff", "33ff", "crop_frames=None, None", "w - m", "kind=cosine", 8, 123, "float32",
+                          "cpu", "1")
+STRETCHES = (Stretch(0, CERTIFICATE, {"framework": "NumPy 1", "blas": "OpenBLAS"}),
+             Stretch(2, dataclasses.replace(CERTIFICATE, threads="2"), {"framework": "NumPy 2", "blas": "OpenBLAS"}))
 FACTS = dict(epoch=3, step=21, dev_top1=0.25, best_dev_top1=0.5, framework="NumPy", scale="log", normalised=True,
-             synthetic=True)
+             synthetic=True, stretches=STRETCHES)
 
 
 def checkpoint(seed: int = 0, **facts: Any) -> Checkpoint:
@@ -79,6 +84,29 @@ def test_the_same_checkpoint_is_the_same_file(path: Path) -> None:
     save_checkpoint(path, load_checkpoint(path))
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["last.npz"]
+
+
+def test_checkpoints_from_before_certificates_can_be_read(path: Path) -> None:
+    with_facts(path, stretches=...)
+    assert load_checkpoint(path).stretches == () and load_checkpoint(path).epoch == 3
+
+
+PLAIN = [dataclasses.asdict(stretch) for stretch in STRETCHES]
+
+
+@pytest.mark.parametrize("stretches", [
+    None, 1, "text", {}, [1], [[]], [{}], [{**PLAIN[0], "epoch": "0"}], [{**PLAIN[0], "epoch": True}], PLAIN[::-1],
+    [{**PLAIN[0], "more": 1}], [{**PLAIN[0], "facts": [["a", "b"]]}], [{**PLAIN[0], "facts": {"a": 1}}],
+    [{**PLAIN[0], "facts": {"a": "\x1b[2J"}}], [{**PLAIN[0], "facts": {"a": "x" * 501}}],
+    [{**PLAIN[0], "certificate": {**PLAIN[0]["certificate"], "threads": 1}}],
+    [{**PLAIN[0], "certificate": {**PLAIN[0]["certificate"], "macs": "1"}}],
+    [{**PLAIN[0], "certificate": {**PLAIN[0]["certificate"], "extra": "1"}}],
+    [{**PLAIN[0], "certificate": {"threads": "1"}}], [{**PLAIN[0], "certificate": None}],
+], ids=str)
+def test_damaged_certificates_are_refused(path: Path, stretches: Any) -> None:
+    with_facts(path, stretches=stretches)
+    with pytest.raises(UserError, match="last.npz is no checkpoint"):
+        load_checkpoint(path)
 
 
 def test_cut_anywhere(path: Path) -> None:

@@ -88,7 +88,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_contents_of_a_run(trained: Path, tiny_data: Path) -> None:
     assert sorted(path.name for path in trained.iterdir()) == [
-        "best.npz", "config.json", "data.json", "last.npz", "log.jsonl", "split.json"]
+        "best.npz", "certificate.json", "config.json", "data.json", "last.npz", "log.jsonl", "split.json"]
     config = json.loads((trained / "config.json").read_text())
     assert (config["network"], config["width"], config["epochs"], config["crop_frames"]) == ("tdnn", 0.05, EPOCHS, 150)
     assert json.loads((trained / "data.json").read_text()) == [str(tiny_data)]

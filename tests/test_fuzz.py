@@ -43,6 +43,7 @@ from common.prepare.archive import unpack_recordings
 from common.prepare.audio import load_audio
 from common.prepare.sources import Recording
 from common.prepare.voxceleb import name_speakers
+from common.training.certificate import Certificate, Stretch
 from common.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from common.training.config import TrainingConfig, load_config, save_config
 from common.training.loop import EpochRecord, read_log, run_data
@@ -230,7 +231,9 @@ def test_configuration(tmp_path: Path, tally: Tally) -> None:
 def small_checkpoint() -> Checkpoint:
     config = TrainingConfig(network="vgg_m", width=0.01)
     spec = build("vgg_m", len(SPEAKERS), config.width)
-    return Checkpoint(config, tuple(SPEAKERS), parameters.initialise(spec), parameters.zeros(spec), framework="numpy")
+    certificate = Certificate("00ff", "11ff", "22ff", "33ff", "none", "w - m", "cosine", 8, 123, "float32", "cpu", "1")
+    return Checkpoint(config, tuple(SPEAKERS), parameters.initialise(spec), parameters.zeros(spec), framework="numpy",
+                      stretches=(Stretch(0, certificate, {"framework": "NumPy", "threads": "1"}),))
 
 
 def test_checkpoint_bytes(tmp_path: Path, tally: Tally) -> None:
@@ -269,6 +272,7 @@ def test_checkpoint_facts(tmp_path: Path, tally: Tally) -> None:
             stated = json.loads(file["facts:json"].tobytes())
         assert dataclasses.asdict(checkpoint.config) == {**dataclasses.asdict(TrainingConfig()), **stated.pop("config")}
         assert list(checkpoint.speakers) == stated.pop("speakers") and stated.pop("format") == 1
+        assert [dataclasses.asdict(stretch) for stretch in checkpoint.stretches] == stated.pop("stretches", [])
         assert {name: getattr(checkpoint, name) for name in stated} == stated
 
     damaged = st.one_of(damaged_json(json.loads(facts)), damaged_bytes(facts)).map(with_facts)

@@ -62,7 +62,7 @@ def run(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_contents_of_a_run(run: Path, tiny_data: Path) -> None:
     assert sorted(path.name for path in run.iterdir()) == [
-        "best.npz", "config.json", "data.json", "last.npz", "log.jsonl", "split.json"]
+        "best.npz", "certificate.json", "config.json", "data.json", "last.npz", "log.jsonl", "split.json"]
     assert load_config(run / "config.json") == CONFIG
     assert run_data(run) == [tiny_data.resolve()]
     dataset = open_dataset([tiny_data])

@@ -21,7 +21,8 @@ _DESCRIPTION = """Compare what two trained models say about the same utterances.
   python compare.py predictions runs/a/best.npz runs/b/best.npz --data DATA --split runs/a/split.json
 
 Each model runs in the framework that trained it. Prints the utterances on which they disagree with
-both margins, McNemar's test, the accuracy difference with its interval, and a verdict in words."""
+both margins, McNemar's test, the accuracy difference with its interval, whether the two trainings
+are comparable (each model carries the certificate of its own), and a verdict in words."""
 
 _SHOWN = 20
 
@@ -90,7 +91,34 @@ def _text(result, models: Sequence, indices, dataset) -> str:
         parts.append("confusions that changed most: " + "; ".join(
             f"{names[i]} for {names[j]} {result.confusion_difference[i, j]:+d}"
             for _, i, j in changes[:5]))
-    return "\n".join([*parts, f"verdict: {result.verdict}"])
+    return "\n".join([*parts, _comparable(models), f"verdict: {result.verdict}"])
+
+
+def _comparable(models: Sequence) -> str:
+    """Whether a difference between the models can be put down to their frameworks."""
+    from common.training.certificate import compare_runs, differing_facts, same_facts, whole
+
+    runs = [model.stretches for model in models]
+    unknown = [f"the {name} {_unknown(run)}" for name, run in zip(("first", "second"), runs)
+               if not whole(run)]
+    if unknown:
+        return ("CANNOT TELL whether the two trainings are comparable: " + "; ".join(unknown)
+                + ". Train again to have models that carry it")
+    differences = compare_runs(*runs)
+    if differences:
+        return ("NOT COMPARABLE as frameworks, the two trainings differ in "
+                f"{differing_facts(differences)}. If that was the purpose, the figures above are of "
+                "that difference, with whatever chance and the frameworks add")
+    beside = " against ".join(f"{run[0].facts['framework']} ({run[0].facts['blas']}; "
+                              f"{run[0].facts['convolutions']})" for run in runs)
+    return f"Comparable: same {same_facts()}. Beside each other: {beside}"
+
+
+def _unknown(run: Sequence) -> str:
+    if not run:
+        return "carries no certificate, as models saved by an older version do not"
+    return (f"was trained by an older version, which wrote no certificate, until epoch {run[0].epoch}, "
+            "and what it did is not known")
 
 
 def _nonzero(result):

@@ -18,8 +18,9 @@ _DESCRIPTION = """Train a network to tell speakers apart.
   {prog} --data DATA --network tdnn --epochs 10 --out runs/first
   {prog} --resume runs/first
 
-The run's folder gets config.json, split.json, log.jsonl, and after every epoch last.npz and, if it
-is the best so far, best.npz. Without --data it uses the embedded synthetic voices."""
+The run's folder gets config.json, split.json, certificate.json (what it is trained with), log.jsonl,
+and after every epoch last.npz and, if it is the best so far, best.npz.
+Without --data it uses the embedded synthetic voices."""
 
 # Options that make up TrainingConfig, with their help; types and defaults are the dataclass's.
 _SETTINGS = {

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from dataclasses import dataclass
-from typing import Dict, List
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
@@ -50,6 +50,15 @@ class Certificate:
     threads: str
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """A part of a training run that went without a stop, so in one framework."""
+
+    epoch: int  # whole epochs done before it
+    certificate: Certificate
+    facts: Dict[str, str]  # stated, see `stated_facts`
+
+
 def certify(model: Model, config: TrainingConfig, dataset: Dataset, split: Split,
             schedule: Schedule) -> Certificate:
     """The certificate of a model that has not been trained yet, for training on `split`."""
@@ -68,7 +77,8 @@ def certify(model: Model, config: TrainingConfig, dataset: Dataset, split: Split
 
 def stated_facts(model: Model) -> Dict[str, str]:
     """What is stated of a side: all that its framework says of itself, and what it stands on."""
-    return {**model.facts(), **{name: describe()[name] for name in ("processor", "python", "numpy")}}
+    machine = describe()
+    return {**model.facts(), **{name: machine[name] for name in ("processor", "python", "numpy")}}
 
 
 def spec_hash(spec: NetworkSpec) -> str:
@@ -86,6 +96,59 @@ def compare_certificates(a: Certificate, b: Certificate) -> Differences:
     left, right = dataclasses.asdict(a), dataclasses.asdict(b)
     return {name: [str(left[name]), str(right[name])]
             for name in left if left[name] != right[name]}
+
+
+def compare_runs(a: Sequence[Stretch], b: Sequence[Stretch]) -> Differences:
+    """The same for two training runs: facts that differ, or that changed in the middle of a run.
+
+    A run that went on in another framework, or another version, is neither framework's.
+    """
+    names = [field.name for field in dataclasses.fields(Certificate)]
+    told = [{name: _told(run, [str(getattr(stretch.certificate, name)) for stretch in run])
+             for name in names} for run in (a, b)]
+    differences = {name: [one[name] for one in told] for name in names
+                   if told[0][name] != told[1][name]}
+    stated = dict.fromkeys(name for run in (a, b) for stretch in run for name in stretch.facts
+                           if name not in names)
+    for name in stated:
+        values = [[stretch.facts.get(name, "not stated") for stretch in run] for run in (a, b)]
+        if any(len(set(each)) > 1 for each in values):
+            differences[name] = [_told(run, each) for run, each in zip((a, b), values)]
+    return differences
+
+
+def whole(run: Sequence[Stretch]) -> bool:
+    """Whether a run is certified from its first epoch on; one of an older version is not."""
+    return bool(run) and run[0].epoch == 0
+
+
+def _told(run: Sequence[Stretch], values: Sequence[str]) -> str:
+    """A fact of a run, with the epochs (counted from 1) at which it changed."""
+    text = values[0]
+    for stretch, before, value in zip(run[1:], values, values[1:]):
+        if value != before:
+            text += f", from epoch {stretch.epoch + 1} on {value}"
+    return text
+
+
+def read_stretches(values: Any) -> Tuple[Stretch, ...]:
+    """Stretches from their JSON form. Raises ValueError or TypeError for anything else."""
+    stretches = tuple(Stretch(value["epoch"], Certificate(**value["certificate"]),
+                              dict(value["facts"])) for value in values)
+    plain = [dataclasses.asdict(stretch) for stretch in stretches]
+    epochs = [stretch.epoch for stretch in stretches]
+    if plain != values or not all(type(epoch) is int for epoch in epochs) or sorted(epochs) != epochs:
+        raise ValueError("no list of a run's stretches")
+    for stretch in plain:
+        numbers = [stretch["certificate"].pop(name) for name in ("batch_size", "macs")]
+        texts = [*stretch["certificate"].values(), *stretch["facts"], *stretch["facts"].values()]
+        if not all(type(number) is int for number in numbers) or not all(map(_presentable, texts)):
+            raise ValueError("facts of a certificate are damaged")
+    return stretches
+
+
+def _presentable(text: Any) -> bool:
+    return isinstance(text, str) and text.isprintable() and len(text) <= 500
 
 
 def same_facts() -> str:

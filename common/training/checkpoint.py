@@ -20,6 +20,7 @@ from common.network import params as parameters
 from common.network.layers import NetworkSpec
 from common.network.params import Params
 from common.prepare.features import SCALES
+from common.training.certificate import Stretch, read_stretches
 from common.training.config import TrainingConfig, from_dict
 
 FORMAT = 1
@@ -41,6 +42,8 @@ class Checkpoint:
     scale: Optional[str] = None  # of the spectrograms it was trained on: magnitude, log, or unknown
     normalised: Optional[bool] = None  # whether every frequency bin was normalised, or unknown
     synthetic: bool = False  # whether it knows synthetic voices only
+    # What it was trained with, first stretch first; in the file, because files move without folders.
+    stretches: Tuple[Stretch, ...] = ()
 
     @property
     def spec(self) -> NetworkSpec:
@@ -66,13 +69,14 @@ _ALLOWED: Dict[str, Callable[[Any], bool]] = {
     "synthetic": lambda value: type(value) is bool,
 }
 _FACTS = [field.name for field in dataclasses.fields(Checkpoint)
-          if field.name not in ("config", "speakers", "params", "momenta")]
+          if field.name not in ("config", "speakers", "params", "momenta", "stretches")]
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write all or nothing: a run that is killed while saving keeps its last checkpoint."""
     facts = {"format": FORMAT, "config": dataclasses.asdict(checkpoint.config),
              "speakers": list(checkpoint.speakers),
+             "stretches": [dataclasses.asdict(stretch) for stretch in checkpoint.stretches],
              **{name: getattr(checkpoint, name) for name in _FACTS}}
     text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
     parameters.save(path, params=checkpoint.params, momenta=checkpoint.momenta,
@@ -100,8 +104,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
 def _facts(group: Params, path: Path) -> Dict[str, Any]:
     try:
         facts = json.loads(np.asarray(group["json"], np.uint8).tobytes().decode())
+        stretches = facts.pop("stretches", [])  # checkpoints from before certificates have none
         if facts.pop("format") != FORMAT or set(facts) != {"config", "speakers", *_FACTS}:
             raise ValueError("written by another version")
+        facts["stretches"] = read_stretches(stretches)
         damaged = [name for name, allowed in _ALLOWED.items() if not allowed(facts[name])]
         if damaged:
             raise ValueError(f"damaged: {', '.join(damaged)}")

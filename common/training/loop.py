@@ -2,9 +2,10 @@
 
     history = Trainer(twin, dataset, split, checkpoint, folder).run(on_step)
 
-A run's folder holds config.json, data.json, split.json, log.jsonl (one line an epoch), last.npz (to go on
-from) and best.npz (the best epoch by accuracy on the development side). It is the same whether it
-ran in one go or was stopped and resumed: order, crops and masks depend on seed and epoch only.
+A run's folder holds config.json, data.json, split.json, certificate.json (what it was trained with),
+log.jsonl (one line an epoch), last.npz (to go on from) and best.npz (the best epoch by accuracy on
+the development side). It is the same whether it ran in one go or was stopped and resumed: order,
+crops and masks depend on seed and epoch only.
 """
 from __future__ import annotations
 
@@ -24,6 +25,7 @@ from common.files import make_folder, read_json, write_json, write_text
 from common.network import params as parameters
 from common.network.networks import build
 from common.training import config as configuration
+from common.training.certificate import Stretch, certify, stated_facts
 from common.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from common.training.config import TrainingConfig
 from common.training.evaluation import Evaluation, predict
@@ -96,7 +98,6 @@ class Trainer:
                  folder: Path) -> None:
         config = checkpoint.config
         self.twin, self.folder = twin, folder
-        self._checkpoint = checkpoint
         self._reader = BatchReader(dataset.records, split.train, config.batch_size, config.seed,
                                    shuffle=True, drop_remainder=True,
                                    crop_frames=config.crop_frames,
@@ -107,13 +108,25 @@ class Trainer:
         self._schedule = config.schedule_over(self.total_steps)
         self.model = twin.model(checkpoint.spec, checkpoint.params, config.optimizer)
         self.model.load(checkpoint.params, checkpoint.momenta)
+        self._checkpoint = dataclasses.replace(checkpoint, stretches=(
+            *checkpoint.stretches, self._stretch(checkpoint, dataset, split)))
 
     def run(self, on_step: OnStep, on_epoch: OnEpoch) -> None:
         """Train every epoch that is left; each ends with a line in the log and a checkpoint."""
+        write_json(self.folder / "certificate.json",
+                   [dataclasses.asdict(stretch) for stretch in self._checkpoint.stretches])
         for epoch in range(self._checkpoint.epoch, self._checkpoint.config.epochs):
             record = self._epoch(epoch, on_step)
             self._save(record)
             on_epoch(record)
+
+    def _stretch(self, checkpoint: Checkpoint, dataset: Dataset, split: Split) -> Stretch:
+        """The certificate of what this trainer is about to do."""
+        certificate = certify(self.model, checkpoint.config, dataset, split, self._schedule)
+        if checkpoint.stretches:  # resumed: the run still starts where it started
+            start = checkpoint.stretches[0].certificate.initial_parameters
+            certificate = dataclasses.replace(certificate, initial_parameters=start)
+        return Stretch(checkpoint.epoch, certificate, stated_facts(self.model))
 
     def _epoch(self, epoch: int, on_step: OnStep) -> EpochRecord:
         step, losses, correct, seen = self._checkpoint.step, [], 0, 0
