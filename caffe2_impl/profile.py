@@ -27,10 +27,11 @@ _LOSS = ("SoftmaxWithLoss", "SoftmaxWithLossGradient", "Accuracy")
 
 
 def profile(model: Model, training: bool, steps: int) -> List[OpTime]:
-    """Seconds of each operator in a training step at rate 0, or in a prediction; the mean of `steps`.
-
-    The model must have taken one step of that kind on the staged batch.
-    """
+    """Seconds of each operator in a training step at rate 0, or in a prediction; the mean of `steps`."""
+    if training:
+        model.train_staged(0.0)  # leaves the rate where the net finds it
+    else:
+        model.predict_staged()
     net = caffe2_pb2.NetDef()
     net.CopyFrom(model.nets[0 if training else 1].Proto())
     # A net of its own: one operator after the other, which is what can be timed.

@@ -34,18 +34,20 @@ _KERNEL = re.compile(r"([^:\s]+):([^:\s]+)")
 
 
 def profile(model: Model, training: bool, steps: int) -> List[OpTime]:
-    """Seconds of each operation in a training step at rate 0, or in a prediction; the mean of `steps`.
+    """Seconds of each operation in a training step at rate 0, or in a prediction; the mean of `steps`."""
 
-    The model must have taken one step of that kind on the staged batch.
-    """
+    def step() -> None:
+        if training:
+            model.train_staged(0.0)
+        else:
+            model.predict_staged()
+
+    step()  # builds what is built once
     options = tf.profiler.experimental.ProfilerOptions(host_tracer_level=2, python_tracer_level=0)
     with tempfile.TemporaryDirectory() as folder:
         with tf.profiler.experimental.Profile(folder, options):
             for _ in range(steps):
-                if training:
-                    model.train_staged(0.0)
-                else:
-                    model.predict_staged()
+                step()
         space = xplane_pb2.XSpace()
         for file in Path(folder).rglob("*.xplane.pb"):
             space.MergeFromString(file.read_bytes())

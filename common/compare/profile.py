@@ -7,13 +7,9 @@ layer gets a row of its own, and the rows' sum is held against the step's time b
 """
 from __future__ import annotations
 
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-import numpy as np
-
-from common.compare import benchmark
 from common.network.layers import Convolution, Dense, NetworkSpec
-from common.twin import Model
 
 FORWARD, BACKWARD, UPDATE = PHASES = ("forward", "backward", "update")
 LOSS, COPIES, OTHER = OUTSIDE = ("loss", "copies and reorders", "other")
@@ -63,22 +59,11 @@ def weighted_layer(layer: str, spec: NetworkSpec) -> str:
     return weighted
 
 
-def profile_model(model: Model, profile: Callable[[Model, bool, int], List[OpTime]], steps: int
-                  ) -> Dict[str, Profile]:
-    """Training and inference of the staged batch: `profile` is the twin's."""
-    profiles = {}
-    for kind, training in (("training", True), ("inference", False)):
-        timed = benchmark.time_training if training else _time_inference
-        timed(model, 0.0, 1)  # builds what is built once
-        # The clock before and after, as the machine's speed wanders.
-        before = timed(model, 0.0, steps)
-        operators = profile(model, training, steps)
-        profiles[kind] = Profile(operators, float(np.median(before + timed(model, 0.0, steps))))
-    return profiles
-
-
-def _time_inference(model: Model, _: float, steps: int) -> List[float]:
-    return benchmark.time_inference(model, steps)
+def to_json(profiles: Dict[str, Dict[str, Profile]]) -> Dict[str, Any]:
+    """Everything that was measured, operator by operator."""
+    return {kind: {framework: {"seconds": profile.seconds, "covered": profile.covered,
+                               "operators": [operator._asdict() for operator in profile.operators]}
+                   for framework, profile in each.items()} for kind, each in profiles.items()}
 
 
 def operations(spec: NetworkSpec, frames: int, batch_size: int) -> Dict[str, Dict[str, float]]:
@@ -141,5 +126,5 @@ def _last_rows(profiles: Dict[str, Profile], phases: Sequence[str]) -> List[Dict
     return [operators, clock]
 
 
-def _or_blank(value: float) -> object:
-    return value if value else ""
+def _or_blank(value: float) -> Optional[float]:
+    return value or None

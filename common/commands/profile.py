@@ -1,0 +1,103 @@
+"""`python compare.py profile`: where each framework's step spends its time, layer by layer."""
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Callable, Dict, List, Mapping, Optional
+
+from common.commands.options import add_machine_options, make_parser, prepare_threads
+from common.errors import UserError
+from common.network.networks import NETWORKS
+from common.twin import Twin
+
+_DESCRIPTION = """Show where the time of a step goes: forward, backward and update of every layer.
+
+  python compare.py profile --networks tdnn --batch-size 16 --out results/profile
+
+Each framework's own profiler times every operator (TensorFlow's traces, Caffe2's BenchmarkNet), on
+random spectrograms; the sum is held against the step's time by the clock. Writes profile.md,
+profile.json and a plot for each network."""
+
+
+def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
+    """Profile, print the tables and write them."""
+    options = _parser().parse_args(argv)
+    threads = prepare_threads(options.threads)
+    if min(options.batch_size, options.steps, options.frames) < 1:
+        raise UserError("--batch-size, --steps and --frames must be at least 1")
+
+    from common.compare.profile import to_json
+    from common.compare.profile_plot import plot_profiles
+    from common.compare.profiling import profile_network
+    from common.files import make_folder, write_json, write_text
+
+    works = {name: _work(name, options, threads) for name in dict.fromkeys(options.networks)}
+    make_folder(options.out)
+    text, stored = _head(options, threads), {}
+    for name, work in works.items():
+        profiles = profile_network(work, options.steps)
+        plot_profiles(profiles, _spec(work), options.out / f"{name}.png")
+        text += _tables(profiles, work)
+        stored[name] = to_json(profiles)
+    write_text(options.out / "profile.md", text)
+    write_json(options.out / "profile.json", stored)
+    print(text + f"\nwritten to {options.out}: profile.md, profile.json, "
+          + ", ".join(f"{name}.png" for name in works))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser("python compare.py profile", _DESCRIPTION)
+    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS),
+                        metavar="NAME", help=f"of {', '.join(NETWORKS)} (all)")
+    parser.add_argument("--width", type=float, default=1.0,
+                        help="factor on every number of channels (1.0)")
+    parser.add_argument("--batch-size", type=int, default=16, help="utterances a step (16)")
+    parser.add_argument("--frames", type=int, default=300, help="of an utterance (300)")
+    parser.add_argument("--speakers", type=int, default=50, help="number of speakers (50)")
+    parser.add_argument("--steps", type=int, default=3, help="profiled steps of each kind (3)")
+    parser.add_argument("--out", type=Path, default=Path("results/profile"), metavar="FOLDER",
+                        help="where tables and plots go (results/profile)")
+    add_machine_options(parser)
+    return parser
+
+
+def _work(network: str, options: argparse.Namespace, threads: int):
+    from common.compare.bench import Work
+
+    work = Work(network, options.speakers, options.width, options.frames, options.batch_size,
+                device=options.device, threads=threads)
+    _spec(work).steps(options.frames)  # refuses what cannot be
+    return work
+
+
+def _spec(work):
+    from common.network.networks import build
+
+    return build(work.network, work.num_speakers, work.width)
+
+
+def _head(options: argparse.Namespace, threads: int) -> str:
+    from common.machine import describe
+
+    facts = {**describe(), "threads": threads, "batch": options.batch_size, "frames": options.frames,
+             "speakers": options.speakers, "width": options.width, "profiled steps": options.steps}
+    return ("# Where the time of a step goes\n\n"
+            + "; ".join(f"{name} {value}" for name, value in facts.items())
+            + "\n\nMilliseconds a step by each framework's own profiler; %: of the step by the clock; "
+            "MMAC: millions of multiply-accumulates of one utterance, forward; GFLOP/s: a layer's "
+            "multiplications and additions, backward counted twice, over the time of both. "
+            "A fused operator counts for the convolution in it.\n")
+
+
+def _tables(profiles: Dict[str, Dict], work) -> str:
+    from tabulate import tabulate
+
+    from common.compare.profile import table
+
+    parts = []
+    for kind, each in profiles.items():
+        rows = table(_spec(work), each, work.frames, work.batch_size)
+        parts.append(f"\n## {work.network}, {kind}\n\n"
+                     + tabulate(rows, headers="keys", tablefmt="github", floatfmt=".1f") + "\n")
+    return "".join(parts)
