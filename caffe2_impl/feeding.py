@@ -45,10 +45,11 @@ def _feed(queue: str, batches: Iterator[Batch], failures: List[BaseException]) -
     for blob in blobs:
         workspace.CreateBlob(blob)
     enqueue = _net("enqueue", "SafeEnqueueBlobs", [queue, *blobs], [*blobs, f"{queue}_full"])
+    device = runtime.CUDA if runtime.on_gpu() else runtime.CPU  # where the net looks for its input
     try:
         for batch in batches:
             for blob, value in zip(blobs, _arrays(batch)):
-                workspace.FeedBlob(blob, value, device_option=runtime.CPU)
+                workspace.FeedBlob(blob, value, device_option=device)
             workspace.RunNet(enqueue)
             if workspace.FetchBlob(f"{queue}_full"):  # closed: the consumer has gone
                 return
