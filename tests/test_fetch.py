@@ -17,7 +17,8 @@ import pytest
 from common.data.records import RecordWriter
 from common.errors import UserError
 from common.prepare import fetch as fetch_module
-from common.prepare.fetch import fetch, file_name, main
+from common.prepare.__main__ import main
+from common.prepare.fetch import fetch, file_name
 
 CONTENT = np.random.default_rng(0).bytes(1_000_000)
 
@@ -261,10 +262,18 @@ def test_names_of_files() -> None:
 
 def test_the_command(server: Tuple[str, Behaviour], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     url, how = server
-    assert main([url, url.replace("file.dat", "other.txt"), str(tmp_path / "out")]) == 0
+    assert main(["--from-url", url, url.replace("file.dat", "other.txt"), str(tmp_path / "out")]) == 0
     assert capsys.readouterr().out.count("1000000 bytes") == 2
-    assert main([url, url + "?again", str(tmp_path / "twice")]) == 2
+    assert main(["--from-url", url, url + "?again", str(tmp_path / "twice")]) == 2
     assert "file.dat" in capsys.readouterr().err
+
+
+def test_from_url_stands_alone(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["--from-url", "http://localhost/a.bin", str(tmp_path / "out"), "--copies", "2"]) == 2
+    assert "--copies cannot be used" in capsys.readouterr().err
+    assert main(["http://localhost/a.bin", "http://localhost/b.bin", str(tmp_path / "out")]) == 2
+    assert "only --from-url takes more than one" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_record_files_are_checked(server: Tuple[str, Behaviour], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -272,9 +281,9 @@ def test_record_files_are_checked(server: Tuple[str, Behaviour], tmp_path: Path,
     with RecordWriter(tmp_path / "made.bin") as writer:
         writer.append(np.ones((512, 300), np.float32), 3)
     how.content = (tmp_path / "made.bin").read_bytes()
-    assert main([url.replace("file.dat", "part-1.bin"), str(tmp_path / "out")]) == 0
+    assert main(["--from-url", url.replace("file.dat", "part-1.bin"), str(tmp_path / "out")]) == 0
     how.content = CONTENT
-    assert main([url.replace("file.dat", "part-2.bin"), str(tmp_path / "out")]) == 2
+    assert main(["--from-url", url.replace("file.dat", "part-2.bin"), str(tmp_path / "out")]) == 2
     assert "part-2.bin" in capsys.readouterr().err
 
 
@@ -285,8 +294,8 @@ def test_a_full_disk(server: Tuple[str, Behaviour], tmp_path: Path) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 
-    ended = subprocess.run([sys.executable, "-m", "common.prepare.fetch", url, str(tmp_path)], preexec_fn=limit, text=True,
-                           capture_output=True, cwd=Path(__file__).parents[1])
+    ended = subprocess.run([sys.executable, "-m", "common.prepare", "--from-url", url, str(tmp_path)], text=True,
+                           preexec_fn=limit, capture_output=True, cwd=Path(__file__).parents[1])
     assert ended.returncode == 2 and "cannot write after 300000 bytes" in ended.stderr
     assert is_whole(fetch(url, tmp_path)) and how.seen[-1] == ("bytes=300000-", '"one"')
 

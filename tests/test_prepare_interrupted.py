@@ -46,8 +46,13 @@ def wait_for(folder: Path, pattern: str, process: "subprocess.Popen[str]") -> No
         time.sleep(0.001)
 
 
-def children_of(process: "subprocess.Popen[str]") -> List[int]:
-    return [int(child) for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+def workers_of(process: "subprocess.Popen[str]") -> List[int]:
+    """The processes that its helpers, such as the one that copies itself into workers, have started."""
+    return [worker for helper in children_of(process.pid) for worker in children_of(helper)]
+
+
+def children_of(process: int) -> List[int]:
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +76,7 @@ def test_killed_at_any_moment_it_completes_to_the_same_bytes(tree: Path, whole: 
     while kills < KILLS:
         out = tmp_path / f"data-{kills // 10}"  # ten kills each, as far as it takes so many
         process = start(tree, out)
-        wait_for(out, ("*.current", "*.done.json")[kills % 2], process)
+        wait_for(out, ("*.bin.partial", "*.done.json")[kills % 2], process)
         time.sleep(0 if kills < 2 else generator.uniform(0, 0.15))
         process.send_signal(signal.SIGKILL)
         process.communicate()
@@ -141,9 +146,9 @@ def test_two_at_once_do_not_mix(tree: Path, tmp_path: Path, capsys: pytest.Captu
 
 def test_a_decoder_that_dies_is_reported_with_what_it_read(tree: Path, tmp_path: Path) -> None:
     process = start(tree, tmp_path / "data")
-    wait_for(tmp_path / "data", "*.current", process)
-    for child in children_of(process):
-        os.kill(child, signal.SIGSEGV)
+    wait_for(tmp_path / "data", "*.bin.partial", process)
+    for worker in workers_of(process):
+        os.kill(worker, signal.SIGSEGV)
     error = process.communicate()[1]
     assert process.returncode == 2 and "a worker process died" in error and ".wav" in error
     assert run(tree, tmp_path / "data") == 0
@@ -152,11 +157,11 @@ def test_a_decoder_that_dies_is_reported_with_what_it_read(tree: Path, tmp_path:
 def test_no_worker_outlives_a_killed_parent(tmp_path: Path) -> None:
     tree = write_tree(tmp_path / "tree", [f"s/v/{number}.wav" for number in range(16)], seconds=60.0)
     process = start(tree, tmp_path / "data")
-    wait_for(tmp_path / "data", "*.current", process)
-    children = children_of(process)
+    wait_for(tmp_path / "data", "*.bin.partial", process)
+    workers = workers_of(process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     deadline = time.monotonic() + 10
-    while any(Path(f"/proc/{child}/status").exists() for child in children) and time.monotonic() < deadline:
+    while any(Path(f"/proc/{worker}/status").exists() for worker in workers) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert children and not [child for child in children if Path(f"/proc/{child}/status").exists()]
+    assert workers and not [worker for worker in workers if Path(f"/proc/{worker}/status").exists()]

@@ -13,7 +13,8 @@ import pytest
 
 from common.errors import UserError
 from common.prepare.archive import unpack_recordings
-from common.prepare.plan import Options, choose_cast, make_plan
+from common.prepare.options import Options
+from common.prepare.plan import choose_cast, make_plan
 from common.prepare.samples import pick_samples, sample_stem
 from common.prepare.sources import Recording, find_recordings
 from common.prepare.voxceleb import find_split, name_speakers

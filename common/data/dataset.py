@@ -4,7 +4,8 @@ A data folder holds `part-1.bin`, `part-2.bin`, ..., `classes.txt`, and where it
     part-1.sessions.csv   one line a record: speaker,session,recording,start (first sample at 16 kHz)
     dataset.json          how it was made: {"synthetic": false, "scale": "magnitude", "normalised": true,
                           "split": {RECORDING: "train" | "dev" | "test"} or the name of a file in the folder
-                          with lines such as `3 id10001/1zcIwhmdeo4/00001.wav` (VoxCeleb1's iden_split.txt)}
+                          with lines such as `3 id10001/1zcIwhmdeo4/00001.wav` (VoxCeleb1's iden_split.txt),
+                          "copies": how many records are augmented copies of training recordings; needs "split"}
 
     python -c "from common.data.dataset import open_dataset; print(open_dataset(['data']).speakers)"
 """
@@ -24,7 +25,7 @@ from common.data.classes import read_classes
 from common.data.records import RecordSet
 from common.errors import UserError
 from common.files import natural_key, read_json, read_text, write_text
-from common.prepare.features import SCALES
+from common.prepare.options import SCALES
 
 SIDES = ("train", "dev", "test")  # VoxCeleb1's iden_split.txt numbers them 1, 2, 3
 _MAX_FIELD = 1000        # characters of one field of a sidecar
@@ -87,6 +88,8 @@ def open_dataset(paths: Sequence[Union[str, Path]], speakers: Optional[Sequence[
     records = RecordSet.open(files, num_speakers=len(names))
     rows = _read_sidecars(records, names)
     infos = [read_info(folder) for folder in folders]
+    official = _merge([info.get("split") for info in infos])
+    _check_copies(folders, infos, official)
     return Dataset(
         records, names,
         sessions=np.array([row.session for row in rows]) if rows else None,
@@ -95,7 +98,7 @@ def open_dataset(paths: Sequence[Union[str, Path]], speakers: Optional[Sequence[
         name="+".join(dict.fromkeys(Path(path).resolve().name for path in paths)),
         scale=_if_same([info.get("scale") for info in infos]),
         normalised=_if_same([info.get("normalised") for info in infos]),
-        official_split=_merge([info.get("split") for info in infos]),
+        official_split=official,
     )
 
 
@@ -227,6 +230,8 @@ def read_info(folder: Path) -> Dict[str, Any]:
     for key in ("synthetic", "normalised"):
         if not isinstance(info.get(key, False), bool):
             raise UserError(f"{path}: {key!r} must be true or false, not {str(info[key])[:60]!r}")
+    if type(info.get("copies", 0)) is not int:
+        raise UserError(f"{path}: 'copies' must be a number of records, not {str(info['copies'])[:60]!r}")
     if "scale" in info and info["scale"] not in SCALES:
         raise UserError(f"{path}: 'scale' must be one of {', '.join(SCALES)}, not {str(info['scale'])[:60]!r}")
     split = info.get("split")
@@ -258,6 +263,14 @@ def read_official_split(path: Path) -> Dict[str, str]:
         if split.setdefault(recording, side) != side:
             raise UserError(f"{path}: line {number}: {recording[:60]!r} is on two sides")
     return split
+
+
+def _check_copies(folders: Sequence[Path], infos: Sequence[Dict[str, Any]], official: Optional[Dict[str, str]]) -> None:
+    """Augmented copies are safe only with the split they were made for: in another they would be tested on."""
+    for folder, info in zip(folders, infos):
+        if info.get("copies") and official is None:
+            raise UserError(f"{folder}: holds augmented copies of the training side of its own split, but that is not "
+                            "known for all of these data; use this folder alone, or prepare the recordings together")
 
 
 def _if_same(values: List[Any]) -> Any:

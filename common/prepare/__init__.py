@@ -1,1 +1,1 @@
-"""From recordings to a data folder: `python -m common.prepare`; downloads: `common.prepare.fetch`."""
+"""From recordings to a data folder: `python -m common.prepare`; `--from-url` downloads one."""

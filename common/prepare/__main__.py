@@ -1,6 +1,8 @@
 """From recordings to a data folder that every command here takes with --data.
 
     python -m common.prepare MY_RECORDINGS data/mine
+    python -m common.prepare MY_RECORDINGS data/mine --copies 2 --noise MY_NOISES --channel MY_ROOMS
+    python -m common.prepare --from-url https://example.org/part-{1..6}.bin https://example.org/classes.txt data/theirs
 
 MY_RECORDINGS holds SPEAKER/SESSION/ with wav, flac, ogg, mp3 or m4a files of any sampling rate and
 number of channels; VoxCeleb's own tree is one, and vox1_meta.csv and iden_split.txt beside it are
@@ -8,6 +10,13 @@ used. So is an archive such as the homework's samples.tar.gz. The data folder ge
 homework's format, each with part-N.sessions.csv beside it, classes.txt, dataset.json, a samples
 folder, and skipped.csv if recordings were left out. Interrupted at any moment, the same command goes
 on from the parts that are complete, and the bytes are those of a run in one go.
+
+--copies adds augmented utterances for training: random crops of the recordings on the training side,
+each with one of your noises and through one of your impulse responses, all drawn by the seed. The
+split is then fixed in dataset.json, and no other side ever has one.
+
+--from-url downloads such record files, made by whoever, in place of making them. A file has its name
+only when all of it is there; until then it is NAME.part, and the same command goes on where it stopped.
 """
 from __future__ import annotations
 
@@ -16,17 +25,14 @@ import contextlib
 import sys
 import tempfile
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Tuple
 
 from common.errors import UserError, friendly
-from common.prepare.archive import is_archive, unpack_recordings
-from common.prepare.building import Progress, Summary, build
-from common.prepare.features import SAMPLE_RATE, SCALES, SEGMENT_SAMPLES
-from common.prepare.plan import Options, choose_cast, make_plan
-from common.prepare.sources import find_recordings
-from common.prepare.voxceleb import find_split, name_speakers
-from common.prepare.windows import CROPS
-from common.prepare.workers import available_cores
+from common.prepare.options import CROPS, SAMPLE_RATE, SCALES, SEGMENT_SAMPLES, SNR, Options
+from common.prepare.workers import available_cores, begin_imports
+
+if TYPE_CHECKING:  # slow to import, and --help does not need them
+    from common.prepare.building import Progress, Summary
 
 SAMPLES_EACH = 3  # as the homework's
 
@@ -34,6 +40,8 @@ SAMPLES_EACH = 3  # as the homework's
 @contextlib.contextmanager
 def opened_source(source: Path) -> Iterator[Path]:
     """The tree of recordings: `source` itself, or for an archive a temporary folder with its content."""
+    from common.prepare.archive import is_archive, unpack_recordings
+
     if not is_archive(source):
         yield source
         return
@@ -42,7 +50,7 @@ def opened_source(source: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def progress_bar(total: int) -> Iterator[Progress]:
+def progress_bar(total: int) -> "Iterator[Progress]":
     """A progress bar on stderr, as the function that moves it."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -66,25 +74,38 @@ def progress_bar(total: int) -> Iterator[Progress]:
         yield move
 
 
-def prepare(args: argparse.Namespace) -> Summary:
+def prepare(args: argparse.Namespace) -> "Summary":
     """What the command does, with its parsed options. Raises UserError."""
-    with opened_source(args.source) as tree:
+    begin_imports()
+    from common.prepare.building import build
+    from common.prepare.copies import plan_copies
+    from common.prepare.plan import choose_cast, make_plan
+    from common.prepare.sources import find_recordings
+    from common.prepare.voxceleb import find_split, name_speakers
+
+    with opened_source(args.sources[0]) as tree:
         recordings = name_speakers(tree, find_recordings(tree))
         if args.speakers is not None:
             recordings = choose_cast(recordings, args.speakers, args.seed)
         split = None if args.own_split else find_split(tree, recordings)
+        copies = None
+        if args.copies:
+            copies, split = plan_copies(recordings, split, args.seed, args.copies, args.noise, args.channel, tuple(args.snr))
         options = Options(args.crop, round(args.hop * SAMPLE_RATE), args.scale, not args.raw, args.seed, args.samples)
-        plan = make_plan(recordings, options, args.parts)
+        plan = make_plan(recordings, options, args.parts, copies)
         notes: Dict[str, object] = {"split": split} if split else {}
-        with progress_bar(len(recordings)) as progress:
+        with progress_bar(plan.readings) as progress:
             return build(tree, args.out, plan, args.workers, progress, notes)
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m common.prepare", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path, help="folder of recordings, SPEAKER/SESSION/*, or a tar archive of one")
+    parser.add_argument("sources", nargs="+", metavar="source", help="folder of recordings, SPEAKER/SESSION/*, "
+                        "or a tar archive of one; with --from-url, addresses of files")
     parser.add_argument("out", type=Path, help="data folder to make, or to complete")
+    parser.add_argument("--from-url", action="store_true", help="download the sources into the data folder: resumes, "
+                        "checks lengths; takes no other option")
     parser.add_argument("--speakers", type=int, metavar="N", help="draw N of the speakers by the seed (default: all)")
     parser.add_argument("--crop", choices=CROPS, default="sliding",
                         help="which 3.015 s of a recording: the first, a random one, or a sliding window (default)")
@@ -92,7 +113,8 @@ def build_parser() -> argparse.ArgumentParser:
                         help="step of the sliding window (default 3.015: no overlap)")
     parser.add_argument("--scale", choices=SCALES, default="magnitude", help="of the spectrograms (default magnitude)")
     parser.add_argument("--raw", action="store_true", help="leave out the normalisation of every frequency bin")
-    parser.add_argument("--seed", type=int, default=0, help="of the cast, the order and the random crop (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="of the cast, the order, the random crops, and with --copies "
+                        "of the split and of what is mixed (default 0)")
     parser.add_argument("--parts", type=int, metavar="N", help="number of record files (default: 1 for 1,000 "
                         "recordings, at least 8)")
     parser.add_argument("--samples", type=int, default=SAMPLES_EACH, metavar="N",
@@ -100,24 +122,61 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--own-split", action="store_true", help="pay no attention to an iden_split.txt")
     parser.add_argument("--workers", type=int, default=available_cores(), metavar="N",
                         help="processes (default: one a core)")
+    _add_augmentation(parser)
     return parser
 
 
+def _add_augmentation(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("augmentation of the training side (off by default)")
+    group.add_argument("--copies", type=int, default=0, metavar="N", help="random crops of every training recording, "
+                       "in addition (default 0)")
+    group.add_argument("--noise", type=Path, metavar="FOLDER", help="recordings of noise, one of which is added to each copy; "
+                       "of a long one the first minute is used")
+    group.add_argument("--snr", type=float, nargs=2, default=SNR, metavar=("LOW", "HIGH"),
+                       help="speech above noise in dB, drawn between these (default {:g} {:g})".format(*SNR))
+    group.add_argument("--channel", type=Path, metavar="FOLDER", help="impulse responses, of rooms or microphones, one of "
+                       "which is applied to each copy")
+
+
 def _check(args: argparse.Namespace) -> None:
+    if len(args.sources) > 1:
+        raise UserError(f"{len(args.sources)} sources; only --from-url takes more than one")
     limits: Tuple[Tuple[str, float], ...] = (("hop", 1 / SAMPLE_RATE), ("seed", 0), ("parts", 1), ("samples", 0),
-                                             ("workers", 1))
+                                             ("workers", 1), ("copies", 0))
     for name, least in limits:
         value = getattr(args, name)
         if value is not None and not least <= value < float("inf"):
             raise UserError(f"--{name} must be {least:g} or more, not {value:g}")
+    if not args.copies and (args.noise or args.channel):
+        raise UserError("--noise and --channel are for copies of training recordings; say how many with --copies")
+    if not -100 <= args.snr[0] <= args.snr[1] <= 100:
+        raise UserError("--snr must be the least and the most, between -100 and 100 dB, not {:g} {:g}".format(*args.snr))
+
+
+def _download(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    from common.prepare.fetch import fetch_all
+
+    others = [f"--{name.replace('_', '-')}" for name, value in vars(args).items()
+              if name not in ("sources", "out", "from_url") and value != parser.get_default(name)]
+    if others:
+        raise UserError(f"--from-url downloads records that are already made, so {others[0]} cannot be used with it")
+    for path in fetch_all(args.sources, args.out):
+        print(f"{path}: {path.stat().st_size} bytes")
+    return 0
 
 
 @friendly
 def main(argv: Optional[List[str]] = None) -> int:
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if args.from_url:
+        return _download(args, parser)
+    args.sources = [Path(source) for source in args.sources]
     _check(args)
     summary = prepare(args)
     print(f"{args.out}: {summary.records} utterances from {summary.recordings - summary.skipped} recordings")
+    if summary.copies:
+        print(f"{summary.copies} of them are random crops of training recordings, in the training side alone")
     if summary.skipped:
         print(f"left out: {summary.skipped} recordings, listed with the reason in {args.out / 'skipped.csv'}")
     if summary.absent:

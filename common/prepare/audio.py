@@ -13,7 +13,7 @@ from typing import Iterator, List, Tuple
 import numpy as np
 
 from common.errors import UserError
-from common.prepare.features import SAMPLE_RATE
+from common.prepare.options import SAMPLE_RATE
 
 BLOCK_SECONDS = 10  # what is in memory at a time, however long the recording
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz; beyond them a few bytes would become gigabytes of samples

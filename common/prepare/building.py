@@ -22,6 +22,7 @@ from typing import Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 from common.data.classes import write_classes
 from common.errors import UserError
 from common.files import read_json, write_json, write_text
+from common.prepare.options import Copies
 from common.prepare.parts import PartJob, PartReport, Tally, build_part, read_report, start_part_worker
 from common.prepare.plan import Plan
 from common.prepare.samples import pick_samples
@@ -40,6 +41,7 @@ class Summary:
     records: int
     skipped: int  # recordings, listed in skipped.csv
     absent: Tuple[str, ...]  # speakers without a single record
+    copies: int = 0  # how many of the records are crops for training, with noise and channel
 
 
 def build(tree: Path, out: Path, plan: Plan, workers: int, progress: Progress = lambda recordings, records: None,
@@ -59,7 +61,7 @@ def build(tree: Path, out: Path, plan: Plan, workers: int, progress: Progress = 
         reports = {job.number: report for job in jobs for report in [read_report(job)] if report}
         missing = [job for job in jobs if job.number not in reports]
         reports.update(_build_parts(missing, workers, _going_on(progress, jobs, reports)))
-        return _finish(out, work, plan, [reports[job.number] for job in jobs], notes or {})
+        return _finish(out, work, plan, [(job, reports[job.number]) for job in jobs], notes or {})
 
 
 def _finished(out: Path, plan: Plan) -> Optional[Summary]:
@@ -109,8 +111,20 @@ def _claim(work: Path, plan: Plan) -> None:
 def _jobs(tree: Path, work: Path, plan: Plan) -> List[PartJob]:
     labels = {name: label for label, name in enumerate(plan.speakers)}
     samples = pick_samples((item for part in plan.parts for item in part), plan.options.samples)
-    return [PartJob(tree, work, number, part, samples & {item.name for item in part}, labels, plan.options)
+    jobs = [PartJob(tree, work, number, part, samples & {item.name for item in part}, labels, plan.options)
             for number, part in enumerate(plan.parts, start=1)]
+    return jobs if plan.copies is None else jobs + _copy_jobs(jobs, plan.copies)
+
+
+def _copy_jobs(jobs: List[PartJob], copies: Copies) -> List[PartJob]:
+    """Parts of their own, after those of the recordings themselves."""
+    made = []
+    for copy in range(1, copies.count + 1):
+        for job in jobs:
+            chosen = tuple(recording for recording in job.recordings if recording.name in copies.recordings)
+            made.append(dataclasses.replace(job, number=job.number + copy * len(jobs), recordings=chosen,
+                                            samples=frozenset(), copy=copy, copies=copies))
+    return made
 
 
 def _going_on(progress: Progress, jobs: List[PartJob], reports: Dict[int, PartReport]) -> Progress:
@@ -126,7 +140,7 @@ def _build_parts(jobs: List[PartJob], workers: int, progress: Progress) -> Dict[
     from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
     from concurrent.futures.process import BrokenProcessPool
 
-    tally = Tally()
+    tally = Tally(max((job.number for job in jobs), default=0))
     with ProcessPoolExecutor(max(1, min(workers, len(jobs))), CONTEXT, start_part_worker, (tally,)) as pool:
         futures = {pool.submit(build_part, job): job.number for job in jobs}
         waiting = set(futures)
@@ -137,7 +151,7 @@ def _build_parts(jobs: List[PartJob], workers: int, progress: Progress) -> Dict[
                 for future in done:
                     future.result()
         except BrokenProcessPool as error:
-            raise UserError(_why_broken(jobs)) from error
+            raise UserError(_why_broken(jobs, tally)) from error
         except UserError as error:
             raise UserError(f"{error}. The parts that are complete are kept: the same command goes on from there"
                             ) from error
@@ -148,17 +162,21 @@ def _build_parts(jobs: List[PartJob], workers: int, progress: Progress) -> Dict[
     return {number: future.result() for future, number in futures.items()}
 
 
-def _why_broken(jobs: List[PartJob]) -> str:
-    reading = [job.current_path.read_text(encoding="utf-8") for job in jobs if job.current_path.exists()]
+def _why_broken(jobs: List[PartJob], tally: Tally) -> str:
+    positions = [(job, tally.reading[job.number - 1]) for job in jobs]
+    reading = [job.recordings[position].path for job, position in positions if position >= 0]
     return ("a worker process died: out of memory, or a recording brought its decoder down. It was reading "
             f"{' or '.join(reading) or 'nothing yet'}. Start again with --workers 1; if it dies again, take "
             "that recording away")
 
 
-def _finish(out: Path, work: Path, plan: Plan, reports: List[PartReport], notes: Mapping[str, object]) -> Summary:
+def _finish(out: Path, work: Path, plan: Plan, reports: List[Tuple[PartJob, PartReport]],
+            notes: Mapping[str, object]) -> Summary:
     """Move everything to its place. Any step of it may have been done by an interrupted run."""
-    skipped = sorted(item for report in reports for item in report.skipped)
-    records = sum((Counter(report.records) for report in reports), Counter())
+    # What cannot be used has no copies either: once is enough.
+    skipped = sorted(item for job, report in reports if not job.copy for item in report.skipped)
+    records = sum((Counter(report.records) for _, report in reports), Counter())
+    copies = sum(sum(report.records.values()) for job, report in reports if job.copy)
     if not records:
         shutil.rmtree(work)
         raise UserError(f"none of the {plan.recordings} recordings could be used. {skipped[0][0]}: {skipped[0][1]}")
@@ -170,10 +188,11 @@ def _finish(out: Path, work: Path, plan: Plan, reports: List[PartReport], notes:
         csv.writer(table, lineterminator="\n").writerows([("recording", "reason"), *skipped])
         write_text(out / "skipped.csv", table.getvalue())
     summary = Summary(plan.recordings, sum(records.values()), len(skipped),
-                      tuple(name for name in plan.speakers if name not in records))
+                      tuple(name for name in plan.speakers if name not in records), copies)
     write_json(out / "dataset.json", {
         "synthetic": False, "made_by": "common.prepare", "plan": plan.fingerprint,
         "scale": plan.options.scale, "normalised": plan.options.normalise,
-        "options": dataclasses.asdict(plan.options), "summary": dataclasses.asdict(summary), **notes})
+        "options": dataclasses.asdict(plan.options), "summary": dataclasses.asdict(summary), **notes,
+        **({"copies": copies} if plan.copies else {})})
     shutil.rmtree(work, ignore_errors=True)
     return summary

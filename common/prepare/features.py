@@ -9,16 +9,19 @@ things as well (pre-emphasis, dither, a 512-point FFT with its mirror image); th
 """
 from __future__ import annotations
 
+from typing import Optional
+
 import numpy as np
 
-SAMPLE_RATE = 16_000
+from common.prepare.options import SAMPLE_RATE, SCALES, SEGMENT_SAMPLES
+
+__all__ = ["SAMPLE_RATE", "SCALES", "SEGMENT_SAMPLES", "normalise_bins", "num_frames", "spectrogram"]
+
 WINDOW_SAMPLES = 400  # 25 ms
 STEP_SAMPLES = 160  # 10 ms
 FFT_POINTS = 1024
 NUM_BINS = FFT_POINTS // 2  # bin 512, the Nyquist frequency, is left out
-SEGMENT_SAMPLES = 48_240  # 3.015 s: the windows fit exactly 300 times
-SCALES = ("magnitude", "log")
-FRAMES_AT_ONCE = 50  # so that they stay in a core's cache: twice as fast as all 300 at once
+FRAMES_AT_ONCE = 60  # so that they stay in a core's cache: twice as fast as all 300 at once
 
 # Samples lie within -1 and 1. The rounding noise of 16-bit audio then has magnitudes of about 1e-4:
 # the logarithm is floored there, and the divisor well below it, so that only silence meets them.
@@ -31,11 +34,13 @@ def num_frames(num_samples: int) -> int:
     return max(0, 1 + (num_samples - WINDOW_SAMPLES) // STEP_SAMPLES)
 
 
-def spectrogram(samples: np.ndarray, normalise: bool = True, scale: str = "magnitude") -> np.ndarray:
+def spectrogram(samples: np.ndarray, normalise: bool = True, scale: str = "magnitude",
+                out: Optional[np.ndarray] = None) -> np.ndarray:
     """The (512, frames) float32 spectrogram of mono 16 kHz samples, frequency bins x frames.
 
     samples: (n,) floats within -1 and 1, at least 400 of them.
     scale: "magnitude" as in the paper, or "log", its natural logarithm.
+    out: float32 (512, frames), filled and returned when given: new memory costs half as much as the FFT.
     Silence normalises to zeros. Raises ValueError for anything it cannot take.
     """
     if scale not in SCALES:
@@ -43,17 +48,22 @@ def spectrogram(samples: np.ndarray, normalise: bool = True, scale: str = "magni
     samples = np.asarray(samples, dtype=np.float32)
     if samples.ndim != 1 or len(samples) < WINDOW_SAMPLES:
         raise ValueError(f"need one channel of at least {WINDOW_SAMPLES} samples, got shape {samples.shape}")
-    bins = _magnitudes(samples)
+    shape = (NUM_BINS, num_frames(len(samples)))
+    bins = np.empty(shape, np.float32) if out is None else out
+    if bins.shape != shape or bins.dtype != np.float32:
+        raise ValueError(f"out must be float32 {shape}, not {bins.dtype} {bins.shape}")
+    _magnitudes(samples, bins)
     if scale == "log":
-        bins = np.log(bins + np.float32(LOG_FLOOR))
+        bins += np.float32(LOG_FLOOR)
+        np.log(bins, out=bins)
     if normalise:
-        bins = normalise_bins(bins)
+        normalise_bins(bins, out=bins)
     return bins
 
 
-def normalise_bins(bins: np.ndarray) -> np.ndarray:
-    """Zero mean and unit variance over time, for every frequency bin: (512, frames) to the same."""
-    centred = bins - bins.mean(axis=1, keepdims=True)
+def normalise_bins(bins: np.ndarray, out: Optional[np.ndarray] = None) -> np.ndarray:
+    """Zero mean and unit variance over time, for every frequency bin: (512, frames) to the same, or into `out`."""
+    centred = np.subtract(bins, bins.mean(axis=1, keepdims=True), out=out)
     # In float32 the mean of a constant bin is not quite that constant. Without this second step the
     # rest, the same in every frame, would be blown up to unit size: silence would not give zeros.
     centred -= centred.mean(axis=1, keepdims=True)
@@ -62,17 +72,16 @@ def normalise_bins(bins: np.ndarray) -> np.ndarray:
     return centred
 
 
-def _magnitudes(samples: np.ndarray) -> np.ndarray:
+def _magnitudes(samples: np.ndarray, out: np.ndarray) -> None:
     """(n,) samples to (512, frames) magnitudes, both float32."""
     from scipy import fft  # slow to import; it transforms float32 without widening it
 
-    frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW_SAMPLES)[::STEP_SAMPLES]  # (frames, 400)
-    window = np.hamming(WINDOW_SAMPLES).astype(np.float32)
-    magnitudes = np.empty((NUM_BINS, len(frames)), np.float32)
-    padded = np.zeros((FRAMES_AT_ONCE, FFT_POINTS), np.float32)
-    for start in range(0, len(frames), FRAMES_AT_ONCE):
-        some = frames[start:start + FRAMES_AT_ONCE]
-        np.multiply(some, window, out=padded[:len(some), :WINDOW_SAMPLES])
-        spectrum = fft.rfft(padded[:len(some)], axis=1)[:, :NUM_BINS]  # (some, 512) complex64
-        np.abs(spectrum.T, out=magnitudes[:, start:start + len(some)])
-    return magnitudes
+    frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW_SAMPLES)[::STEP_SAMPLES].T  # (400, frames)
+    window = np.hamming(WINDOW_SAMPLES).astype(np.float32)[:, None]
+    padded = np.zeros((FFT_POINTS, FRAMES_AT_ONCE), np.float32)
+    for start in range(0, frames.shape[1], FRAMES_AT_ONCE):
+        some = frames[:, start:start + FRAMES_AT_ONCE]
+        count = some.shape[1]
+        np.multiply(some, window, out=padded[:WINDOW_SAMPLES, :count])
+        spectrum = fft.rfft(padded[:, :count], axis=0)[:NUM_BINS]  # (512, count) complex64
+        np.abs(spectrum, out=out[:, start:start + count])

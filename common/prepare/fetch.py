@@ -1,6 +1,6 @@
 """Download large files over connections that break: resumes, checks lengths, shows progress.
 
-    python -m common.prepare.fetch https://example.org/voxceleb-abridged-{1..6}.bin \\
+    python -m common.prepare --from-url https://example.org/voxceleb-abridged-{1..6}.bin \\
         https://example.org/voxceleb-abridged-classes.txt data/homework
 
 The homework's own address no longer has its 9 GB; whoever has a copy can serve it anywhere. A file
@@ -10,16 +10,14 @@ Record files (.bin) are checked once they are there.
 """
 from __future__ import annotations
 
-import argparse
 import contextlib
 import re
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Iterator, List, Optional
 from urllib.parse import unquote, urlsplit
 
-from common.errors import UserError, friendly
+from common.errors import UserError
 from common.prepare.partial import PartialFile, Source
 
 if TYPE_CHECKING:
@@ -189,19 +187,3 @@ def fetch_all(urls: List[str], folder: Path) -> List[Path]:
             size = paths[-1].stat().st_size
             bar.update(task, completed=size, total=size)
     return paths
-
-
-@friendly
-def main(argv: Optional[List[str]] = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m common.prepare.fetch", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("urls", nargs="+", metavar="URL", help="addresses of files")
-    parser.add_argument("out", type=Path, help="folder for them")
-    args = parser.parse_args(argv)
-    for path in fetch_all(args.urls, args.out):
-        print(f"{path}: {path.stat().st_size} bytes")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

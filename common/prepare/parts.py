@@ -17,12 +17,13 @@ from typing import Dict, FrozenSet, Iterator, List, Optional, Tuple
 import numpy as np
 
 from common.data.dataset import SessionRow, write_sessions
-from common.data.records import RecordError, RecordWriter
+from common.data.records import NUM_BINS, NUM_FRAMES, RecordError, RecordWriter
 from common.errors import UserError
 from common.files import read_json, write_json
 from common.prepare.audio import AudioError, read_blocks
-from common.prepare.features import SAMPLE_RATE, SEGMENT_SAMPLES, spectrogram
-from common.prepare.plan import Options
+from common.prepare.distortion import distort
+from common.prepare.features import spectrogram
+from common.prepare.options import SAMPLE_RATE, SEGMENT_SAMPLES, Copies, Options
 from common.prepare.samples import write_sample
 from common.prepare.sources import Recording
 from common.prepare.windows import cut_windows
@@ -40,6 +41,8 @@ class PartJob:
     samples: FrozenSet[str]  # names of the recordings whose first utterance goes into the samples folder
     labels: Dict[str, int]
     options: Options
+    copy: int = 0  # which of the copies for training; 0 is the recordings themselves
+    copies: Optional[Copies] = None
 
     @property
     def records_path(self) -> Path:
@@ -48,11 +51,6 @@ class PartJob:
     @property
     def done_path(self) -> Path:
         return self.folder / f"part-{self.number}.done.json"
-
-    @property
-    def current_path(self) -> Path:
-        """Names the recording that is being read, should its decoder bring the process down."""
-        return self.folder / f"part-{self.number}.current"
 
 
 @dataclass(frozen=True)
@@ -64,11 +62,16 @@ class PartReport:
 
 
 class Tally:
-    """What the worker processes tell the one that shows progress, and its way to stop them."""
+    """What the worker processes tell the one that shows progress, and its way to stop them.
 
-    def __init__(self) -> None:
+    reading: by part, the position of the recording that is being read, should its decoder bring the
+             process down; -1 where none is
+    """
+
+    def __init__(self, parts: int) -> None:
         self.recordings = CONTEXT.Value("q", 0)
         self.records = CONTEXT.Value("q", 0)
+        self.reading = CONTEXT.Array("i", [-1] * parts, lock=False)
         self.stop = CONTEXT.Event()
 
     def add(self, records: int) -> None:
@@ -103,12 +106,14 @@ def build_part(job: PartJob) -> PartReport:
     """
     rows: List[SessionRow] = []
     skipped: List[Tuple[str, str]] = []
+    buffer = np.empty((NUM_BINS, NUM_FRAMES), np.float32)
     try:
         with RecordWriter(job.records_path) as writer:
-            for recording in job.recordings:
+            for position, recording in enumerate(job.recordings):
                 rows_before = len(rows)
+                _report_reading(job, position)
                 try:
-                    _append(writer, rows, job, recording)
+                    _append(writer, rows, job, recording, buffer)
                 except AudioError as error:
                     kept = len(rows) - rows_before
                     note = f"; its {kept} utterances before that are kept" if kept else ""
@@ -121,16 +126,16 @@ def build_part(job: PartJob) -> PartReport:
         write_sessions(job.records_path, rows)
     report = PartReport(dict(Counter(row.speaker for row in rows)), tuple(skipped))
     write_json(job.done_path, dataclasses.asdict(report))
-    job.current_path.unlink(missing_ok=True)
+    _report_reading(job, -1)
     return report
 
 
-def _append(writer: RecordWriter, rows: List[SessionRow], job: PartJob, recording: Recording) -> None:
-    """All utterances of one recording."""
-    job.current_path.write_text(recording.path, encoding="utf-8")
+def _append(writer: RecordWriter, rows: List[SessionRow], job: PartJob, recording: Recording,
+            buffer: np.ndarray) -> None:
+    """All utterances of one recording. buffer: (512, 300) float32 for the spectrograms, one after the other."""
     sample_wanted = recording.name in job.samples
     for start, samples in _windows(job, recording):
-        bins = spectrogram(samples, job.options.normalise, job.options.scale)
+        bins = spectrogram(samples, job.options.normalise, job.options.scale, out=buffer)
         label = job.labels[recording.speaker]
         writer.append(bins, label)
         rows.append(SessionRow(recording.speaker, recording.session, recording.name, start))
@@ -142,15 +147,21 @@ def _append(writer: RecordWriter, rows: List[SessionRow], job: PartJob, recordin
 def _windows(job: PartJob, recording: Recording) -> Iterator[Tuple[int, np.ndarray]]:
     """(first sample, (48240,) samples) of each utterance. Raises AudioError if there is none."""
     # The name and not the place in the list: the crop must not depend on what else is in the tree.
-    seed = zlib.crc32(f"{job.options.seed} {recording.name}".encode())
+    seed = zlib.crc32(f"{job.options.seed} {recording.name}{f' {job.copy}' if job.copy else ''}".encode())
     path = job.tree / recording.path
+    crop = "random" if job.copy else job.options.crop
     found = False
-    for start, samples in cut_windows(read_blocks(path), job.options.crop, job.options.hop, seed):
+    for start, samples in cut_windows(read_blocks(path), crop, job.options.hop, seed):
         if samples.any():
             found = True
-            yield start, samples
+            yield start, distort(samples, job.copies, np.random.default_rng(seed)) if job.copies else samples
     if not found:
         raise AudioError(path, f"shorter than {SEGMENT_SAMPLES / SAMPLE_RATE} s, or silent")
+
+
+def _report_reading(job: PartJob, position: int) -> None:
+    if _tally is not None:
+        _tally.reading[job.number - 1] = position
 
 
 def _report_progress(records: int) -> None:

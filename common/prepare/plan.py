@@ -1,6 +1,6 @@
 """What a preparation will do, decided before it begins: which recordings, in which part, cut how.
 
-    from common.prepare.plan import Options, choose_cast, make_plan
+    from common.prepare.plan import choose_cast, make_plan
     plan = make_plan(choose_cast(find_recordings(tree), speakers=50, seed=0), Options())
 
 The bytes of a data folder follow from its plan alone, not from the machine or the number of workers.
@@ -11,28 +11,17 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from common.errors import UserError
-from common.prepare.features import SEGMENT_SAMPLES
+from common.prepare.options import Copies, Options
 from common.prepare.sources import Recording
 
 MIN_PARTS = 8  # also the most processes that can share a small tree
 MAX_PART_RECORDINGS = 1000  # of about 8 s each, as VoxCeleb's, these make parts of 1.6 GB
-
-
-@dataclass(frozen=True)
-class Options:
-    """How recordings become records."""
-
-    crop: str = "sliding"
-    hop: int = SEGMENT_SAMPLES  # windows that do not overlap
-    scale: str = "magnitude"
-    normalise: bool = True
-    seed: int = 0
-    samples: int = 0  # utterances of each speaker in the samples folder
 
 
 @dataclass(frozen=True)
@@ -42,10 +31,16 @@ class Plan:
     options: Options
     speakers: Tuple[str, ...]
     parts: Tuple[Tuple[Recording, ...], ...]
+    copies: Optional[Copies] = None
 
     @property
     def recordings(self) -> int:
         return sum(map(len, self.parts))
+
+    @property
+    def readings(self) -> int:
+        """How often a recording will be read."""
+        return self.recordings + (self.copies.count * len(self.copies.recordings) if self.copies else 0)
 
     @property
     def fingerprint(self) -> str:
@@ -54,6 +49,10 @@ class Plan:
         for number, part in enumerate(self.parts):
             for item in part:
                 digest.update(f"{number}\t{item.name}\t{item.speaker}\t{item.session}\t{item.bytes}\n".encode())
+        if self.copies:
+            named = [(Path(path).name, size) for path, size in self.copies.noise + self.copies.channel]
+            digest.update(json.dumps([self.copies.count, sorted(self.copies.recordings), named, self.copies.snr,
+                                      len(self.copies.noise)]).encode())
         return digest.hexdigest()[:16]
 
 
@@ -66,7 +65,8 @@ def choose_cast(recordings: Sequence[Recording], speakers: int, seed: int) -> Li
     return [recording for recording in recordings if recording.speaker in cast]
 
 
-def make_plan(recordings: Sequence[Recording], options: Options, parts: Optional[int] = None) -> Plan:
+def make_plan(recordings: Sequence[Recording], options: Options, parts: Optional[int] = None,
+              copies: Optional[Copies] = None) -> Plan:
     """Deal the recordings, shuffled by the seed, to parts: each part is a mix of all speakers.
 
     parts: default is one for every 1,000 recordings, and at least 8
@@ -76,4 +76,4 @@ def make_plan(recordings: Sequence[Recording], options: Options, parts: Optional
     parts = min(len(recordings), parts)
     order = np.random.default_rng(options.seed).permutation(len(recordings))
     return Plan(options, tuple(sorted({recording.speaker for recording in recordings})),
-                tuple(tuple(recordings[i] for i in order[part::parts]) for part in range(parts)))
+                tuple(tuple(recordings[i] for i in order[part::parts]) for part in range(parts)), copies)

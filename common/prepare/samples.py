@@ -14,7 +14,7 @@ import numpy as np
 
 from common.data.records import RecordWriter
 from common.errors import UserError
-from common.prepare.features import SAMPLE_RATE
+from common.prepare.options import SAMPLE_RATE
 from common.prepare.sources import NO_SESSION, Recording
 
 

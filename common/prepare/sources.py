@@ -56,7 +56,7 @@ def find_recordings(tree: Path) -> List[Recording]:
 
 
 def _recordings(tree: Path) -> Iterator[Recording]:
-    for folder, name in _audio_files(tree):
+    for folder, name in audio_files(tree):
         path = folder.relative_to(tree) / name
         full = folder / name
         try:
@@ -73,7 +73,7 @@ def _recordings(tree: Path) -> Iterator[Recording]:
                         full.stat().st_size if full.exists() else 0)  # a broken link: reported when it is read
 
 
-def _audio_files(tree: Path) -> Iterator[Tuple[Path, str]]:
+def audio_files(tree: Path) -> Iterator[Tuple[Path, str]]:
     """(folder, name) of what looks like audio. A folder that is reached twice by links is entered once."""
     entered: Set[str] = set()
 

@@ -11,9 +11,7 @@ from typing import Iterable, Iterator, Tuple
 
 import numpy as np
 
-from common.prepare.features import SEGMENT_SAMPLES
-
-CROPS = ("sliding", "fixed", "random")
+from common.prepare.options import CROPS, SEGMENT_SAMPLES
 
 Window = Tuple[int, np.ndarray]  # first sample, (48240,) float32
 

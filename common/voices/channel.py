@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.prepare.features import SAMPLE_RATE
+from common.prepare.distortion import convolved
+from common.prepare.options import SAMPLE_RATE
 
 EQUALISER_POINTS = 10
 EQUALISER_TAPS = 256
@@ -29,8 +30,8 @@ class Channel:
 
     def record(self, samples: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """(n,) clean speech to (n,) float32 as this channel records it, with new noise each time."""
-        speech = _filtered(samples, self.response)
-        noise = _filtered(generator.standard_normal(len(samples), dtype=np.float32), self.noise_response)
+        speech = convolved(samples, self.response)[:len(samples)]
+        noise = convolved(generator.standard_normal(len(samples), dtype=np.float32), self.noise_response)[:len(samples)]
         level = _rms(speech) / max(_rms(noise), 1e-12) * 10 ** (self.noise_db / 20)
         recorded = speech + level * noise
         return (recorded * (self.peak / max(np.abs(recorded).max(), 1e-12))).astype(np.float32)
@@ -65,14 +66,6 @@ def _equaliser(generator: np.random.Generator, deviation_db: float) -> np.ndarra
     decibels = np.interp(bins, points, generator.normal(0, deviation_db, EQUALISER_POINTS))
     symmetric = np.roll(np.fft.irfft(10 ** (decibels / 20)), EQUALISER_TAPS // 2)
     return (symmetric * np.hanning(EQUALISER_TAPS)).astype(np.float32)
-
-
-def _filtered(samples: np.ndarray, response: np.ndarray) -> np.ndarray:
-    """(n,) float32 samples through an impulse response, cut to (n,)."""
-    from scipy import fft  # keeps float32, which halves the time
-
-    points = fft.next_fast_len(len(samples) + len(response) - 1, real=True)
-    return fft.irfft(fft.rfft(samples, points) * fft.rfft(response, points), points)[:len(samples)]
 
 
 def _rms(samples: np.ndarray) -> float:

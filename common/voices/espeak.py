@@ -20,7 +20,7 @@ from typing import List, Optional, Tuple
 import numpy as np
 
 from common.errors import UserError
-from common.prepare.features import SAMPLE_RATE
+from common.prepare.options import SAMPLE_RATE
 
 # From espeak-ng's speak_lib.h and espeak_ng.h.
 _OK = 0

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Iterator, List, Optional, Tuple
 import numpy as np
 
 from common.errors import UserError, friendly
-from common.prepare.features import SAMPLE_RATE, SEGMENT_SAMPLES
+from common.prepare.options import SAMPLE_RATE, SEGMENT_SAMPLES
 from common.prepare.workers import CONTEXT, available_cores, start_worker
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ def _build(folder: Path, corpus: Corpus) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     from common.prepare.building import build
-    from common.prepare.plan import Options, make_plan
+    from common.prepare.options import Options
+    from common.prepare.plan import make_plan
     from common.prepare.sources import find_recordings
 
     recordings = folder / "recordings"
