@@ -7,6 +7,7 @@
     python compare.py predictions ...  # where two trained models differ, and whether it matters
     python compare.py crossover ...  # half the training in one framework, half in the other
     python compare.py profile        # where the time of a step goes, layer by layer
+    python compare.py scaling        # how the cost of a step grows with batch, threads, frames, speakers
     python compare.py diff OLD NEW   # two stored comparisons: did anything become slower or worse?
 """
 from __future__ import annotations
@@ -16,14 +17,24 @@ from typing import Callable, Dict, List, Optional
 
 import caffe2_impl
 import tf_impl
-from common.commands import compare, crossover, diff, mistakes, onnx_matrix, parity, predictions, profile
+from common.commands import (
+    compare,
+    crossover,
+    diff,
+    mistakes,
+    onnx_matrix,
+    parity,
+    predictions,
+    profile,
+    scaling,
+)
 from common.errors import friendly
 from common.twin import Twin
 
 LOADS: Dict[str, Callable[[], Twin]] = {"tensorflow": tf_impl.load, "caffe2": caffe2_impl.load}
 COMMANDS = {"parity": parity.run, "mistakes": mistakes.run, "onnx": onnx_matrix.run,
             "predictions": predictions.run, "crossover": crossover.run, "profile": profile.run,
-            "diff": diff.run}
+            "scaling": scaling.run, "diff": diff.run}
 
 
 @friendly

@@ -3,11 +3,11 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import sys
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
 from common.commands.options import add_machine_options, data_or_embedded, make_parser, prepare_threads
+from common.commands.progress import Progress
 from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.twin import Twin
@@ -43,7 +43,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], others: Sequence[str],
     folder = options.out or Path("results") / f"{datetime.date.today()}-{dataset.name}"
     work = (folder / "work").resolve()  # the workers' current folder is another
     make_folder(work)
-    with _Progress() as progress:
+    with Progress() as progress:
         results = Comparison(plan, dataset, split, work, progress.show).run()
     report = _report(plan, dataset, split, results)
     print(report.text())
@@ -137,28 +137,3 @@ def _show_versions(loads: Mapping[str, Callable[[], Twin]]) -> int:
         facts.update(load().about())
     print(tabulate(facts.items(), tablefmt="plain"))
     return 0
-
-
-class _Progress:
-    """A bar on stderr that names what is being done."""
-
-    def __enter__(self) -> "_Progress":
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-        self._console = Console(stderr=True)
-        self._bar = Progress(SpinnerColumn(), BarColumn(), TextColumn("{task.percentage:3.0f} %"),
-                             TimeElapsedColumn(), TextColumn("{task.description}"),
-                             console=self._console)
-        self._task = self._bar.add_task("starting")
-        self._bar.start()
-        return self
-
-    def show(self, what: str, done: int, total: int) -> None:
-        self._bar.update(self._task, description=what, completed=done, total=total)
-        if not self._console.is_terminal:  # a log file gets lines, not a bar
-            print(f"[{done + 1}/{total}] {what}", file=sys.stderr, flush=True)
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-

@@ -1,0 +1,116 @@
+"""`python compare.py scaling`: how the cost of a step grows with size, in both frameworks."""
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Callable, Dict, List, Mapping, Optional
+
+from common.commands.options import DEVICES, make_parser, prepare_threads
+from common.commands.progress import Progress
+from common.errors import UserError
+from common.network.networks import NETWORKS
+from common.twin import Twin
+
+_DESCRIPTION = """Time training and inference of both networks over batch size, threads, frames and speakers.
+
+  python compare.py scaling --out results/scaling
+  python compare.py scaling --networks tdnn --batch-sizes 1 16 --frames 100 300 --speakers 50 --threads 2
+
+Frameworks take turns at every value, on random spectrograms. Writes scaling.md, scaling.json and a
+plot for each network, with what an utterance costs beside its multiply-accumulates. All of it takes
+about a quarter of an hour on two cores; fewer values or --width take less."""
+
+_FRAMES, _SPEAKERS = 300, 50  # where the other axes are measured
+
+
+def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
+    """Measure, print the tables and write them."""
+    options = _parser().parse_args(argv)
+    most = prepare_threads(0)
+    values = _values(options, most)
+
+    from common.compare.bench import Work
+    from common.compare.comparison import FRAMEWORKS
+    from common.compare.scaling import Scaling
+    from common.compare.scaling_plot import plot_scaling
+    from common.files import make_folder, write_json, write_text
+
+    make_folder(options.out)
+    text, stored, left_out = _head(options, most), [], []
+    with Progress() as progress:
+        for name in dict.fromkeys(options.networks):
+            base = Work(name, _SPEAKERS, options.width, _FRAMES, options.batch_size,
+                        device=options.device, threads=most)
+            scaling = Scaling(base, FRAMEWORKS, progress.show)
+            points = scaling.run(values)
+            left_out += scaling.left_out
+            plot_scaling(points, options.out / f"scaling-{name}.png")
+            text += _tables(name, points)
+            stored += [point._asdict() for point in points]
+    text += "".join(f"\nNot measured: {each}.\n" for each in left_out)
+    write_text(options.out / "scaling.md", text)
+    write_json(options.out / "scaling.json", {"points": stored, "left_out": left_out})
+    print(text + f"\nwritten to {options.out}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser("python compare.py scaling", _DESCRIPTION)
+    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS),
+                        metavar="NAME", help=f"of {', '.join(NETWORKS)} (all)")
+    parser.add_argument("--width", type=float, default=1.0,
+                        help="factor on every number of channels (1.0)")
+    for name, default, what in (("batch-sizes", [1, 2, 4, 8, 16, 32, 64], "utterances a step"),
+                                ("threads", None, "of an operation (1 to all CPUs)"),
+                                ("frames", [100, 200, 300, 500, 1000], "of an utterance"),
+                                ("speakers", [50, 1251, 5994], "to tell apart")):
+        shown = "" if default is None else f" ({' '.join(map(str, default))})"
+        parser.add_argument(f"--{name}", nargs="*", type=int, default=default, metavar="N",
+                            help=f"{what}{shown}; no value: not this axis")
+    parser.add_argument("--batch-size", type=int, default=8,
+                        help="where the other axes are measured (8)")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="where to compute (auto)")
+    parser.add_argument("--out", type=Path, default=Path("results/scaling"), metavar="FOLDER",
+                        help="where tables and plots go (results/scaling)")
+    return parser
+
+
+def _values(options: argparse.Namespace, most: int) -> Dict[str, List[int]]:
+    """The values of each axis that was asked for. Raises UserError for what cannot be measured."""
+    from common.compare.scaling import BATCH, FRAMES, SPEAKERS, THREADS
+    from common.network.networks import build
+
+    threads = list(range(1, most + 1)) if options.threads is None else options.threads
+    values = {BATCH: options.batch_sizes, THREADS: threads, FRAMES: options.frames,
+              SPEAKERS: options.speakers}
+    values = {axis: sorted(set(each)) for axis, each in values.items() if each}
+    if not values:
+        raise UserError("no axis has a value; give one of --batch-sizes, --threads, --frames, --speakers")
+    if min(options.batch_size, *map(min, values.values())) < 1:
+        raise UserError("sizes and numbers of threads must be at least 1")
+    for name in options.networks:
+        for speakers in values.get(SPEAKERS, [_SPEAKERS]):
+            build(name, speakers, options.width).steps(min(values.get(FRAMES, [_FRAMES])))
+    return values
+
+
+def _head(options: argparse.Namespace, most: int) -> str:
+    from common.machine import describe
+
+    facts = {**describe(), "threads": most, "width": options.width}
+    return ("# How the cost of a step grows\n\n" + "; ".join(f"{name} {value}" for name, value in facts.items())
+            + f"\n\nBase: batch of {options.batch_size}, {_FRAMES} frames, {_SPEAKERS} speakers; one of them "
+            "changes at a time. Milliseconds an utterance: median [fastest, slowest step]. Relative: to the "
+            "first value; where cost grows as arithmetic does, it equals the MAC's. MiB: most memory of the "
+            "framework's process; *: both at once would not have fitted, so one was timed after the other.\n")
+
+
+def _tables(network: str, points: List) -> str:
+    from tabulate import tabulate
+
+    from common.compare.scaling import table
+
+    axes = dict.fromkeys(point.axis for point in points)
+    return "".join(f"\n## {network}, by {axis}\n\n"
+                   + tabulate(table(points, axis), headers="keys", tablefmt="github", floatfmt=".1f",
+                              stralign="right") + "\n" for axis in axes)

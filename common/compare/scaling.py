@@ -1,0 +1,156 @@
+"""How the cost of a step grows: with batch size, threads, frames and speakers, against its arithmetic.
+
+    points = Scaling(base, FRAMEWORKS, show).run({"frames": [100, 300, 1000]})
+
+At each value both frameworks are timed by turns (A B B A), in fresh processes.
+"""
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Dict, List, Mapping, NamedTuple, Sequence
+
+import numpy as np
+
+from common.compare.bench import INFERENCE, TRAINING, Work
+from common.compare.benchmark import turns
+from common.compare.worker import Worker
+from common.network.networks import build
+
+BATCH, THREADS, FRAMES, SPEAKERS = AXES = ("batch size", "threads", "frames", "speakers")
+_FIELDS = {BATCH: "batch_size", THREADS: "threads", FRAMES: "frames", SPEAKERS: "num_speakers"}
+KINDS = (TRAINING, INFERENCE)
+_BLOCKS = 4  # of each framework: A B B A A B B A
+_BLOCK_SECONDS = 0.3  # at least, so that a block of quick steps is not all noise
+_MOST_STEPS = 20  # in a block
+_ROOM = 1.2  # memory that is wanted free, of what a point is expected to take
+
+
+class Point(NamedTuple):
+    """One framework at one value of one axis."""
+
+    network: str
+    axis: str
+    value: int
+    kind: str  # of step
+    framework: str
+    batch_size: int
+    macs: int  # multiply-accumulates of an utterance, forward
+    seconds: List[float]  # of every timed step
+    peak_memory_mib: float
+    together: bool  # whether the frameworks took turns; else one came after the other
+
+    @property
+    def per_utterance(self) -> float:
+        """Median milliseconds for one utterance."""
+        return 1000 * float(np.median(self.seconds)) / self.batch_size
+
+
+# (what is being done, values done, values in all) -> None
+Show = Callable[[str, int, int], None]
+
+
+@dataclass
+class Scaling:
+    """Measures points around one base, which the other axes are held at.
+
+    left_out: what was not measured, and why
+    """
+
+    base: Work
+    frameworks: Mapping[str, str]  # name -> package
+    show: Show
+    left_out: List[str] = dataclasses.field(default_factory=list)
+
+    def run(self, values: Mapping[str, Sequence[int]]) -> List[Point]:
+        """Measure every value of each axis, from the smallest up."""
+        points: List[Point] = []
+        total, done = sum(map(len, values.values())), 0
+        for axis, each in values.items():
+            expected: Dict[str, float] = {}  # framework -> MiB, of the value before, by its growth
+            last = None
+            for value in sorted(each):
+                self.show(f"{self.base.network}: {axis} {value}", done, total)
+                growth = value / last if last and axis in (BATCH, FRAMES) else 1.0
+                found = self._measure(axis, value, {name: mib * growth for name, mib in expected.items()})
+                expected = {point.framework: point.peak_memory_mib for point in found}
+                last, done = value if found else last, done + 1
+                points += found
+        return points
+
+    def _measure(self, axis: str, value: int, expected: Dict[str, float]) -> List[Point]:
+        """Both frameworks at one value; one after the other if both at once do not fit in memory."""
+        work = dataclasses.replace(self.base, **{_FIELDS[axis]: value})
+        free = _available_mib() / _ROOM
+        if max(expected.values(), default=0) > free:
+            self.left_out.append(f"{work.network}, {axis} {value}: would take about "
+                                 f"{max(expected.values()):,.0f} MiB, {free * _ROOM:,.0f} MiB are free")
+            return []
+        together = sum(expected.values()) <= free
+        groups = [list(self.frameworks)] if together else [[name] for name in self.frameworks]
+        return [point for group in groups for point in self._turns(axis, value, work, group, together)]
+
+    def _turns(self, axis: str, value: int, work: Work, names: List[str], together: bool) -> List[Point]:
+        macs = build(work.network, work.num_speakers, work.width).macs(work.frames)
+        seconds: Dict[str, Dict[str, List[float]]] = {kind: {name: [] for name in names} for kind in KINDS}
+        with ExitStack() as stack:
+            workers = {name: stack.enter_context(Worker(f"{self.frameworks[name]}.worker", work.threads))
+                       for name in names}
+            for worker in workers.values():
+                worker.ask("build", work=dataclasses.asdict(work))
+            for kind, each in seconds.items():
+                steps = {name: _steps(worker.ask("warm_up", kind=kind, most=5)["seconds"])
+                         for name, worker in workers.items()}
+                for block in range(_BLOCKS):
+                    for name in turns(names, block):
+                        each[name] += workers[name].ask("time", kind=kind, steps=steps[name])["seconds"]
+            memory = {name: worker.ask("peak_memory")["mib"] for name, worker in workers.items()}
+        return [Point(work.network, axis, value, kind, name, work.batch_size, macs, each[name],
+                      memory[name], together) for kind, each in seconds.items() for name in names]
+
+
+def _available_mib() -> float:
+    """Memory that can be had without swapping; where the system does not tell, what is unused."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) / 2**10
+    except OSError:
+        pass
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") / 2**20
+
+
+def _steps(warm_up: Sequence[float]) -> int:
+    """Steps in a block, so that it is neither a blink nor a minute."""
+    return max(1, min(_MOST_STEPS, math.ceil(_BLOCK_SECONDS / warm_up[-1])))
+
+
+def table(points: Sequence[Point], axis: str) -> List[Dict[str, object]]:
+    """A row for each value and kind of step on one axis of one network.
+
+    Cost and multiply-accumulates are of one utterance, relative to the axis' first value: where cost
+    grows as arithmetic does, the two are equal.
+    """
+    chosen = [point for point in points if point.axis == axis]
+    rows: Dict[object, Dict[str, object]] = {}
+    first: Dict[object, Point] = {}
+    for point in chosen:
+        start = first.setdefault((point.kind, point.framework), point)
+        row = rows.setdefault((point.kind, point.value), {
+            "step": point.kind, axis: point.value, "MMAC": point.macs / 1e6,
+            "MAC, relative": f"{point.macs / start.macs:.2f}"})
+        row[f"{point.framework}, ms an utterance"] = _spread(point)
+        row[f"{point.framework}, cost, relative"] = f"{point.per_utterance / start.per_utterance:.2f}"
+        row[f"{point.framework}, MiB"] = f"{point.peak_memory_mib:,.0f}" + ("" if point.together else " *")
+    order = {kind: number for number, kind in enumerate(KINDS)}
+    return [rows[key] for key in sorted(rows, key=lambda key: (order[key[0]], key[1]))]
+
+
+def _spread(point: Point) -> str:
+    scale = 1000 / point.batch_size
+    return (f"{point.per_utterance:.1f} [{scale * min(point.seconds):.1f}, "
+            f"{scale * max(point.seconds):.1f}]")
