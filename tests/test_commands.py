@@ -112,6 +112,10 @@ def test_killed_in_caffe2_and_resumed_in_tensorflow(killed: Path, trained: Path,
     succeed("tf_impl.train", "--resume", folder, "--threads", 1)
     assert_same_losses(folder, trained, tolerance=5e-3)
     assert load_checkpoint(folder / "last.npz").framework == "TensorFlow"
+    first, second = json.loads((folder / "certificate.json").read_text())
+    assert first["facts"]["framework"].startswith("Caffe2") and first["epoch"] == 0
+    assert second["facts"]["framework"].startswith("TensorFlow 2.17") and 1 <= second["epoch"] < EPOCHS
+    assert second["certificate"] == first["certificate"] and first["certificate"]["threads"] == "1"
 
 
 def test_killed_in_tensorflow_and_resumed_in_caffe2(trained: Path, tiny_data: Path, tmp_path: Path) -> None:
