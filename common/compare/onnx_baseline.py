@@ -1,0 +1,70 @@
+"""ONNX Runtime on a network that a twin exported: a baseline for inference.
+
+    python -m common.compare.onnx_baseline FILE   # as a worker of `compare.py`
+"""
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Dict
+
+import numpy as np
+
+from common.compare.bench import INFERENCE, Bench, Engine
+from common.compare.benchmark import Tick, repeat
+from common.compare.worker import serve
+from common.network.layers import NetworkSpec
+from common.network.onnx_file import INPUT, OUTPUT
+from common.network.optimizer import SGD
+from common.network.params import Params
+
+
+class Network:
+    """See `common.compare.bench.Runner`; the file at `path`, as ONNX Runtime optimises it."""
+
+    kinds = (INFERENCE,)
+
+    def __init__(self, path: Path, threads: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self._session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+        self._threads = threads
+
+    def stage(self, spectrograms: np.ndarray, speakers: np.ndarray) -> None:
+        self._spectrograms = spectrograms
+
+    def run(self, kind: str, steps: int, tick: Tick) -> None:
+        repeat(lambda: self.answer(self._spectrograms), steps, tick)
+
+    def loss(self, learning_rate: float) -> float:
+        raise NotImplementedError("ONNX Runtime does not train")
+
+    def answer(self, spectrograms: np.ndarray) -> np.ndarray:
+        return self._session.run([OUTPUT], {INPUT: spectrograms})[0]
+
+    def facts(self) -> Dict[str, str]:
+        import onnxruntime
+
+        return {"framework": f"ONNX Runtime {onnxruntime.__version__}", "device": "cpu",
+                "engine": "MLAS", "layout": "NCHW", "precision": "float32",
+                "threads": str(self._threads), "inference": "run, all its optimisations"}
+
+
+def engine(path: Path) -> Engine:
+    """An engine whose every network is the file at `path`; that it is the one asked for is proved
+    by its answers (`Bench.evidence`)."""
+    chosen = {"threads": 1}
+
+    def configure(device: str, threads: int) -> None:
+        chosen["threads"] = threads
+
+    def runner(spec: NetworkSpec, params: Params, optimizer: SGD) -> Network:
+        return Network(path, chosen["threads"])
+
+    return Engine(configure, runner)
+
+
+if __name__ == "__main__":
+    sys.exit(serve(Bench(lambda: engine(Path(sys.argv[1])))))

@@ -1,0 +1,78 @@
+"""Baselines are the same network as the twins: same logits, same losses over steps that need momentum and decay."""
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from pathlib import Path
+from typing import Any, Dict
+
+import numpy as np
+import pytest
+
+from common.compare import bench as module
+from common.compare import onnx_baseline
+from common.compare.bench import Bench, Work, twin_engine
+from common.twin import Twin
+
+NETWORKS = {"vgg_m": Work("vgg_m", 5, 0.03, 130, 6), "tdnn": Work("tdnn", 5, 0.05, 60, 6)}
+KERAS_AND_TORCH = ["tf_impl.baseline", "caffe2_impl.baseline"]
+
+
+def evidence(bench: Bench, work: Work) -> Dict[str, Any]:
+    bench.build(dataclasses.asdict(work))
+    return bench.evidence(4, 0.01)
+
+
+@pytest.fixture(params=KERAS_AND_TORCH)
+def baseline(request: pytest.FixtureRequest) -> Bench:
+    engine = importlib.import_module(request.param).load()
+    # Threads of a framework that runs already cannot be set again.
+    return Bench(lambda: dataclasses.replace(engine, configure=lambda device, threads: None))
+
+
+def of_twin(twin: Twin) -> Bench:
+    return Bench(lambda: dataclasses.replace(twin_engine(twin), configure=lambda device, threads: None))
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_same_logits_and_losses_as_a_twin(network: str, twin: Twin, baseline: Bench) -> None:
+    own, other = (evidence(each, NETWORKS[network]) for each in (of_twin(twin), baseline))
+    assert np.abs(np.subtract(own["logits"], other["logits"])).max() < 1e-4 * np.abs(own["logits"]).max()
+    assert own["losses"] == pytest.approx(other["losses"], rel=1e-4)
+    assert abs(own["losses"][3] / own["losses"][0] - 1) > 0.05, "an update that shows"
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_onnx_runtime_on_an_export(network: str, twin: Twin, tmp_path: Path) -> None:
+    work, path, bench = NETWORKS[network], tmp_path / "network.onnx", of_twin(twin)
+    bench.build(dataclasses.asdict(work))
+    bench._runner.model.export_onnx(path)
+    other = evidence(Bench(lambda: onnx_baseline.engine(path)), work)
+    own = bench.evidence(1, 0.01)
+    assert np.abs(np.subtract(own["logits"], other["logits"])).max() < 1e-4 * np.abs(own["logits"]).max()
+    assert other["losses"] == [] and other["first_step_seconds"] > 0
+
+
+@pytest.mark.parametrize("kind", ["training", "inference"])
+def test_a_tick_for_every_step_and_none_for_the_call(kind: str, baseline: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SETTLE_SECONDS", 0.0)
+    baseline.build(dataclasses.asdict(NETWORKS["tdnn"]))
+    assert len(baseline.time(kind, 3)["seconds"]) == 3
+    assert len(baseline.time("latency", 2)["seconds"]) == 2
+
+
+def test_weight_decay_is_on_weights_alone() -> None:
+    """Without it the losses differ, so that the test above can see it: Keras's and PyTorch's are set by hand."""
+    for name in KERAS_AND_TORCH:
+        engine = importlib.import_module(name).load()
+        work = NETWORKS["tdnn"]
+        spec = module.build(work.network, work.num_speakers, work.width)
+        params = module.parameters.initialise(spec, 0)
+        batch = module._random_batch(work, 0)
+        losses = []
+        for decay in (0.0, 0.5):
+            runner = engine.runner(spec, params, module.SGD(weight_decay=decay))
+            runner.stage(batch.spectrograms, batch.speakers)
+            losses.append([runner.loss(0.05) for _ in range(3)])
+        assert losses[0][0] == pytest.approx(losses[1][0], rel=1e-5), "decay is no part of the loss that is told"
+        assert abs(losses[0][2] / losses[1][2] - 1) > 1e-3

@@ -1,0 +1,173 @@
+"""The networks as most people would write them in Keras: a baseline for what `tf_impl` does by hand.
+
+    python -m tf_impl.baseline       # as a worker of `compare.py`, see `common.compare.worker`
+
+Keras as it comes: its layers, `compile`, `fit` and `predict`, nothing tuned. Its batch norm averages
+the biased variance, which no step and no speed depends on.
+"""
+from __future__ import annotations
+
+import os
+import sys
+from typing import Callable, Dict, List
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from common.compare.bench import INFERENCE, RATE, TRAINING, Bench, Engine
+from common.compare.benchmark import Tick
+from common.compare.worker import serve
+from common.errors import UserError
+from common.network.layers import (
+    NUM_BINS,
+    AveragePool,
+    BatchNorm,
+    BinsAsChannels,
+    Convolution,
+    Dense,
+    Layer,
+    MaxPool,
+    NetworkSpec,
+    Relu,
+    StatisticsPool,
+)
+from common.network.optimizer import SGD
+from common.network.params import Params
+
+
+class Network:
+    """See `common.compare.bench.Runner`; a functional Keras model."""
+
+    kinds = (TRAINING, INFERENCE)
+
+    def __init__(self, spec: NetworkSpec, params: Params, optimizer: SGD) -> None:
+        self._model = _model(spec, optimizer)
+        for layer in spec.layers:
+            own = [params[p] for p in params if p.split("/")[0] == layer.name]
+            self._model.get_layer(layer.name).set_weights(_weights(layer, own, spec))
+        self._model.compile(
+            keras.optimizers.SGD(RATE, optimizer.momentum, optimizer.nesterov),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+
+    def stage(self, spectrograms: np.ndarray, speakers: np.ndarray) -> None:
+        self._batch = tf.data.Dataset.from_tensors((tf.constant(spectrograms), tf.constant(speakers)))
+
+    def run(self, kind: str, steps: int, tick: Tick) -> None:
+        self._model.optimizer.learning_rate = RATE
+        method = {TRAINING: self._model.fit, INFERENCE: self._model.predict}[kind]
+        method(self._batch.repeat(steps), verbose=0, callbacks=[_Ticks(tick)])
+
+    def loss(self, learning_rate: float) -> float:
+        self._model.optimizer.learning_rate = learning_rate
+        decay = float(sum(self._model.losses))  # which Keras counts in
+        return self._model.fit(self._batch, verbose=0).history["loss"][0] - decay
+
+    def answer(self, spectrograms: np.ndarray) -> np.ndarray:
+        return self._model.predict_on_batch(spectrograms)
+
+    def facts(self) -> Dict[str, str]:
+        return {
+            "framework": f"Keras {keras.__version__} on TensorFlow {tf.__version__}",
+            "device": "cpu" if not tf.config.get_visible_devices("GPU") else "gpu",
+            "engine": "XLA, Keras's own choice" if self._model.jit_compile else "TensorFlow",
+            "layout": "NHWC",
+            "precision": keras.config.floatx(),
+            "threads": str(tf.config.threading.get_intra_op_parallelism_threads()),
+            "training": "fit over a resident tf.data.Dataset, batches timed by a callback",
+            "inference": "predict, likewise",
+        }
+
+
+class _Ticks(keras.callbacks.Callback):
+    """Ticks when the first batch of a call begins, and when each ends."""
+
+    def __init__(self, tick: Tick) -> None:
+        super().__init__()
+        self._tick = tick
+
+    def on_train_batch_begin(self, batch: int, logs: object = None) -> None:
+        if batch == 0:
+            self._tick()
+
+    def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+        self._tick()
+
+    on_predict_batch_begin, on_predict_batch_end = on_train_batch_begin, on_train_batch_end
+
+
+def load() -> Engine:
+    """Keras as an engine; importing this module has imported TensorFlow."""
+    return Engine(_configure, Network)
+
+
+def _configure(device: str, threads: int) -> None:
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)  # as it comes, on so many cores
+    gpus = tf.config.list_physical_devices("GPU")
+    if device == "gpu" and not gpus:
+        raise UserError("Keras finds no GPU; use --device cpu")
+    if device == "cpu":
+        tf.config.set_visible_devices([], "GPU")
+
+
+def _model(spec: NetworkSpec, optimizer: SGD) -> keras.Model:
+    inputs = keras.Input((NUM_BINS, None))  # (N, bins, frames)
+    # Loss + half the factor times the squared weights has the decay's gradient.
+    decay = keras.regularizers.L2(optimizer.weight_decay / 2)
+    over_time = isinstance(spec.layers[0], BinsAsChannels)
+    x = inputs if over_time else keras.layers.Reshape((NUM_BINS, -1, 1))(inputs)
+    for layer in spec.layers:
+        for part in _BUILDERS[type(layer)](layer, decay, over_time):
+            x = part(x)
+    return keras.Model(inputs, x)
+
+
+def _convolution(layer: Convolution, decay: keras.Regularizer, over_time: bool) -> List[keras.Layer]:
+    if over_time:
+        padding = [keras.layers.ZeroPadding1D(layer.pads[1])] if any(layer.pads[1]) else []
+        return [*padding, keras.layers.Conv1D(
+            layer.channels, layer.kernel[1], layer.stride[1], dilation_rate=layer.dilation[1],
+            kernel_regularizer=decay, name=layer.name)]
+    padding = [keras.layers.ZeroPadding2D(layer.pads)] if any(map(any, layer.pads)) else []
+    return [*padding, keras.layers.Conv2D(
+        layer.channels, layer.kernel, layer.stride, dilation_rate=layer.dilation,
+        kernel_regularizer=decay, name=layer.name)]
+
+
+def _statistics(layer: StatisticsPool) -> keras.Layer:
+    def pool(x: tf.Tensor) -> tf.Tensor:  # (N, frames, channels) -> (N, 2 * channels)
+        mean, variance = keras.ops.moments(x, axes=1)
+        return keras.ops.concatenate([mean, keras.ops.sqrt(variance + layer.epsilon)], axis=1)
+
+    return keras.layers.Lambda(pool, name=layer.name)
+
+
+# layer type -> (layer, decay, whether the network convolves over time alone) -> Keras layers
+_BUILDERS: Dict[type, Callable[[Layer, keras.Regularizer, bool], List[keras.Layer]]] = {
+    BinsAsChannels: lambda layer, *_: [keras.layers.Permute((2, 1), name=layer.name)],
+    Convolution: _convolution,
+    BatchNorm: lambda layer, *_: [keras.layers.BatchNormalization(
+        momentum=layer.decay, epsilon=layer.epsilon, name=layer.name)],
+    Relu: lambda layer, *_: [keras.layers.ReLU(name=layer.name)],
+    MaxPool: lambda layer, *_: [keras.layers.MaxPooling2D(layer.kernel, layer.stride,
+                                                          name=layer.name)],
+    AveragePool: lambda layer, *_: [keras.layers.GlobalAveragePooling2D(name=layer.name)],
+    StatisticsPool: lambda layer, *_: [_statistics(layer)],
+    Dense: lambda layer, decay, _: [keras.layers.Dense(layer.units, kernel_regularizer=decay,
+                                                       name=layer.name)],
+}
+
+
+def _weights(layer: Layer, own: List[np.ndarray], spec: NetworkSpec) -> List[np.ndarray]:
+    """A layer's canonical tensors as Keras has them: kernels (high, wide, in, out) and (in, out)."""
+    if isinstance(layer, Convolution):
+        kernel = own[0].transpose(2, 3, 1, 0)
+        return [kernel[0] if isinstance(spec.layers[0], BinsAsChannels) else kernel, own[1]]
+    return [own[0].T, own[1]] if isinstance(layer, Dense) else own
+
+
+if __name__ == "__main__":
+    sys.exit(serve(Bench(load)))
