@@ -100,12 +100,12 @@ def test_plot(tmp_path: Path) -> None:
 
 
 def test_command(tmp_path: Path) -> None:
-    done = run("compare.py", "scaling", "--networks", "tdnn", "--width", "0.05", "--batch-sizes", "1", "2", "--threads",
+    done = run("compare.py", "scaling", "--networks", "tdnn", "--width", "0.05", "--threads", "1", "--batch-sizes",
                "--frames", "--speakers", "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["scaling-tdnn.png", "scaling.json", "scaling.md"]
-    assert "## tdnn, by batch size" in done.stdout and "by frames" not in done.stdout
-    assert len(json.loads((tmp_path / "scaling.json").read_text())["points"]) == 8
+    assert "## tdnn, by threads" in done.stdout and "by frames" not in done.stdout
+    assert len(json.loads((tmp_path / "scaling.json").read_text())["points"]) == 4
 
 
 @pytest.mark.parametrize("wrong, message", [

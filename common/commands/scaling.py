@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--width", type=float, default=1.0,
                         help="factor on every number of channels (1.0)")
     for name, default, what in (("batch-sizes", [1, 2, 4, 8, 16, 32, 64], "utterances a step"),
-                                ("threads", None, "of an operation (1 to all CPUs)"),
+                                ("threads", None, "of an operation (1, 2, 4, ... to all CPUs)"),
                                 ("frames", [100, 200, 300, 500, 1000], "of an utterance"),
                                 ("speakers", [50, 1251, 5994], "to tell apart")):
         shown = "" if default is None else f" ({' '.join(map(str, default))})"
@@ -80,7 +80,8 @@ def _values(options: argparse.Namespace, most: int) -> Dict[str, List[int]]:
     from common.compare.scaling import BATCH, FRAMES, SPEAKERS, THREADS
     from common.network.networks import build
 
-    threads = list(range(1, most + 1)) if options.threads is None else options.threads
+    doubling = [2**power for power in range(most.bit_length())]  # 1, 2, 4, ... up to all
+    threads = [*doubling, most] if options.threads is None else options.threads
     values = {BATCH: options.batch_sizes, THREADS: threads, FRAMES: options.frames,
               SPEAKERS: options.speakers}
     values = {axis: sorted(set(each)) for axis, each in values.items() if each}
