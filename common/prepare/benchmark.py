@@ -3,27 +3,30 @@
     pip install librosa
     python -m common.prepare.benchmark MY_RECORDINGS
 
-Three ways take turns: a loop over the files with librosa, the same loop shared by a pool of processes,
-one a core, and common.prepare with as many. All write all records to the temporary folder (TMPDIR),
-and their times include the start of the processes. Before that the records themselves are compared.
+Three commands take turns: a loop over the files with librosa, the same loop shared by a pool of
+processes, one a core, and common.prepare with as many. All write all records to the temporary folder
+(TMPDIR). Their times are from start to end; how long the plain ones worked after their imports is
+compared as well. Before that the records themselves are compared.
 """
 from __future__ import annotations
 
 import argparse
 import functools
+import json
 import multiprocessing
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Callable, Dict, List, Optional
+from typing import Dict, List, NamedTuple, Optional
 
 import numpy as np
 
 from common.errors import UserError, friendly
+from common.files import read_json
 from common.prepare.audio import load_audio
-from common.prepare.building import build
 from common.prepare.features import (
     DEVIATION_FLOOR,
     FFT_POINTS,
@@ -33,7 +36,6 @@ from common.prepare.features import (
     WINDOW_SAMPLES,
     spectrogram,
 )
-from common.prepare.plan import Options, make_plan
 from common.prepare.sources import Recording, find_recordings
 from common.prepare.workers import available_cores
 
@@ -83,11 +85,6 @@ def _plain(tree: Path, out: Path) -> "tuple[List[Recording], Callable[[Recording
     return recordings, functools.partial(_plain_one, tree, out, labels)
 
 
-def ours(tree: Path, out: Path, workers: int) -> int:
-    """The same by what `python -m common.prepare` calls."""
-    return build(tree, out, make_plan(find_recordings(tree), Options()), workers).records
-
-
 def compare_records(tree: Path) -> float:
     """Largest difference between both in the first utterance of the tree. Raises UserError if it is large."""
     path = tree / find_recordings(tree)[0].path
@@ -99,41 +96,80 @@ def compare_records(tree: Path) -> float:
 
 
 LOOP, POOL, OURS = "a librosa loop", "a librosa pool", "common.prepare"
-PIPELINES = {LOOP: loop, POOL: pool, OURS: ours}
+PLAIN = {LOOP: loop, POOL: pool}
 
 
-def measure(pipeline: Callable[[Path, Path, int], int], tree: Path, workers: int) -> "tuple[int, float]":
-    """(utterances, seconds) of one round, into a folder that is thrown away."""
+class Round(NamedTuple):
+    """One run of one pipeline. working: without the start of Python and the imports; None where they overlap."""
+
+    utterances: int
+    seconds: float
+    working: Optional[float]
+
+
+def measure(name: str, tree: Path, workers: int) -> Round:
+    """Run a pipeline as a command of its own, into a folder that is thrown away. Raises UserError."""
     with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out"
+        module, options = ("common.prepare", ["--samples", "0"]) if name == OURS else (__spec__.name, ["--only", name])
+        command = [sys.executable, "-m", module, str(tree), str(out), "--workers", str(workers), *options]
         begin = time.perf_counter()
-        utterances = pipeline(tree, Path(folder), workers)
-        return utterances, time.perf_counter() - begin
+        done = subprocess.run(command, capture_output=True, text=True)
+        seconds = time.perf_counter() - begin
+        if done.returncode:
+            raise UserError(f"{name} failed: {done.stderr.strip().splitlines()[-1]}")
+        if name == OURS:
+            return Round(read_json(out / "dataset.json", "data set description")["summary"]["records"], seconds, None)
+        utterances, working = json.loads(done.stdout)
+        return Round(utterances, seconds, working)
+
+
+def run_plain(name: str, tree: Path, out: Path, workers: int) -> None:
+    """The command that `measure` runs for a plain pipeline. Prints the utterances and the seconds it worked."""
+    import librosa
+
+    librosa.stft(np.zeros(FFT_POINTS, np.float32), n_fft=FFT_POINTS)  # it imports at first use: not to be counted as work
+    out.mkdir()
+    begin = time.perf_counter()
+    print(json.dumps([PLAIN[name](tree, out, workers), time.perf_counter() - begin]))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m common.prepare.benchmark", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tree", type=Path, help="folder of recordings, SPEAKER/SESSION/*")
+    parser.add_argument("out", type=Path, nargs="?", help=argparse.SUPPRESS)
+    parser.add_argument("--only", choices=PLAIN, help=argparse.SUPPRESS)  # how it starts the plain pipelines
+    parser.add_argument("--rounds", type=int, default=3, help="of each pipeline (default 3)")
+    parser.add_argument("--workers", type=int, default=available_cores(), help="processes (default: one a core)")
+    return parser
 
 
 @friendly
 def main(argv: Optional[List[str]] = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m common.prepare.benchmark", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tree", type=Path, help="folder of recordings, SPEAKER/SESSION/*")
-    parser.add_argument("--rounds", type=int, default=3, help="of each pipeline (default 3)")
-    parser.add_argument("--workers", type=int, default=available_cores(), help="processes (default: one a core)")
-    args = parser.parse_args(argv)
+    args = build_parser().parse_args(argv)
     if args.rounds < 1 or args.workers < 1:
         raise UserError("--rounds and --workers must be above 0")
     try:
         import librosa
     except ImportError as error:
         raise UserError("this comparison needs librosa, which nothing else here does: pip install librosa") from error
+    if args.only:
+        run_plain(args.only, args.tree, args.out, args.workers)
+        return 0
     print(f"librosa {librosa.__version__}, {args.workers} processes; largest difference {compare_records(args.tree):.1g}")
-    speeds: Dict[str, List[float]] = {name: [] for name in PIPELINES}
+    rounds: Dict[str, List[Round]] = {name: [] for name in (LOOP, POOL, OURS)}
     for number in range(1, args.rounds + 1):
-        for name, pipeline in PIPELINES.items():
-            utterances, seconds = measure(pipeline, args.tree, args.workers)
-            speeds[name].append(utterances / seconds)
-            print(f"round {number}: {name:15s} {utterances} utterances in {seconds:6.1f} s, {speeds[name][-1]:4.0f} a second")
-    for name in (LOOP, POOL):
-        ratio = statistics.median(mine / plain for mine, plain in zip(speeds[OURS], speeds[name]))
-        print(f"common.prepare is {ratio:.2f} times as fast as {name} (median of the rounds)")
+        for name, done in rounds.items():
+            done.append(measure(name, args.tree, args.workers))
+            print(f"round {number}: {name:15s} {done[-1].utterances} utterances in {done[-1].seconds:6.1f} s, "
+                  f"{done[-1].utterances / done[-1].seconds:4.0f} a second")
+    for name in PLAIN:
+        pairs = list(zip(rounds[name], rounds[OURS]))
+        whole = statistics.median(plain.seconds / ours.seconds for plain, ours in pairs)
+        work = statistics.median(plain.working / ours.seconds for plain, ours in pairs)
+        print(f"common.prepare is {whole:.2f} times as fast as {name}, {work:.2f} times if that is not charged with its "
+              "imports (medians of the rounds)")
     return 0
 
 
