@@ -8,6 +8,7 @@ from typing import List, Sequence
 import numpy as np
 import pytest
 
+from common.data import records as module
 from common.data.records import NUM_BINS, NUM_FRAMES, RECORD_BYTES, RecordError, RecordSet, RecordWriter
 
 
@@ -67,8 +68,12 @@ def test_record_number_outside_is_refused(tmp_path: Path, index: int) -> None:
         RecordSet.open([tmp_path / "a.bin"]).read([index])
 
 
-def test_memory_stays_bounded_on_a_large_sparse_file(tmp_path: Path) -> None:
-    """9 GB of zeros that take no disk; what is resident after reading from all over it must stay small."""
+def test_memory_stays_bounded_on_a_large_sparse_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """9 GB of zeros that take no disk; what is resident after reading from all over it must stay small.
+
+    Beyond the records that may stay mapped, which are few here so that the rest shows.
+    """
+    monkeypatch.setattr(module, "_KEPT_RECORDS", 16)
     path, records = tmp_path / "large.bin", 15_000
     with open(path, "wb") as file:
         file.truncate(records * RECORD_BYTES)
@@ -228,3 +233,26 @@ def test_full_disk_is_a_clear_error() -> None:
 def test_writer_names_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match=r"gone/a\.bin: cannot write: No such file"):
         RecordWriter(tmp_path / "gone" / "a.bin").__enter__()
+
+
+def test_records_are_the_same_when_read_again_and_the_first_bad_one_is_named(tmp_path: Path) -> None:
+    expected = np.array(write(tmp_path / "a.bin", range(12)) + write(tmp_path / "b.bin", range(12, 24)))
+    records = RecordSet.open([tmp_path / "a.bin", tmp_path / "b.bin"])
+    order = np.random.default_rng(0).permutation(24)
+    for _ in range(2):
+        values, labels = records.read(order)
+        np.testing.assert_array_equal(values, expected[order])
+        np.testing.assert_array_equal(labels, order)
+    for record in (20, 3):
+        patch(tmp_path / ("b.bin" if record > 11 else "a.bin"), record % 12 * RECORD_BYTES + 4, np.inf)
+        with pytest.raises(RecordError, match=rf"record {record % 12} holds 1 values that are not finite, the first is inf"):
+            RecordSet.open([tmp_path / "a.bin", tmp_path / "b.bin"]).read(order)
+
+
+@pytest.mark.parametrize("place", [0, 1, 9599, 9600, NUM_BINS * NUM_FRAMES - 1])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_one_value_that_is_not_finite_is_found_wherever_it_is(tmp_path: Path, place: int, value: float) -> None:
+    write(tmp_path / "a.bin", [0])
+    patch(tmp_path / "a.bin", 4 + 4 * place, value)
+    with pytest.raises(RecordError, match="holds 1 values that are not finite"):
+        RecordSet.open([tmp_path / "a.bin"]).read([0])

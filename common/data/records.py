@@ -27,6 +27,9 @@ NUM_FRAMES = 300
 RECORD_FLOATS = 1 + NUM_BINS * NUM_FRAMES
 RECORD_BYTES = 4 * RECORD_FLOATS
 MAX_SPEAKERS = 2**24  # float32 holds every whole number up to here
+_PIECE = NUM_BINS * NUM_FRAMES // 16  # values of a record that are looked at in one go
+# Records whose pages stay mapped once read, 315 MB: mapping them anew costs more than copying them.
+_KEPT_RECORDS = 512
 
 Indices = Union[Sequence[int], np.ndarray]
 
@@ -50,6 +53,9 @@ class RecordSet:
         # (records of the file, RECORD_FLOATS) each
         self._files = [np.frombuffer(m, dtype="<f4").reshape(-1, RECORD_FLOATS) for m in maps]
         self._starts = np.cumsum([0] + [len(file) for file in self._files])  # first record of each file
+        self._kept = np.zeros(len(self.labels), bool)     # stays mapped
+        self._room = _KEPT_RECORDS                        # for more of them
+        self._checked = np.zeros(len(self.labels), bool)  # was read and is finite
 
     @staticmethod
     def open(paths: Sequence[Union[str, Path]], num_speakers: Optional[int] = None) -> RecordSet:
@@ -86,7 +92,8 @@ class RecordSet:
 
         out: float32 (B, 512, 300), C order, filled and returned when given
         Returns (spectrograms float32 (B, 512, 300), labels int32 (B,)).
-        Raises `RecordError` when a value is not finite or a file has shrunk, `IndexError` outside 0..N-1.
+        Raises `RecordError` when a value is not finite (looked for when a record is read first) or a file
+        has shrunk, `IndexError` outside 0..N-1.
         """
         wanted = np.asarray(indices, dtype=np.int64)
         shape = (len(wanted), NUM_BINS, NUM_FRAMES)
@@ -98,14 +105,29 @@ class RecordSet:
         places = [(position, *self._find(int(wanted[position]))) for position in np.argsort(wanted, kind="stable")]
         for file in sorted({file for _, file, _ in places}):
             self._check_not_shrunk(file)
-        for _, file, record in places:
-            self._advise("MADV_WILLNEED", file, record)
         for position, file, record in places:
-            flat[position] = self._files[file][record, 1:]
+            self._read_ahead(int(wanted[position]), file, record)
+        for position, file, record in places:
+            self._copy(int(wanted[position]), file, record, flat[position])
+        return out, self.labels[wanted]
+
+    def _read_ahead(self, index: int, file: int, record: int) -> None:
+        """Have the system read a record that is not mapped, and decide whether it stays mapped."""
+        if not self._kept[index]:
+            self._advise("MADV_WILLNEED", file, record)
+            if self._room:
+                self._kept[index] = True
+                self._room -= 1
+
+    def _copy(self, index: int, file: int, record: int, target: np.ndarray) -> None:
+        """Copy one record to `target` (512 * 300,); its values are checked when it is read first."""
+        target[:] = self._files[file][record, 1:]
+        if not self._kept[index]:
             # Drop the mapping, not the page cache: else 9 GB of data would count as our memory.
             self._advise("MADV_DONTNEED", file, record)
-            self._check_finite(flat[position], file, record)
-        return out, self.labels[wanted]
+        if not self._checked[index]:
+            self._check_finite(target, file, record)
+            self._checked[index] = True
 
     def _find(self, index: int) -> Tuple[int, int]:
         """(number of the file, record number in it)."""
@@ -219,9 +241,15 @@ def _check_labels(path: Path, labels: np.ndarray, num_speakers: Optional[int]) -
 
 
 def _all_finite(values: np.ndarray) -> bool:
-    """One NaN or infinity makes the sum not finite; so may large legal values: then look at each."""
+    """One NaN or infinity makes a sum of squares not finite; so may large legal values: then look at each.
+
+    The squares are summed in pieces so short that BLAS does not share them out among its threads,
+    which are busy training while this runs.
+    """
+    pieces = values.reshape(-1, 1, _PIECE)
     with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(np.add.reduce(values, axis=None)) or np.isfinite(values).all())
+        sums = np.matmul(pieces, pieces.transpose(0, 2, 1))
+        return bool(np.isfinite(sums).all() or np.isfinite(values).all())
 
 
 class RecordWriter:
