@@ -104,6 +104,7 @@ def make_models(place: Path) -> None:
     save_checkpoint(place / "model.npz", model)
     save_checkpoint(place / "finished.npz", dataclasses.replace(model, epoch=2))
     save_checkpoint(place / "log-scale.npz", dataclasses.replace(model, scale="log"))
+    save_checkpoint(place / "foreign.npz", dataclasses.replace(model, framework="Theano"))
     (place / "damaged.npz").write_bytes((place / "model.npz").read_bytes()[:-1000])
 
 
@@ -202,6 +203,10 @@ QUICK_ERRORS = [
     ("compare.py --data @data --out @file", "file/work: cannot make this folder"),
     ("compare.py onnx @missing.npz --data @data --out @new", "there is no model missing.npz"),
     ("compare.py predictions @model.npz @damaged.npz --data @data", "damaged.npz"),
+    ("compare.py predictions @model.npz @foreign.npz --data @data", "foreign.npz was trained by Theano"),
+    ("compare.py crossover --data @data --batch-size 8 --out @file", "file: cannot make this folder"),
+    ("compare.py crossover --data @data --batch-size 25 --out @new", "24 utterances do not fill one batch of 25"),
+    ("compare.py crossover --data @data --batch-size 8 --steps 0 --out @new", "--steps must be at least 1"),
 ]
 
 

@@ -31,6 +31,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     from common.data.batches import BatchReader
     from common.data.dataset import open_dataset
     from common.data.splits import split_dataset
+    from common.files import make_folder, write_text
     from common.training.crossover import TOLERANCE, cross
     from common.training.loop import fresh
 
@@ -40,7 +41,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
                          config.batch_size, config.seed, shuffle=True, drop_remainder=True)
     batches = first_batches(reader, 2 * options.steps)
     start = fresh(config, dataset)
-    options.out.mkdir(parents=True, exist_ok=True)
+    make_folder(options.out)
     twins = {name: load() for name, load in loads.items()}
     for twin in twins.values():
         twin.configure(options.device, threads)
@@ -50,9 +51,9 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
              f"after the switch {c.largest_difference:.1e} of itself" for c in crossings]
     (options.out / "half.npz").unlink()
     plot_crossings(crossings, options.out / "crossover.png", config.network)
-    (options.out / "crossover.md").write_text(
-        f"{config.network}, batch of {config.batch_size}, data {dataset.name}\n\n"
-        + "\n".join(f"- {line}" for line in lines) + "\n")
+    write_text(options.out / "crossover.md",
+               f"{config.network}, batch of {config.batch_size}, data {dataset.name}\n\n"
+               + "\n".join(f"- {line}" for line in lines) + "\n")
     print("\n".join(lines))
     return 0 if max(c.largest_difference for c in crossings) < TOLERANCE else 1
 

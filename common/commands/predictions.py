@@ -41,8 +41,10 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     if models[0].speakers != models[1].speakers:
         raise UserError("the two models know different speakers; there is nothing to compare")
     dataset = open_dataset(options.data, speakers=models[0].speakers)
-    for model in models:
+    for path, model in zip(options.models, models):
         model.check_data(dataset)
+        if model.framework.lower() not in ("", *loads):  # "" is nobody's: initial parameters
+            raise UserError(f"{path} was trained by {model.framework}; this compares models of {', '.join(loads)}")
     indices = side_indices(options, dataset)
     logits = []
     for model in models:
