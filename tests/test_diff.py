@@ -41,9 +41,10 @@ def stored(speed: float = 1.0, machine: float = 1.0, spread: float = 0.05, seed:
                 "speeds": {"training": {"resident": timed(0.3), "fed": timed(0.31)}, "inference": {"resident": timed(0.01)}}}
 
     return {"machine": {"processor": "A fast one", "cores": "2", "memory": "24 GiB"}, "results": [{
-        "network": "tdnn", "matmul_gflops": list(100 * machine * random.normal(1, spread, 8)),
+        "network": "tdnn", "matmul_library": "NumPy", "matmuls": {"NumPy": 100 * machine, "caffe2": 50 * machine},
+        "matmul_gflops": list(100 * machine * random.normal(1, spread, 8)),
         "frameworks": {"tensorflow": framework(), "caffe2": framework()},
-        "baselines": {"keras": {"speeds": {"training": {"resident": timed(0.6)}}}}, "loss_difference": 1e-6, "differences": {}}]}
+        "baselines": {"keras": {"same_network": True, "speeds": {"training": {"resident": timed(0.6)}}}}, "loss_difference": 1e-6, "differences": {}}]}
 
 
 @pytest.fixture()
@@ -128,6 +129,7 @@ CAFFE2 = ["results", 0, "frameworks", "caffe2"]
     ([*CAFFE2, "crosscheck", "same_answer"], 0.99, "caffe2 ONNX Runtime agrees: yes became NO"),
     ([*CAFFE2, "crosscheck", "largest_difference"], 1.0, "caffe2 ONNX Runtime agrees: yes became NO"),
     (["results", 0, "loss_difference"], 0.01, "both take the same steps: yes became NO"),
+    (["results", 0, "baselines", "keras", "same_network"], False, "keras is the same network: yes became NO"),
     ([*CAFFE2, "probe"], [1.5, 1.3], "caffe2 loss of the first steps"),
 ])
 def test_answers_that_got_worse(compared, place: List[Any], to: Any, words: str) -> None:
@@ -163,6 +165,15 @@ def test_another_machine_is_said_and_its_speed_not_judged(compared) -> None:
     assert changes.status == 0
     assert any("DIFFERENT MACHINES (processor: A fast one / A slow one)" in note for note in changes.notes)
     assert verdicts(changes)["tdnn caffe2 training resident"] == "not judged"
+
+
+def test_a_machine_is_measured_by_one_library_in_both_runs(compared) -> None:
+    """Which library is quickest may change by chance; Caffe2's 50 is not a slower machine."""
+    other = changed(stored(seed=1), ["results", 0, "matmul_library"], "caffe2")
+    other["results"][0].update(matmul_gflops=[50.0] * 8)
+    assert compared(stored(), other).status == compared(other, stored()).status == 0
+    with pytest.raises(UserError, match="no matrix products of NumPy"):
+        compared(stored(), changed(other, ["results", 0, "matmuls"], {}))
 
 
 def test_what_only_one_run_has_is_named(compared) -> None:

@@ -40,7 +40,7 @@ class Run:
 
     path: Path
     machine: Mapping[str, str]
-    gflops: Mapping[str, Sequence[float]]  # network -> the machine's matrix product
+    gflops: Mapping[str, Mapping[str, Sequence[float]]]  # network -> library -> matrix products
     seconds: Mapping[Key, np.ndarray]  # (blocks, steps of a block), of every timed step
     accuracy: Mapping[Key, Tuple[float, float, float]]  # share, and its 95 % interval
     certificates: Mapping[Key, Mapping[str, Any]]
@@ -97,13 +97,17 @@ def _run(path: Path, report: Any) -> Run:
         raise ValueError("no results")
     for result in report["results"]:
         network = str(result["network"])
-        run.gflops[network] = _positive(result.get("matmul_gflops") or [])
+        run.gflops[network] = {
+            **{library: _positive([median]) for library, median in result.get("matmuls", {}).items()},
+            result.get("matmul_library", "NumPy"): _positive(result["matmul_gflops"])}
         for place, seconds in _speeds(result):
             # ("frameworks", "caffe2", "speeds", "training", "fed"): the kind is what follows the name.
             kind = " ".join(name for name in place[2:] if name != "speeds")
             run.seconds[network, place[1], kind] = seconds
         for name, own in result["frameworks"].items():
             _read_framework(run, network, name, own)
+        for name, own in result.get("baselines", {}).items():
+            run.agreements[network, name, "is the same network"] = bool(own["same_network"])
         if result.get("loss_difference") is not None:
             both = network, "both", "take the same steps"
             run.agreements[both] = result["loss_difference"] < LOSS_TOLERANCE
@@ -175,11 +179,12 @@ def _compare_certificates(key: Key, old: Run, new: Run, changes: Changes) -> Non
 
 def _compare_speeds(old: Run, new: Run, changes: Changes, judged: bool) -> None:
     for key in _both(old.seconds, new.seconds):
-        gflops = [run.gflops.get(key[0]) for run in (old, new)]
-        if not all(gflops):
-            gflops = [[1.0], [1.0]]
-            changes.notes.append(f"{' '.join(key)}: no matrix product was measured beside it; taken as it is")
-        ratio, low, high = speed_ratio(old.seconds[key], new.seconds[key], *gflops)
+        library = max(old.gflops[key[0]], key=lambda name: np.median(old.gflops[key[0]][name]))
+        if library not in new.gflops[key[0]]:
+            raise UserError(f"{new.path} holds no matrix products of {library}, as {old.path} does: "
+                            "the two cannot be set to the same speed of the machine")
+        ratio, low, high = speed_ratio(old.seconds[key], new.seconds[key],
+                                       *(run.gflops[key[0]][library] for run in (old, new)))
         verdict = _speed_verdict(low, high) if judged else "not judged"
         changes.lines.append(Line(key, *(_milliseconds(run.seconds[key]) for run in (old, new)),
                                   f"{ratio:.2f} [{low:.2f}, {high:.2f}]", verdict))
