@@ -52,6 +52,7 @@ class Recording(NamedTuple):
 
     rungs: Dict[int, Rungs]  # of the first and the last step
     losses: np.ndarray  # (steps,)
+    states: List[Params]  # parameters before each step
 
 
 def first_batches(reader: BatchReader, steps: int) -> List[Batch]:
@@ -82,14 +83,16 @@ def record(twin: Twin, trial: Trial) -> Recording:
     model.load(trial.params, trial.momenta)
     rungs: Dict[int, Rungs] = {}
     losses: List[float] = []
+    states: List[Params] = []
     for step, (batch, rate) in enumerate(zip(trial.batches, trial.learning_rates)):
+        states.append(model.params())
         if step in (0, trial.last):
             rungs[step], loss = _record_step(model, batch, rate)
         else:
             model.stage(batch.spectrograms, batch.speakers)
             loss = model.train_staged(rate).loss
         losses.append(loss)
-    return Recording(rungs, np.array(losses))
+    return Recording(rungs, np.array(losses), states)
 
 
 def _record_step(model: Model, batch: Batch, rate: float) -> Tuple[Rungs, float]:
@@ -104,7 +107,7 @@ def _record_step(model: Model, batch: Batch, rate: float) -> Tuple[Rungs, float]
 
 def record_reference(trial: Trial, dtype: type = np.float64) -> Recording:
     """Let the reference do the trial; only the first step is recorded rung by rung."""
-    params, momenta, losses = trial.params, trial.momenta, []
+    params, momenta, losses, states = trial.params, trial.momenta, [], []
     for step, (batch, rate) in enumerate(zip(trial.batches, trial.learning_rates)):
         outputs = reference.forward(trial.spec, params, batch.spectrograms, True, dtype)
         loss, gradients, running = reference.backward(
@@ -116,9 +119,10 @@ def record_reference(trial: Trial, dtype: type = np.float64) -> Recording:
             testing = reference.forward(trial.spec, params, batch.spectrograms, False, dtype)
             outputs["testing logits"] = reference.logits(trial.spec, testing)
             first = _rungs(params, momenta, outputs, loss, gradients, after, new_momenta)
-        params, momenta = after, new_momenta
         losses.append(loss)
-    return Recording({0: first}, np.array(losses))
+        states.append(params)
+        params, momenta = after, new_momenta
+    return Recording({0: first}, np.array(losses), states)
 
 
 def state_before(rungs: Rungs) -> Tuple[Params, Params]:
