@@ -15,9 +15,10 @@ import pytest
 from commands import PROJECT, command, run, succeed
 
 NETWORKS, FRAMEWORKS = ["vgg_m", "tdnn"], ["tensorflow", "caffe2"]
+CLOCKS = ["resident", "fed", "end-to-end"]
 # A low rate: where rounding moves a ReLU's input across zero, frameworks part in proportion to it.
-SMALL = ["--width", "0.05", "--epochs", "1", "--blocks", "2", "--steps", "1", "--batch-size", "8", "--learning-rate",
-         "0.001", "--threads", "1"]
+TIMING = ["--blocks", "2", "--steps", "1", "--block-seconds", "0", "--calls", "2"]
+SMALL = ["--width", "0.05", "--epochs", "1", "--batch-size", "8", "--learning-rate", "0.001", "--threads", "1", *TIMING]
 
 
 class Done(NamedTuple):
@@ -33,7 +34,7 @@ def comparison(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Don
     """The whole comparison, from another current folder than the project's."""
     place = tmp_path_factory.mktemp("comparison")
     (place / "voices").symlink_to(tiny_data)
-    done = run("compare.py", "--data", "voices", "--out", "out", *SMALL, cwd=place)
+    done = run("compare.py", "--data", "voices", "--out", "out", *SMALL, "--clocks", *CLOCKS, cwd=place)
     assert done.returncode == 0, done.stderr
     return Done(done.stdout, done.stderr, place / "out")
 
@@ -107,20 +108,56 @@ def test_exports_agree_with_their_framework(report: Dict[str, Any]) -> None:
             assert 0 < check["largest_difference"] < 1e-3 and check["same_answer"] == 1.0
 
 
-def test_speeds_are_of_every_step(report: Dict[str, Any]) -> None:
+def test_speeds_are_of_every_step_by_every_clock(report: Dict[str, Any]) -> None:
     for result, pair in zip(report["results"], pairs(report)):
         assert len(result["matmul_gflops"]) == 4 and min(result["matmul_gflops"]) > 0
-        for kind, (first, second) in (("training", [own["training"] for own in pair]),
-                                      ("inference", [own["inference"] for own in pair])):
-            for speed in (first, second):
-                assert speed["steps"] == len(speed["seconds"]) == 2
-                assert 0 < speed["low"] <= speed["median"] <= speed["high"]
-            ratio = result[f"{kind}_ratio"]
-            assert ratio["low"] <= ratio["ratio"] <= ratio["high"]
-            assert ratio["ratio"] == pytest.approx(sum(second["seconds"]) / sum(first["seconds"]))
+        assert result["matmuls"][result["matmul_library"]] == max(result["matmuls"].values())
         for own in pair:
+            steps = {kind: {clock: speed["steps"] for clock, speed in clocks.items()}
+                     for kind, clocks in own["speeds"].items()}
+            assert steps == {"training": dict.fromkeys(CLOCKS, 2), "inference": dict.fromkeys(CLOCKS, 4),
+                             "forward": {"resident": 2}, "backward": {"resident": 2}, "latency": {"resident": 4}}
+            for speed in (speed for clocks in own["speeds"].values() for speed in clocks.values()):
+                assert len(speed["seconds"]) == speed["steps"] and speed["blocks"] == 2
+                assert 0 < speed["low"] <= speed["median"] <= speed["high"]
             assert 100 < own["peak_memory_mib"] < 5000
-            assert own["first_step_seconds"] > min(own["training"]["seconds"])
+            assert own["first_step_seconds"] > min(own["speeds"]["training"]["resident"]["seconds"])
+            assert own["start_seconds"] > 0.5 and 3 <= own["warm_up"]["training"] <= 10
+
+
+def test_ratios_are_of_those_speeds(report: Dict[str, Any]) -> None:
+    for result, (first, second) in zip(report["results"], pairs(report)):
+        assert [(each["kind"], each["first"], each["second"]) for each in result["ratios"]] == [
+            (kind, *FRAMEWORKS) for kind in ("training", "inference", "latency")]
+        for each in result["ratios"]:
+            ratio, medians = each["ratio"], [own["speeds"][each["kind"]]["resident"]["median"] for own in (first, second)]
+            assert ratio["low"] <= ratio["ratio"] <= ratio["high"]
+            assert ratio["ratio"] == pytest.approx(medians[0] / medians[1], rel=0.3)  # rates and times: medians of few
+        assert [(each["kind"], each["first"]) for each in result["end_to_end"]] == [
+            (kind, name) for kind in ("training", "inference") for name in FRAMEWORKS]
+
+
+def test_baselines_prove_themselves_and_nothing_is_learned(tiny_data: Path, tmp_path: Path) -> None:
+    names = ["keras", "onnxruntime", "torch"]
+    output = succeed("compare.py", "--data", tiny_data, "--out", tmp_path / "out", *SMALL, "--networks", "tdnn",
+                     "--frameworks", "caffe2", "--epochs", "0", "--clocks", "resident", "--baselines", ",".join(names))
+    assert output.count(": the same network.") == 3 and "NOT COMPARABLE" not in output and "top-1" not in output
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "report.csv", "report.json", "report.md", "speed.png", "work"]
+    result, = json.loads((tmp_path / "out" / "report.json").read_text())["results"]
+    assert list(result["baselines"]) == names and result["frameworks"]["caffe2"]["evaluation"] is None
+    assert all(own["same_network"] and own["facts"]["threads"] == "1" for own in result["baselines"].values())
+    assert {(each["kind"], each["second"]) for each in result["ratios"]} == {
+        *((kind, name) for kind in ("inference", "latency") for name in names), ("training", "keras"), ("training", "torch")}
+
+
+@pytest.mark.parametrize("options, message", [
+    (["--baselines", "keras,caffe3"], "there is no baseline caffe3; choose from keras, onnxruntime, torch"),
+    (["--blocks", "1"], "--blocks must be at least 2"), (["--calls", "0"], "--calls must be at least 1"),
+    (["--block-seconds", "nan"], "--block-seconds must be at least 0")])
+def test_timing_options_are_checked_before_anything_starts(options: List[str], message: str, tiny_data: Path) -> None:
+    done = run("compare.py", "--data", tiny_data, *options)
+    assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
 
 
 def test_csv_has_a_row_for_each_network_and_framework(comparison: Done) -> None:
@@ -136,7 +173,7 @@ def test_one_network_in_one_framework(tiny_data: Path, tmp_path: Path) -> None:
                      "--frameworks", "caffe2", "--crop-frames", "60")
     assert "tdnn: one framework only, nothing to compare" in output and "TensorFlow" not in output
     result, = json.loads((tmp_path / "out" / "report.json").read_text())["results"]
-    assert list(result["frameworks"]) == ["caffe2"] and result["training_ratio"] is None
+    assert list(result["frameworks"]) == ["caffe2"] and result["ratios"] == []
 
 
 def test_version() -> None:
@@ -162,7 +199,7 @@ def session_of(pid: int) -> List[int]:
 @pytest.mark.parametrize("whole_group", [True, False], ids=["Ctrl-C", "SIGINT to compare.py alone"])
 def test_interrupted_it_leaves_no_process(tiny_data: Path, tmp_path: Path, whole_group: bool) -> None:
     words = command("compare.py", "--data", tiny_data, "--out", tmp_path / "out", *SMALL, "--networks", "tdnn",
-                    "--frameworks", "caffe2", "--steps", "1000000")
+                    "--frameworks", "caffe2", "--steps", "1000000", "--clocks", "resident")
     with subprocess.Popen(words, cwd=PROJECT, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         for line in process.stderr:
             if "timing" in line:  # from now on the worker is busy for hours

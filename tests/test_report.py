@@ -6,16 +6,17 @@ import dataclasses
 import io
 import json
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 import pytest
 
-from common.compare.benchmark import Ratio, Speed
-from common.training.certificate import Certificate
-from common.compare.comparison import FrameworkResult, NetworkResult
+from common.compare.benchmark import Block, Ratio, Speed
+from common.compare.comparison import BaselineResult, FrameworkResult, NetworkResult, RatioOf
 from common.compare.crosscheck import CrossCheck
 from common.compare.plots import write_plots
 from common.compare.report import Report
+from common.compare.timing import Proof
+from common.training.certificate import Certificate
 from common.training.evaluation import Evaluation
 
 CERTIFICATE = Certificate(*["same"] * len(dataclasses.fields(Certificate)))
@@ -23,22 +24,41 @@ EPOCHS = [{"losses": [1.4, 1.2], "train_top1": 0.5, "dev_top1": 0.25, "seconds":
           {"losses": [0.9, 0.7], "train_top1": 0.75, "dev_top1": 0.5, "seconds": 1.0, "utterances_per_second": 16.0}]
 
 
+def speed(*seconds: float, utterances: int = 8, joules: Optional[float] = None) -> Speed:
+    return Speed.of([Block([s], 1000, 0, 2, joules) for s in seconds], utterances)
+
+
+TRAINING, INFERENCE = speed(0.64, 0.8, 1.0), speed(0.2, 0.19, 0.25, joules=4.0)  # medians of 10 and 40 a second
+LATENCY = speed(*[0.030] * 50, 0.050, utterances=1)
+SPEEDS = {"training": {"resident": TRAINING, "end-to-end": speed(0.8, 0.85, 1.0)}, "inference": {"resident": INFERENCE},
+          "forward": {"resident": speed(0.2)}, "backward": {"resident": speed(0.76)}, "latency": {"resident": LATENCY}}
+MEASURED = dict(start_seconds=3.0, first_step_seconds=1.25, warm_up={"training": 4, "inference": 3},
+                peak_memory_mib=1234.4)
+
+
 def framework(name: str, **changed: Any) -> FrameworkResult:
     values: Dict[str, Any] = dict(
-        facts={"framework": f"{name} 1.0", "engine": f"{name}'s engine"}, certificate=CERTIFICATE,
-        start_seconds=3.0, first_step_seconds=1.25, probe=[1.5] * 5, training=Speed(10.0, 8.0, 12.5, 3, [1.0] * 3),
-        inference=Speed(40.0, 39.0, 41.0, 3, [0.25] * 3), epochs=EPOCHS,
-        evaluation=Evaluation(144, 0.875, 0.81, 0.92, 1.0, 0.4, 30.0), peak_memory_mib=1234.4,
-        crosscheck=CrossCheck(144, 3e-6, 12.3, 1.0))
+        MEASURED, facts={"framework": f"{name} 1.0", "engine": f"{name}'s engine", "threads": "2"}, speeds=SPEEDS,
+        certificate=CERTIFICATE, probe=[1.5] * 5, epochs=EPOCHS,
+        evaluation=Evaluation(144, 0.875, 0.81, 0.92, 1.0, 0.4, 30.0), crosscheck=CrossCheck(144, 3e-6, 12.3, 1.0))
     return FrameworkResult(**{**values, **changed})
+
+
+def baseline(name: str, same: bool = True) -> BaselineResult:
+    proof = Proof(2e-6, None) if same else Proof(0.2, None)
+    return BaselineResult(facts={"framework": f"{name} 9", "engine": "its own", "threads": "2"}, **MEASURED, proof=proof,
+                          same_network=proof.same_network, speeds={"inference": {"resident": speed(0.1, 0.1)}})
 
 
 def network(**changed: Any) -> NetworkResult:
     values: Dict[str, Any] = dict(
-        network="vgg_m", parameters=16_680_242, macs=500_000_000, matmul_gflops=[100.0, 90.0, 110.0],
-        frameworks={"tensorflow": framework("TensorFlow"), "caffe2": framework("Caffe2")}, differences={},
-        loss_difference=2e-6, drift=3e-3, training_ratio=Ratio(0.8, 0.7, 0.9), inference_ratio=Ratio(1.02, 0.9, 1.1),
-        agreement=0.9931)
+        network="vgg_m", parameters=16_680_242, macs=500_000_000, matmul_library="caffe2",
+        matmul_gflops=[100.0, 90.0, 110.0], matmuls={"NumPy": 80.0, "caffe2": 100.0},
+        frameworks={"tensorflow": framework("TensorFlow"), "caffe2": framework("Caffe2")}, baselines={},
+        ratios=[RatioOf("training", "tensorflow", "caffe2", Ratio(0.8, 0.7, 0.9)),
+                RatioOf("inference", "tensorflow", "caffe2", Ratio(1.02, 0.9, 1.1))],
+        end_to_end=[RatioOf("training", "caffe2", "resident", Ratio(0.94, 0.9, 0.96))],
+        differences={}, loss_difference=2e-6, drift=3e-3, agreement=0.9931)
     return NetworkResult(**{**values, **changed})
 
 
@@ -53,7 +73,7 @@ def test_speed_and_its_share_of_the_machines_limit() -> None:
     """100 GFLOPS over 2 * 0.5 GMAC would be 100 predictions or a third as many training steps a second."""
     row = csv_rows(report(network()))[0]
     assert row["training, utterances/s"] == "10.00 [8.00, 12.50]"
-    assert row["inference, utterances/s"] == "40.00 [39.00, 41.00]"
+    assert row["inference, utterances/s"] == "40.00 [32.00, 42.11]"
     assert (row["training, share of matmul"], row["inference, share of matmul"]) == ("30 %", "40 %")
     assert (row["parameters"], row["macs"], row["peak memory"]) == ("16680242", "500000000", "1,234 MiB")
 
@@ -73,14 +93,79 @@ def test_an_export_that_disagrees_is_shown(check: CrossCheck) -> None:
     assert [row["ONNX Runtime, verdict"] for row in csv_rows(report(network(frameworks=pair)))] == ["DISAGREES", "agrees"]
 
 
+def rows_of(made: Report) -> Dict[str, List[str]]:
+    """The rows of all Markdown tables."""
+    return {name: cells for table in markdown_tables(made.text("github")) for name, cells in table.items()}
+
+
 def test_side_by_side() -> None:
     text = report(network()).text()
-    assert "TensorFlow / Caffe2, ratio of speeds [95 % interval]: training 0.80 [0.70, 0.90]; " in text
-    assert "inference 1.02 [0.90, 1.10], no detectable difference" in text
+    assert rows_of(report(network()))["TensorFlow / Caffe2"] == [
+        "0.80 [0.70, 0.90]", "1.02 [0.90, 1.10], no detectable difference", ""]
     assert "differs by at most 2.0e-06 of itself: the same to rounding" in text
     assert "3.0e-03 of the loss by step 5" in text
     assert "same speaker for 99.3 % of the test utterances" in text
     assert "NOT" not in text
+
+
+def test_where_the_time_of_a_step_goes() -> None:
+    """Until the loss 0.2 s, until the gradients 0.76, the whole step 0.8."""
+    rows = rows_of(report(network()))
+    assert rows["forward"][0] == "200 ms (25 %)"
+    assert rows["backward"][0] == "560 ms (70 %)"
+    assert rows["update"][0] == "40 ms (5 %)"
+
+
+def test_latency_energy_and_what_disturbed_the_process() -> None:
+    rows = {name: cells[0] for name, cells in rows_of(report(network())).items()}
+    assert rows["latency of one utterance, p50"] == rows["latency of one utterance, p90"] == "30.0 ms"
+    assert rows["latency of one utterance, p99"] == "40.0 ms" and rows["latency, calls"] == "51"
+    assert (rows["energy an utterance, training"], rows["energy an utterance, inference"]) == ("not available", "0.50 J")
+    assert rows["page faults a step, minor + major"] == "1,000 + 0"
+    assert rows["involuntary context switches a step"] == "2"
+    assert rows["warm-up, steps"] == "training 4, inference 3" and rows["threads"] == "2"
+
+
+@pytest.mark.parametrize("ratio, words", [(Ratio(0.94, 0.9, 0.96), "94.0 % of resident [90.0, 96.0]; within 2 %: MISSED"),
+                                          (Ratio(0.97, 0.9, 1.1), "within 2 %: not told from noise"),
+                                          (Ratio(1.0, 0.985, 1.01), "within 2 %: reached")])
+def test_end_to_end_against_resident(ratio: Ratio, words: str) -> None:
+    made = report(network(end_to_end=[RatioOf("training", "caffe2", "resident", ratio)]))
+    assert "Caffe2, training end to end: " in made.text() and words in made.text()
+    assert csv_rows(made)[0]["training, end to end, utterances/s"] == "9.41 [8.00, 10.00]"
+
+
+def test_the_quickest_matrix_product_sets_the_limit() -> None:
+    assert "Matrix product, GFLOP/s: NumPy 80, Caffe2 100" in report(network()).text()
+
+
+def test_baselines_have_columns_and_prove_what_they_are() -> None:
+    pair = {"keras": baseline("Keras"), "onnxruntime": baseline("ORT", same=False)}
+    ratios = [RatioOf("inference", "caffe2", "keras", Ratio(0.5, 0.4, 0.6))]
+    made = report(network(baselines=pair, ratios=ratios))
+    rows = rows_of(made)
+    assert rows["inference, utterances/s"] == ["40.00 [32.00, 42.11]"] * 2 + ["80.00 [80.00, 80.00]"] * 2
+    assert rows["training, utterances/s"][2:] == ["", ""]
+    assert rows["Caffe2 / Keras"] == ["", "0.50 [0.40, 0.60]", ""]
+    assert rows["... / ONNX Runtime"] == ["NOT COMPARABLE"] * 3
+    assert "Keras (Keras 9) against TensorFlow, of their scale: logits 2.0e-06: the same network." in made.text()
+    assert "ORT 9) against TensorFlow, of their scale: logits 2.0e-01: NOT COMPARABLE." in made.text()
+    assert [row["framework"] for row in csv_rows(made)] == ["TensorFlow", "Caffe2", "Keras", "ONNX Runtime"]
+    assert "test top-1" in rows and len(rows["test top-1"]) == 2
+
+
+@pytest.mark.parametrize("losses, same", [(None, True), (1e-4, True), (2e-3, False), (float("nan"), False)])
+def test_a_proof_needs_losses_too_if_there_are_any(losses: Optional[float], same: bool) -> None:
+    assert Proof(1e-5, losses).same_network is same
+
+
+def test_without_a_learning_run_there_is_no_accuracy(tmp_path: Path) -> None:
+    bare = {name: framework(name, epochs=[], evaluation=None, crosscheck=None) for name in ("tensorflow", "caffe2")}
+    result = network(frameworks=bare, drift=None, agreement=None)
+    text = report(result).text()
+    assert "test top-1" not in text and "In the learning run" not in text and "the same to rounding" in text
+    assert write_plots([result], tmp_path, synthetic=True) == ["speed.png"]
+    report(result).write(tmp_path)
 
 
 def test_every_fact_of_a_certificate_is_named_where_runs_are_called_comparable() -> None:
@@ -95,7 +180,8 @@ def test_runs_that_differ_are_not_comparable() -> None:
     result = network(differences={"order": ["aa", "bb"], "threads": ["1", "2"]})
     text = report(result).text()
     assert "vgg_m: NOT COMPARABLE, the two runs differ in order: aa against bb; threads: 1 against 2" in text
-    assert "ratio of speeds" not in text and "Comparable:" not in text
+    assert "Comparable:" not in text
+    assert rows_of(report(result))["TensorFlow / Caffe2"] == ["NOT COMPARABLE"] * 3
 
 
 @pytest.mark.parametrize("difference", [2e-3, float("nan")])
@@ -105,10 +191,10 @@ def test_losses_that_part_are_not_the_same(difference: float) -> None:
 
 def test_one_framework_has_nothing_beside_it() -> None:
     alone = network(frameworks={"caffe2": framework("Caffe2")}, differences=None, loss_difference=None, drift=None,
-                    training_ratio=None, inference_ratio=None, agreement=None)
+                    ratios=[], end_to_end=[], agreement=None)
     text = report(alone).text()
     assert "vgg_m: one framework only, nothing to compare" in text
-    assert "TensorFlow" not in text
+    assert "TensorFlow" not in text.replace("TensorFlow and Caffe2", "")
 
 
 def test_synthetic_voices_are_called_so_everywhere(tmp_path: Path) -> None:
@@ -159,14 +245,16 @@ def test_markdown_csv_and_json_say_the_same(tmp_path: Path) -> None:
     stored = json.loads((tmp_path / "report.json").read_text())["results"]
     with open(tmp_path / "report.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 4 and len(tables) == 2
+    assert len(rows) == 4 and len(tables) == 2 * 5
     for number, row in enumerate(rows):
-        table, place = tables[number // 2], number % 2
-        assert table[""][place] == row["framework"]
-        for figure, cells in table.items():
-            assert not figure or cells[place] == row[figure]
+        place, own_tables = number % 2, tables[5 * (number // 2):][:5]
+        for table in own_tables:
+            if "times as fast" in table:
+                continue
+            assert table[""][place] == row["framework"]
+            assert all(cells[place] == row[figure] for figure, cells in table.items() if figure)
         own = list(stored[number // 2]["frameworks"].values())[place]
-        assert row["training, utterances/s"].startswith(f"{own['training']['median']:.2f} ")
+        assert row["training, utterances/s"].startswith(f"{own['speeds']['training']['resident']['median']:.2f} ")
         assert row["test top-1"] == f"{100 * own['evaluation']['top1']:.1f} %"
         assert row["parameters"] == str(stored[number // 2]["parameters"])
         assert row["ONNX Runtime, largest difference"] == f"{own['crosscheck']['largest_difference']:.1e}"
@@ -187,10 +275,10 @@ def test_the_terminal_shows_the_same_numbers() -> None:
 @pytest.mark.parametrize("results", [
     [network()],
     [network(frameworks={"caffe2": framework("Caffe2", epochs=[{**epoch, "dev_top1": None} for epoch in EPOCHS])}),
-     network(network="tdnn")],
+     network(network="tdnn", baselines={"keras": baseline("Keras")})],
 ], ids=["one network", "one framework without a development side"])
 def test_plots(tmp_path: Path, results: List[NetworkResult]) -> None:
-    write_plots(results, tmp_path, synthetic=True)
+    assert write_plots(results, tmp_path, synthetic=True) == ["learning-curves.png", "speed.png"]
     for name in ("learning-curves.png", "speed.png"):
         image = (tmp_path / name).read_bytes()
         assert image.startswith(b"\x89PNG") and len(image) > 5000

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import importlib.util
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
@@ -16,6 +17,7 @@ _DESCRIPTION = """Compare TensorFlow and Caffe2 on who is speaking: speed, accur
 
   python compare.py                       # both networks on the embedded synthetic voices
   python compare.py --data DATA --epochs 10 --out results/mine
+  python compare.py --baselines keras,onnxruntime,torch --blocks 8 --epochs 0   # speed alone, beside others
   python compare.py --version
   python compare.py {others} --help
 
@@ -23,6 +25,8 @@ Each framework runs in a process of its own and they take turns, from the same p
 same batches. Tables go to the terminal; the same as Markdown, CSV and JSON, and plots, to --out."""
 
 _FRAMEWORKS = ("tensorflow", "caffe2")
+_BASELINES = ("keras", "onnxruntime", "torch")  # each by its package's name
+_CLOCKS = ("resident", "fed", "end-to-end")
 # What pays within a few minutes on two cores: the time-delay network costs a seventh of VGG-M.
 _DEFAULT_EPOCHS = {"vgg_m": 3, "tdnn": 8}
 
@@ -48,8 +52,8 @@ def run(loads: Mapping[str, Callable[[], Twin]], others: Sequence[str],
     report = _report(plan, dataset, split, results)
     print(report.text())
     report.write(folder)
-    write_plots(results, folder, dataset.synthetic)
-    print(f"written to {folder}: report.md, report.csv, report.json, learning-curves.png, speed.png")
+    plots = write_plots(results, folder, dataset.synthetic)
+    print(f"written to {folder}: {', '.join(['report.md', 'report.csv', 'report.json', *plots])}")
     return 0
 
 
@@ -63,8 +67,11 @@ def _parser(others: Sequence[str]) -> argparse.ArgumentParser:
                         metavar="NAME", help=f"of {', '.join(NETWORKS)} (all)")
     parser.add_argument("--frameworks", nargs="+", choices=_FRAMEWORKS, default=list(_FRAMEWORKS),
                         metavar="NAME", help=f"of {', '.join(_FRAMEWORKS)} (both)")
+    parser.add_argument("--baselines", type=_baselines, default=[], metavar="NAME,...",
+                        help=f"time these beside them, of {', '.join(_BASELINES)} (none)")
     parser.add_argument("--epochs", type=int, help="of the learning run, for every network "
-                        f"({', '.join(f'{n}: {e}' for n, e in _DEFAULT_EPOCHS.items())})")
+                        f"({', '.join(f'{n}: {e}' for n, e in _DEFAULT_EPOCHS.items())}); 0: "
+                        "measure speed alone, learn nothing")
     parser.add_argument("--batch-size", type=int, default=16, help="utterances a step (16)")
     parser.add_argument("--learning-rate", type=float, default=1e-2, help="at the start (0.01)")
     parser.add_argument("--crop-frames", type=int, default=150, metavar="N",
@@ -72,13 +79,48 @@ def _parser(others: Sequence[str]) -> argparse.ArgumentParser:
                         "and test accuracy are always of 300")
     parser.add_argument("--width", type=float, default=1.0,
                         help="factor on every number of channels (1.0)")
-    parser.add_argument("--blocks", type=int, default=4, help="timed blocks a framework (4)")
-    parser.add_argument("--steps", type=int, default=2, help="timed steps in a block (2)")
+    _add_timing_options(parser.add_argument_group("timing"))
     parser.add_argument("--seed", type=int, default=0, help="of parameters, split and order (0)")
     parser.add_argument("--out", type=Path, metavar="FOLDER",
                         help="where the report goes (results/DATE-DATA)")
     add_machine_options(parser)
     return parser
+
+
+def _add_timing_options(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument("--blocks", type=int, default=5, help="timed blocks of each figure, at least 2 (5)")
+    group.add_argument("--steps", type=int, default=2, help="timed training steps in a block (2)")
+    group.add_argument("--block-seconds", type=float, default=1.0, metavar="S",
+                       help="add steps until a block takes about so long (1.0)")
+    group.add_argument("--calls", type=int, default=25,
+                       help="of one utterance in a block, for latency (25)")
+    group.add_argument("--clocks", nargs="+", choices=_CLOCKS, default=["resident", "end-to-end"],
+                       metavar="CLOCK", help=f"where the input of a step comes from, of "
+                       f"{', '.join(_CLOCKS)} (resident end-to-end); resident is always timed")
+
+
+def _baselines(text: str) -> List[str]:
+    """An argparse type: names with commas between them."""
+    names = list(dict.fromkeys(name for name in text.split(",") if name))
+    unknown = [name for name in names if name not in _BASELINES]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"there is no baseline {unknown[0]}; choose from "
+                                         f"{', '.join(_BASELINES)}")
+    return names
+
+
+def _timing_plan(options: argparse.Namespace):
+    from common.compare.timing import TimingPlan
+
+    for name, least in (("blocks", 2), ("steps", 1), ("calls", 1), ("block_seconds", 0)):
+        if not getattr(options, name) >= least:
+            raise UserError(f"--{name.replace('_', '-')} must be at least {least}")
+    for name in options.baselines:
+        if importlib.util.find_spec(name) is None:
+            raise UserError(f"the baseline {name} is not installed here: pip install {name}")
+    clocks = [clock for clock in _CLOCKS if clock == "resident" or clock in options.clocks]
+    return TimingPlan(list(dict.fromkeys(options.frameworks)), options.baselines, options.blocks,
+                      options.steps, options.block_seconds, options.calls, clocks)
 
 
 def _plan(options: argparse.Namespace, threads: int):
@@ -88,13 +130,13 @@ def _plan(options: argparse.Namespace, threads: int):
     from common.training.config import TrainingConfig
     from common.training.loop import check_batch
 
-    for name in ("blocks", "steps"):
-        if getattr(options, name) < 1:
-            raise UserError(f"--{name} must be at least 1")
+    timing = _timing_plan(options)
+    learn = options.epochs != 0
     configs = [
         TrainingConfig(name, batch_size=options.batch_size, learning_rate=options.learning_rate,
                        seed=options.seed, crop_frames=options.crop_frames, width=options.width,
-                       epochs=_DEFAULT_EPOCHS[name] if options.epochs is None else options.epochs)
+                       # None: by the network; 0: none, which a configuration cannot say
+                       epochs=_DEFAULT_EPOCHS[name] if not options.epochs else options.epochs)
         for name in dict.fromkeys(options.networks)]
     data = data_or_embedded(options.data)
     dataset = open_dataset(data)
@@ -104,8 +146,7 @@ def _plan(options: argparse.Namespace, threads: int):
         raise UserError(f"{dataset.name} leaves nothing to test on: no speaker has more than one "
                         "recording; use more data")
     plan = Plan([str(path.resolve()) for path in data], configs,
-                list(dict.fromkeys(options.frameworks)), options.device, threads, options.blocks,
-                options.steps)
+                timing, options.device, threads, learn)
     return plan, dataset, split
 
 
@@ -121,8 +162,9 @@ def _report(plan, dataset, split, results):
             "speakers": len(dataset.speakers), "train": len(split.train), "dev": len(split.dev),
             "test": len(split.test), "fingerprint": dataset.fingerprint()}
     settings = {**dataclasses.asdict(plan.configs[0]), "threads": plan.threads,
-                "device": plan.device, "blocks": plan.blocks, "steps": plan.steps}
-    del settings["network"], settings["epochs"]  # different for each network
+                "device": plan.device, **dataclasses.asdict(plan.timing)}
+    for name in ("network", "epochs", "frameworks", "baselines"):  # of one network, or columns
+        del settings[name]
     return Report(str(datetime.date.today()), describe(), versions, data, settings, results)
 
 

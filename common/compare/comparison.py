@@ -1,35 +1,37 @@
 """The comparison: both frameworks through the same work, in turns, and what came out of it.
 
-    result = Comparison(plan, show).run()
+    result = Comparison(plan, dataset, split, folder, show).run()
 
-For each network one worker process a framework is started. Their timed blocks take turns
-(A B B A), so that a machine that slows down slows both; so do their training epochs. Then both
-predict the testing side, and both exports are run by ONNX Runtime on the same utterances.
+For each network one worker process a framework is started, and one a baseline. Their timed blocks
+take turns, see `common.compare.timing`; so do the frameworks' training epochs. Then both predict the
+testing side, and both exports are run by ONNX Runtime on the same utterances.
 """
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common.compare import benchmark, crosscheck
-from common.compare.benchmark import Block, Speed
+from common.compare import crosscheck
+from common.compare.bench import END_TO_END, INFERENCE, LATENCY, RESIDENT, TRAINING, Work
+from common.compare.benchmark import Ratio, rate_ratio, turns
 from common.compare.crosscheck import CrossCheck
 from common.compare.session import Job
+from common.compare.timing import BASELINES, FRAMEWORKS, Measured, Proof, Timing, TimingPlan, lanes
 from common.compare.worker import Worker
 from common.data.dataset import Dataset
 from common.data.splits import Split
-from common.machine import MATRIX_SIZE, best_gflops, matmul
 from common.network.networks import build
 from common.training.certificate import Certificate, compare_certificates
 from common.training.config import TrainingConfig
 from common.training.evaluation import Evaluation
 
-FRAMEWORKS = {"tensorflow": "tf_impl", "caffe2": "caffe2_impl"}
 # Steps that both must take alike, at a rate so low that rounding has no time to grow: at the
 # learning run's own rate one ReLU that rounding tips over can move the loss by per cents.
 PROBE_STEPS = 5
@@ -42,46 +44,60 @@ class Plan:
 
     data: List[str]
     configs: List[TrainingConfig]  # of the learning run, one for each network
-    frameworks: List[str]
+    timing: TimingPlan
     device: str
     threads: int
-    blocks: int = 4  # timed blocks of each framework
-    steps: int = 2  # timed steps in a block
+    learn: bool = True  # False: speed and first steps only
 
 
 @dataclass
-class FrameworkResult:
-    """One framework on one network."""
+class FrameworkResult(Measured):
+    """One framework on one network; the last three are empty if nothing was to be learned."""
 
-    facts: Dict[str, str]
     certificate: Certificate
-    start_seconds: float  # importing the framework and building the network
-    first_step_seconds: float
     probe: List[float]  # losses of the first steps at PROBE_RATE
-    training: Speed  # staged input, uncropped
-    inference: Speed
-    epochs: List[Dict[str, Any]]  # of the learning run, see Session.train_epoch
-    evaluation: Evaluation  # on the testing side
-    peak_memory_mib: float
-    crosscheck: CrossCheck
+    epochs: List[Dict[str, Any]] = field(default_factory=list)  # see Session.train_epoch
+    evaluation: Optional[Evaluation] = None  # on the testing side
+    crosscheck: Optional[CrossCheck] = None
+
+
+@dataclass
+class BaselineResult(Measured):
+    """One baseline on one network."""
+
+    proof: Proof
+    same_network: bool  # as the frameworks'; if not, its speeds are not comparable
+
+
+@dataclass(frozen=True)
+class RatioOf:
+    """How many times as fast `first` is as `second`: contenders, or clocks of one contender."""
+
+    kind: str
+    first: str
+    second: str
+    ratio: Ratio
 
 
 @dataclass
 class NetworkResult:
-    """Both frameworks on one network."""
+    """Both frameworks, and the baselines, on one network."""
 
     network: str
     parameters: int
     macs: int
-    matmul_gflops: List[float]  # measured between the blocks
+    matmul_library: str  # the quickest at a matrix product: NumPy or a framework
+    matmul_gflops: List[float]  # its product, measured between the rounds
+    matmuls: Dict[str, float]  # library -> median
     frameworks: Dict[str, FrameworkResult]
+    baselines: Dict[str, BaselineResult]
+    ratios: List[RatioOf]  # of both frameworks, and of each to each baseline that is comparable
+    end_to_end: List[RatioOf]  # of end to end to resident, first is the framework
     # The rest needs two frameworks; None if only one was asked for.
     sides: Optional[List[str]] = None  # first and second framework in what follows
     differences: Optional[Dict[str, List[str]]] = None  # of the certificates
     loss_difference: Optional[float] = None  # largest relative, over the steps of the probe
     drift: Optional[float] = None  # the same over as many steps of the learning run
-    training_ratio: Optional[benchmark.Ratio] = None  # of the first's speed to the second's
-    inference_ratio: Optional[benchmark.Ratio] = None
     agreement: Optional[float] = None  # share of testing utterances both take for the same speaker
 
 
@@ -96,86 +112,104 @@ class Comparison:
                  show: Show) -> None:
         self._plan, self._dataset, self._split = plan, dataset, split
         self._folder, self._show = folder, show
-        # Per network: opening, a first step, the blocks, the probe, epochs, predicting, checking.
-        each = len(plan.frameworks)
-        self._total = sum(each * (3 + 2 * plan.blocks + config.epochs + 2)
-                          for config in plan.configs)
-        self._done = 0
+        self._network = ""
+        self._done, self._total = 0, sum(map(self._steps_of, plan.configs))
 
     def run(self) -> List[NetworkResult]:
         """Compare every network of the plan, one after the other."""
         return [self._compare(config) for config in self._plan.configs]
 
+    def _steps_of(self, config: TrainingConfig) -> int:
+        """Steps of progress: opening, first steps, warm-up, blocks; probe, epochs, two of checking."""
+        timing = self._plan.timing
+        all_lanes = sum(lanes(timing), [])
+        warmed = [lane for lane in all_lanes if lane.clock == RESIDENT and lane.kind in (TRAINING, INFERENCE)]
+        contenders = len(timing.frameworks) + len(timing.baselines)
+        learning = config.epochs + 2 if self._plan.learn else 0
+        return (2 * contenders + len(warmed) + timing.blocks * len(all_lanes)
+                + len(timing.frameworks) * (1 + learning))
+
     def _compare(self, config: TrainingConfig) -> NetworkResult:
-        plan, network = self._plan, config.network
-        job = dataclasses.asdict(Job(plan.data, dataclasses.asdict(config), plan.device,
-                                     plan.threads))
-        spec = build(network, len(self._dataset.speakers), config.width)
+        plan = self._plan
+        self._network = config.network
+        spec = build(config.network, len(self._dataset.speakers), config.width)
         with ExitStack() as stack:
-            workers = {name: stack.enter_context(Worker(f"{FRAMEWORKS[name]}.worker", plan.threads))
-                       for name in plan.frameworks}
-            opened = self._each(workers, network, "starting", "open", job=job)
-            staged = self._each(workers, network, "first step", "evidence", steps=1,
-                                learning_rate=PROBE_RATE)
-            gflops, training, inference = self._timed_blocks(workers, network)
-            memory = {name: w.ask("peak_memory")["mib"] for name, w in workers.items()}
-            probed = self._each(workers, network, "comparing first steps", "probe",
-                                steps=PROBE_STEPS, learning_rate=PROBE_RATE)
-            learned = self._learning_run(workers, network, config.epochs)
-            results = {}
-            for name, worker in workers.items():
-                evaluation, check = self._check(worker, network, name)
-                results[name] = FrameworkResult(
-                    opened[name]["facts"], Certificate(**opened[name]["certificate"]),
-                    opened[name]["start_seconds"], staged[name]["first_step_seconds"],
-                    probed[name]["losses"],
-                    Speed.of(training[name], config.batch_size),
-                    Speed.of(inference[name], config.batch_size),
-                    learned[name], evaluation, memory[name], check)
-        result = NetworkResult(network, spec.num_parameters, spec.macs(), gflops, results)
-        if len(results) == 2:
+            workers: Dict[str, Worker] = {}
+            opened = {name: self._open(name, config, workers, stack)
+                      for name in (*plan.timing.frameworks, *plan.timing.baselines)}
+            timing = Timing(workers, plan.timing, config.batch_size, self._step)
+            timing.prove()
+            timing.warm_up()
+            timing.rounds()
+            measured = {name: timing.measured(name, *opened[name]) for name in workers}
+            frameworks = {name: self._probe(workers[name], name, measured[name], opened[name][0])
+                          for name in plan.timing.frameworks}
+            if plan.learn:
+                self._learn(workers, frameworks, config.epochs)
+        baselines = {name: BaselineResult(**vars(measured[name]), proof=timing.proof(name),
+                                          same_network=timing.proof(name).same_network)
+                     for name in plan.timing.baselines}
+        medians = {name: float(np.median(values)) for name, values in timing.gflops.items()}
+        best = max(medians, key=medians.get)
+        result = NetworkResult(config.network, spec.num_parameters, spec.macs(), best,
+                               timing.gflops[best], medians, frameworks, baselines,
+                               _ratios(frameworks, baselines), _end_to_end(frameworks))
+        if len(frameworks) == 2:
             self._side_by_side(result)
         return result
 
-    def _each(self, workers: Dict[str, Worker], network: str, what: str, command: str,
-              **arguments: Any) -> Dict[str, Dict[str, Any]]:
-        answers = {}
-        for name, worker in workers.items():
-            self._step(f"{network}: {name}, {what}")
-            answers[name] = worker.ask(command, **arguments)
-        return answers
+    def _open(self, name: str, config: TrainingConfig, workers: Dict[str, Worker],
+              stack: ExitStack) -> Tuple[Dict[str, Any], float]:
+        """Start a contender and build its network; returns its facts and the seconds that took."""
+        plan = self._plan
+        self._step(f"{name}, starting")
+        start = time.perf_counter()
+        if name in FRAMEWORKS:
+            worker = Worker(f"{FRAMEWORKS[name]}.worker", plan.threads)
+            workers[name] = stack.enter_context(worker)
+            job = Job(plan.data, dataclasses.asdict(config), plan.device, plan.threads)
+            opened = worker.ask("open", job=dataclasses.asdict(job))
+        else:
+            arguments = [str(self._exported(workers))] if name == "onnxruntime" else []
+            worker = Worker(BASELINES[name], plan.threads, *arguments)
+            workers[name] = stack.enter_context(worker)
+            work = Work(config.network, len(self._dataset.speakers), config.width,
+                        batch_size=config.batch_size, seed=config.seed, device=plan.device,
+                        threads=plan.threads, data=plan.data)
+            opened = worker.ask("build", work=dataclasses.asdict(work))
+        return opened, time.perf_counter() - start
 
-    def _timed_blocks(self, workers: Dict[str, Worker], network: str
-                      ) -> Tuple[List[float], Dict[str, List[Block]], Dict[str, List[Block]]]:
-        """Blocks in the order A B B A ..., the machine's matrix product measured between them."""
-        gflops: List[float] = []
-        blocks: List[Dict[str, List[Block]]] = [{name: [] for name in workers} for _ in range(2)]
-        for kind, timed in zip(("training", "inference"), blocks):
-            for block in range(self._plan.blocks):
-                gflops.append(best_gflops(matmul(MATRIX_SIZE), MATRIX_SIZE))
-                for name in _turn(list(workers), block):
-                    self._step(f"{network}: {name}, timing {kind}")
-                    timed[name].append(Block(**workers[name].ask("time", kind=kind,
-                                                                 steps=self._plan.steps)))
-        return gflops, blocks[0], blocks[1]
+    def _exported(self, workers: Dict[str, Worker]) -> Path:
+        """The network with its initial parameters as ONNX: Caffe2's export, the smaller graph."""
+        name = "caffe2" if "caffe2" in workers else next(iter(workers))
+        path = self._folder / f"{self._network}-initial.onnx"
+        workers[name].ask("export", path=str(path))
+        return path
 
-    def _learning_run(self, workers: Dict[str, Worker], network: str, epochs: int
-                      ) -> Dict[str, List[Dict[str, Any]]]:
-        """Train from the initial parameters, the frameworks taking turns epoch by epoch."""
-        learned: Dict[str, List[Dict[str, Any]]] = {name: [] for name in workers}
+    def _probe(self, worker: Worker, name: str, measured: Measured, opened: Dict[str, Any]
+               ) -> FrameworkResult:
+        self._step(f"{name}, comparing first steps")
+        losses = worker.ask("probe", steps=PROBE_STEPS, learning_rate=PROBE_RATE)["losses"]
+        return FrameworkResult(**vars(measured), certificate=Certificate(**opened["certificate"]),
+                               probe=losses)
+
+    def _learn(self, workers: Dict[str, Worker], frameworks: Dict[str, FrameworkResult],
+               epochs: int) -> None:
+        """Train from the initial parameters, by turns epoch by epoch; then test both."""
         for epoch in range(epochs):
-            for name in _turn(list(workers), epoch):
-                self._step(f"{network}: {name}, epoch {epoch + 1} of {epochs}")
-                learned[name].append(workers[name].ask("train_epoch"))
-        return learned
+            for name in turns(list(frameworks), epoch):
+                self._step(f"{name}, epoch {epoch + 1} of {epochs}")
+                frameworks[name].epochs.append(workers[name].ask("train_epoch"))
+        for name, own in frameworks.items():
+            own.evaluation, own.crosscheck = self._check(workers[name], name)
 
-    def _check(self, worker: Worker, network: str, name: str) -> Tuple[Evaluation, CrossCheck]:
+    def _check(self, worker: Worker, name: str) -> Tuple[Evaluation, CrossCheck]:
         """Accuracy on the testing side, and the same through ONNX."""
-        self._step(f"{network}: {name}, predicting the testing side")
-        logits, onnx = self._paths(network, name)
+        self._step(f"{name}, predicting the testing side")
+        logits, onnx = self._paths(name)
         evaluation = Evaluation(**worker.ask("evaluate", logits_path=str(logits)))
         worker.ask("export", path=str(onnx))
-        self._step(f"{network}: {name}, through ONNX Runtime")
+        self._step(f"{name}, through ONNX Runtime")
         return evaluation, crosscheck.crosscheck(onnx, self._dataset.records, self._split.test,
                                                  np.load(logits), self._plan.threads)
 
@@ -183,30 +217,42 @@ class Comparison:
         (a, first), (b, second) = result.frameworks.items()
         result.sides = [a, b]
         result.differences = compare_certificates(first.certificate, second.certificate)
-        result.training_ratio = benchmark.rate_ratio(first.training, second.training)
-        result.inference_ratio = benchmark.rate_ratio(first.inference, second.inference)
         result.loss_difference = _largest_difference(first.probe, second.probe)
+        if not self._plan.learn:
+            return
         result.drift = _largest_difference(*(
             [loss for epoch in own.epochs for loss in epoch["losses"]][:PROBE_STEPS]
             for own in (first, second)))
-        answers = [np.load(self._paths(result.network, name)[0]).argmax(axis=1)
-                   for name in result.frameworks]
+        answers = [np.load(self._paths(name)[0]).argmax(axis=1) for name in result.frameworks]
         result.agreement = float((answers[0] == answers[1]).mean())
 
-    def _paths(self, network: str, framework: str) -> Tuple[Path, Path]:
-        base = self._folder / f"{network}-{framework}"
+    def _paths(self, framework: str) -> Tuple[Path, Path]:
+        base = self._folder / f"{self._network}-{framework}"
         return base.with_suffix(".logits.npy"), base.with_suffix(".onnx")
 
     def _step(self, what: str) -> None:
-        self._show(what, self._done, self._total)
+        self._show(f"{self._network}: {what}", self._done, self._total)
         self._done += 1
+
+
+def _ratios(frameworks: Dict[str, FrameworkResult], baselines: Dict[str, BaselineResult]
+            ) -> List[RatioOf]:
+    pairs = [*itertools.combinations(frameworks, 2),
+             *itertools.product(frameworks, (n for n, own in baselines.items() if own.same_network))]
+    everyone = {**frameworks, **baselines}
+    return [RatioOf(kind, a, b, rate_ratio(*(everyone[name].speeds[kind][RESIDENT]
+                                             for name in (a, b))))
+            for kind in (TRAINING, INFERENCE, LATENCY) for a, b in pairs
+            if kind in everyone[b].speeds]
+
+
+def _end_to_end(frameworks: Dict[str, FrameworkResult]) -> List[RatioOf]:
+    return [RatioOf(kind, name, RESIDENT, rate_ratio(own.speeds[kind][END_TO_END],
+                                                     own.speeds[kind][RESIDENT]))
+            for kind in (TRAINING, INFERENCE) for name, own in frameworks.items()
+            if END_TO_END in own.speeds[kind]]
 
 
 def _largest_difference(losses: Sequence[float], others: Sequence[float]) -> float:
     """Of any step's loss, relative to the first list's."""
     return float(np.max(np.abs(np.subtract(losses, others)) / np.abs(losses)))
-
-
-def _turn(names: Sequence[str], number: int) -> List[str]:
-    """A B in even rounds, B A in odd ones."""
-    return list(names) if number % 2 == 0 else list(names)[::-1]

@@ -8,19 +8,24 @@ from pathlib import Path
 from typing import List, Sequence
 
 from common.compare.comparison import NetworkResult
-from common.compare.report import NAMES
+from common.compare.bench import INFERENCE, RESIDENT, TRAINING
+from common.compare.figures import NAMES
 from common.training.crossover import Crossing
 
-_COLOURS = {"tensorflow": "#e8710a", "caffe2": "#1a73e8"}
+_COLOURS = {"tensorflow": "#e8710a", "caffe2": "#1a73e8", "keras": "#f5b971", "torch": "#8ab4f8",
+            "onnxruntime": "#9aa0a6"}
 
 
-def write_plots(results: List[NetworkResult], folder: Path, synthetic: bool) -> None:
-    """learning-curves.png and speed.png in `folder`."""
+def write_plots(results: List[NetworkResult], folder: Path, synthetic: bool) -> List[str]:
+    """speed.png in `folder`, and learning-curves.png if there was a learning run; returns the names."""
     import matplotlib
 
     matplotlib.use("Agg")  # no screen needed
-    _learning_curves(results, folder / "learning-curves.png", synthetic)
     _speed(results, folder / "speed.png")
+    if not any(own.epochs for result in results for own in result.frameworks.values()):
+        return ["speed.png"]
+    _learning_curves(results, folder / "learning-curves.png", synthetic)
+    return ["learning-curves.png", "speed.png"]
 
 
 def _learning_curves(results: List[NetworkResult], path: Path, synthetic: bool) -> None:
@@ -57,24 +62,31 @@ def _ends(lengths: List[int]) -> List[int]:
 
 
 def _speed(results: List[NetworkResult], path: Path) -> None:
+    """Bars of frameworks and baselines, the input resident, in groups by network."""
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.6))
-    for axis, what in zip(axes, ("training", "inference")):
+    names = list(dict.fromkeys(name for result in results
+                               for name in (*result.frameworks, *result.baselines)))
+    width = 0.8 / len(names)
+    figure, axes = pyplot.subplots(1, 2, figsize=(9 + 1.5 * (len(names) - 2), 3.6))
+    for axis, kind in zip(axes, (TRAINING, INFERENCE)):
         for group, result in enumerate(results):
-            for place, (name, own) in enumerate(result.frameworks.items()):
-                speed = getattr(own, what)
+            for name, own in {**result.frameworks, **result.baselines}.items():
+                speed = own.speeds.get(kind, {}).get(RESIDENT)
+                if speed is None:
+                    continue
                 spread = [[speed.median - speed.low], [speed.high - speed.median]]
-                bar = axis.bar(group + 0.38 * place, speed.median, 0.36, yerr=spread, capsize=4,
-                               color=_COLOURS[name], label=NAMES[name] if group == 0 else None)
+                bar = axis.bar(group + width * names.index(name), speed.median, 0.95 * width,
+                               yerr=spread, capsize=3, color=_COLOURS[name])
                 axis.bar_label(bar, fmt="%.1f", padding=3, fontsize=8)
-        axis.set(title=what, ylabel="utterances of 3.015 s per second",
-                 xticks=[group + 0.19 for group in range(len(results))])
+        axis.set(title=kind, ylabel="utterances of 3.015 s per second",
+                 xticks=[group + width * (len(names) - 1) / 2 for group in range(len(results))])
         axis.set_xticklabels([result.network for result in results])
         axis.grid(axis="y", alpha=0.3)
         axis.margins(y=0.15)
-    axes[0].legend()
-    figure.tight_layout()
+    figure.legend([pyplot.Rectangle((0, 0), 1, 1, color=_COLOURS[name]) for name in names],
+                  [NAMES[name] for name in names], loc="upper center", ncol=len(names), fontsize=8)
+    figure.tight_layout(rect=(0, 0, 1, 0.93))
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 

@@ -11,24 +11,38 @@ import dataclasses
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List, Mapping
 
-import numpy as np
 from tabulate import tabulate
 
-from common.compare.benchmark import Speed
-from common.compare.comparison import PROBE_RATE, PROBE_STEPS, FrameworkResult, NetworkResult
+from common.compare.comparison import PROBE_RATE, PROBE_STEPS, NetworkResult
+from common.compare.figures import (
+    NAMES,
+    Figures,
+    all_figures,
+    learning_figures,
+    part_figures,
+    process_figures,
+    ratio_rows,
+    speed_figures,
+)
+from common.compare.timing import PROOF_STEPS, Measured
 from common.files import write_json, write_text
 from common.training.certificate import differing_facts, same_facts
 
-NAMES = {"tensorflow": "TensorFlow", "caffe2": "Caffe2"}
 _PARITY = 1e-3  # relative loss difference over the first steps that rounding explains, with room
+_END_TO_END = 0.02  # the share of speed that reading may cost
 
-_LEGEND = ("Speeds of training and inference: input resident, utterances of 3.015 s, median [slowest, "
-           "fastest step]; matmul: what NumPy's matrix product, measured between the blocks, would "
-           "allow (over 100 % where its BLAS lacks kernels for the widest vectors). "
-           "Learning run: from the record files, with its crops. ONNX Runtime: the framework's own "
-           "export against its native logits on the test utterances.")
+_LEGEND = """\
+Speeds are of utterances of 3.015 s: median [slowest, fastest step]. Input: resident with the framework; \
+fed from NumPy each step; end to end from shuffled record files through each framework's own queue. \
+Share of matmul: of what the quickest matrix product of the machine would allow, measured between the rounds. \
+Ratios: of speeds (of one call's, for latency), 95 % interval over whole rounds. \
+Forward, backward, update: medians of a step's beginnings and their differences. \
+Latency: one utterance from NumPy to logits. Page faults and context switches: of timed training steps, or of \
+inference where nothing is trained. \
+Learning run: from the record files, with its crops. ONNX Runtime's rows: the framework's own export against its \
+native logits on the test utterances."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +60,7 @@ class Report:
         """All tables with their notes; `style` is tabulate's ("simple", "github")."""
         parts = [self._head(), self._about_data(), _LEGEND]
         for result in self.results:
-            parts += [f"{result.network}: {result.parameters:,} parameters, {result.macs / 1e6:,.0f} "
-                      "million multiply-accumulates an utterance",
-                      _side_by_side(result, style), _verdict(result)]
+            parts += _sections(result, style)
         return "\n\n".join(parts) + "\n"
 
     def write(self, folder: Path) -> None:
@@ -72,69 +84,92 @@ class Report:
                 f"training, {data['dev']} development, {data['test']} test utterances")
 
     def _csv(self) -> str:
-        rows = [{"network": result.network, "framework": NAMES[name],
-                 "parameters": str(result.parameters), "macs": str(result.macs),
-                 **_column(result, own)} for result in self.results
-                for name, own in result.frameworks.items()]
+        rows: List[Figures] = [
+            {"network": result.network, "framework": NAMES[name], "parameters": str(result.parameters),
+             "macs": str(result.macs), **all_figures(result, own)}
+            for result in self.results for name, own in _contenders(result).items()]
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]))
+        names = dict.fromkeys(name for row in rows for name in row)
+        writer = csv.DictWriter(text, list(names), restval="")
         writer.writeheader()
         writer.writerows(rows)
         return text.getvalue()
 
 
-def _side_by_side(result: NetworkResult, style: str) -> str:
-    """A row for each figure, a column for each framework."""
-    columns = [_column(result, own) for own in result.frameworks.values()]
-    rows = [[figure, *(column[figure] for column in columns)] for figure in columns[0]]
+def _contenders(result: NetworkResult) -> Dict[str, Measured]:
+    return {**result.frameworks, **result.baselines}
+
+
+def _sections(result: NetworkResult, style: str) -> List[str]:
+    """Everything about one network: tables, each followed by what it comes to."""
+    everyone = _contenders(result)
+    matmuls = ", ".join(f"{NAMES[name]} {gflops:.0f}" for name, gflops in result.matmuls.items())
+    parts = [f"{result.network}: {result.parameters:,} parameters, {result.macs / 1e6:,.0f} million "
+             f"multiply-accumulates an utterance. Matrix product, GFLOP/s: {matmuls}",
+             _table(everyone, lambda own: speed_figures(result, own), style)]
+    if result.ratios or result.baselines:
+        parts.append(tabulate(ratio_rows(result), ["times as fast", "training", "inference", "latency"],
+                              tablefmt=style, disable_numparse=True))
+    parts += _proofs(result) + _shares(result)
+    for figures, own in ((part_figures, result.frameworks), (process_figures, everyone),
+                         (learning_figures, result.frameworks)):
+        table = _table(own, figures, style)
+        if table:
+            parts.append(table)
+    return [*parts, _verdict(result)]
+
+
+def _table(contenders: Mapping[str, Measured], figures: Callable[[Any], Figures], style: str) -> str:
+    """A row for each figure that anybody has, a column for each contender."""
+    columns = [figures(own) for own in contenders.values()]
+    names = [name for name in dict.fromkeys(name for column in columns for name in column)
+             if any(column.get(name) for column in columns)]
+    if not names:
+        return ""
+    rows = [[name, *(column.get(name, "") for column in columns)] for name in names]
     # As text: numbers are formatted where their meaning is known.
-    return tabulate(rows, headers=["", *(NAMES[name] for name in result.frameworks)],
-                    tablefmt=style, disable_numparse=True)
+    return tabulate(rows, headers=["", *(NAMES[name] for name in contenders)], tablefmt=style,
+                    disable_numparse=True)
+
+
+def _proofs(result: NetworkResult) -> List[str]:
+    """Whether each baseline is the same network, and by what."""
+    lines = []
+    for name, own in result.baselines.items():
+        by = f"logits {own.proof.logits:.1e}" + (
+            "" if own.proof.losses is None else f", losses of {PROOF_STEPS} steps {own.proof.losses:.1e}")
+        verdict = "the same network" if own.same_network else "NOT COMPARABLE"
+        lines.append(f"{NAMES[name]} ({own.facts['framework']}) against "
+                     f"{NAMES[next(iter(result.frameworks))]}, of their scale: {by}: {verdict}.")
+    return ["\n".join(lines)] if lines else []
+
+
+def _shares(result: NetworkResult) -> List[str]:
+    """What reading from files costs, against the target."""
+    lines = []
+    for each in result.end_to_end:
+        share = each.ratio
+        reached = "reached" if share.low >= 1 - _END_TO_END else \
+            "not told from noise" if share.high >= 1 - _END_TO_END else "MISSED"
+        lines.append(f"{NAMES[each.first]}, {each.kind} end to end: {100 * share.ratio:.1f} % of resident "
+                     f"[{100 * share.low:.1f}, {100 * share.high:.1f}]; within {100 * _END_TO_END:.0f} %: "
+                     f"{reached}.")
+    return ["\n".join(lines)] if lines else []
 
 
 def _verdict(result: NetworkResult) -> str:
-    """Whether the two columns may be compared, and what they say of each other."""
+    """Whether the frameworks' columns may be compared, and whether they computed the same."""
     if result.differences is None:
         return f"{result.network}: one framework only, nothing to compare"
-    a, b = (NAMES[name] for name in result.frameworks)
     if result.differences:
         return (f"{result.network}: NOT COMPARABLE, the two runs differ in "
                 + differing_facts(result.differences))
     close = "the same to rounding" if result.loss_difference < _PARITY else "NOT THE SAME"
-    return (f"{a} / {b}, ratio of speeds [95 % interval]: training {result.training_ratio}; "
-            f"inference {result.inference_ratio}.\n"
-            f"Comparable: same {same_facts()}.\n"
+    text = (f"Comparable: same {same_facts()}.\n"
             f"Loss over the first {PROBE_STEPS} steps at a rate of {PROBE_RATE:g} differs by at most "
-            f"{result.loss_difference:.1e} of itself: {close}.\n"
-            f"In the learning run rounding grows with every step: {result.drift:.1e} of the loss by "
-            f"step {PROBE_STEPS}; after it both name the same speaker for "
+            f"{result.loss_difference:.1e} of itself: {close}.")
+    if result.agreement is None:
+        return text
+    return (f"{text}\nIn the learning run rounding grows with every step: {result.drift:.1e} of the "
+            f"loss by step {PROBE_STEPS}; after it both name the same speaker for "
             f"{100 * result.agreement:.1f} % of the test utterances.")
-
-
-def _column(result: NetworkResult, own: FrameworkResult) -> Dict[str, str]:
-    """Every figure of one framework on one network, by its name, with its unit."""
-    limit = float(np.median(result.matmul_gflops)) * 1e9 / (2 * result.macs)  # utterances/s
-    accuracy, epochs, check = own.evaluation, own.epochs, own.crosscheck
-    from_files = np.median([epoch["utterances_per_second"] for epoch in epochs])
-    return {
-        "engine": own.facts["engine"],
-        "training, utterances/s": _rate(own.training),
-        "training, share of matmul": f"{300 * own.training.median / limit:.0f} %",
-        "inference, utterances/s": _rate(own.inference),
-        "inference, share of matmul": f"{100 * own.inference.median / limit:.0f} %",
-        "first step": f"{own.first_step_seconds:.1f} s",
-        "peak memory": f"{own.peak_memory_mib:,.0f} MiB",
-        "learning run, epochs": str(len(epochs)),
-        "learning run, utterances/s": f"{from_files:.1f}",
-        "learning run, last loss": f"{np.mean(epochs[-1]['losses']):.3f}",
-        "test top-1": f"{100 * accuracy.top1:.1f} %",
-        "test top-1, 95 % interval": f"{100 * accuracy.top1_low:.1f} to {100 * accuracy.top1_high:.1f} %",
-        "test top-5": f"{100 * accuracy.top5:.1f} %",
-        "ONNX Runtime, largest difference": f"{check.largest_difference:.1e}",
-        "ONNX Runtime, same answer": f"{100 * check.same_answer:.1f} % of {check.utterances}",
-        "ONNX Runtime, verdict": "agrees" if check.passed else "DISAGREES",
-    }
-
-
-def _rate(speed: Speed) -> str:
-    return f"{speed.median:.2f} [{speed.low:.2f}, {speed.high:.2f}]"

@@ -1,0 +1,127 @@
+"""The figures of a comparison as text, by name, with their units: what tables and CSV are made of.
+
+    speed_figures(result, result.frameworks["caffe2"])["training, utterances/s"]
+
+A figure that a contender does not have is an empty text.
+"""
+from __future__ import annotations
+
+from typing import Dict, List, Optional
+
+import numpy as np
+
+from common.compare.bench import (
+    BACKWARD,
+    END_TO_END,
+    FED,
+    FORWARD,
+    INFERENCE,
+    LATENCY,
+    RESIDENT,
+    TRAINING,
+)
+from common.compare.benchmark import Speed
+from common.compare.comparison import FrameworkResult, NetworkResult
+from common.compare.timing import Measured
+
+NAMES = {"tensorflow": "TensorFlow", "caffe2": "Caffe2", "keras": "Keras", "torch": "PyTorch",
+         "onnxruntime": "ONNX Runtime", "NumPy": "NumPy"}
+Figures = Dict[str, str]
+
+_WORK = {TRAINING: 3, INFERENCE: 1}  # multiply-accumulates of a step, by those of a forward pass
+_CLOCKS = {RESIDENT: "", FED: ", fed", END_TO_END: ", end to end"}
+
+
+def speed_figures(result: NetworkResult, own: Measured) -> Figures:
+    """Utterances a second by every clock, and the share of the machine's limit."""
+    limit = float(np.median(result.matmul_gflops)) * 1e9 / (2 * result.macs)  # utterances/s forward
+    figures = {"engine": own.facts["engine"]}
+    for kind in (TRAINING, INFERENCE):
+        clocks = own.speeds.get(kind, {})
+        for clock, words in _CLOCKS.items():
+            figures[f"{kind}{words}, utterances/s"] = _rate(clocks.get(clock))
+        median = clocks[RESIDENT].median if clocks else None
+        figures[f"{kind}, share of matmul"] = \
+            f"{100 * _WORK[kind] * median / limit:.0f} %" if median else ""
+    return figures
+
+
+def part_figures(own: Measured) -> Figures:
+    """Where the time of a training step goes: differences of the medians of its beginnings."""
+    if BACKWARD not in own.speeds:
+        return {}
+    ends = [float(np.median(own.speeds[kind][RESIDENT].seconds))
+            for kind in (FORWARD, BACKWARD, TRAINING)]
+    return {name: f"{1000 * part:,.0f} ms ({100 * part / ends[-1]:.0f} %)" for name, part in
+            zip(("forward", "backward", "update"), np.diff([0.0, *ends]))}
+
+
+def process_figures(own: Measured) -> Figures:
+    """Latency, start-up, memory, energy, and what disturbed the timed steps."""
+    latency, training = (own.speeds.get(kind, {}).get(RESIDENT) for kind in (LATENCY, TRAINING))
+    busy = training or own.speeds[INFERENCE][RESIDENT]
+    return {
+        **{f"latency of one utterance, p{percent}": "" if latency is None else
+           f"{1000 * latency.percentile(percent):.1f} ms" for percent in (50, 90, 99)},
+        "latency, calls": "" if latency is None else str(latency.steps),
+        "process start to built network": f"{own.start_seconds:.1f} s",
+        "first step": f"{own.first_step_seconds:.1f} s",
+        "warm-up, steps": ", ".join(f"{kind} {steps}" for kind, steps in own.warm_up.items()),
+        "threads": own.facts["threads"],
+        "peak memory": f"{own.peak_memory_mib:,.0f} MiB",
+        "energy an utterance, training": _joules(training),
+        "energy an utterance, inference": _joules(own.speeds[INFERENCE][RESIDENT]),
+        "page faults a step, minor + major": f"{busy.minor_faults:,.0f} + {busy.major_faults:,.0f}",
+        "involuntary context switches a step": f"{busy.involuntary_switches:,.0f}",
+    }
+
+
+def learning_figures(own: FrameworkResult) -> Figures:
+    """The learning run, accuracy and the way through ONNX; nothing if there was no learning run."""
+    if own.evaluation is None or own.crosscheck is None:
+        return {}
+    accuracy, epochs, check = own.evaluation, own.epochs, own.crosscheck
+    from_files = np.median([epoch["utterances_per_second"] for epoch in epochs])
+    return {
+        "learning run, epochs": str(len(epochs)),
+        "learning run, utterances/s": f"{from_files:.1f}",
+        "learning run, last loss": f"{np.mean(epochs[-1]['losses']):.3f}",
+        "test top-1": f"{100 * accuracy.top1:.1f} %",
+        "test top-1, 95 % interval": f"{100 * accuracy.top1_low:.1f} to {100 * accuracy.top1_high:.1f} %",
+        "test top-5": f"{100 * accuracy.top5:.1f} %",
+        "ONNX Runtime, largest difference": f"{check.largest_difference:.1e}",
+        "ONNX Runtime, same answer": f"{100 * check.same_answer:.1f} % of {check.utterances}",
+        "ONNX Runtime, verdict": "agrees" if check.passed else "DISAGREES",
+    }
+
+
+def ratio_rows(result: NetworkResult) -> List[List[str]]:
+    """A row for each pair of contenders: training, inference, latency."""
+    kinds = TRAINING, INFERENCE, LATENCY
+    found = {(each.first, each.second, each.kind): str(each.ratio) for each in result.ratios}
+    pairs = dict.fromkeys((each.first, each.second) for each in result.ratios)
+    rows = []
+    for a, b in pairs:
+        unfair = b in result.frameworks and result.differences
+        rows.append([f"{NAMES[a]} / {NAMES[b]}",
+                     *("NOT COMPARABLE" if unfair else found.get((a, b, kind), "") for kind in kinds)])
+    for name, own in result.baselines.items():
+        if not own.same_network:
+            rows.append([f"... / {NAMES[name]}", *["NOT COMPARABLE"] * len(kinds)])
+    return rows
+
+
+def all_figures(result: NetworkResult, own: Measured) -> Figures:
+    """Every figure of one contender."""
+    learned = learning_figures(own) if isinstance(own, FrameworkResult) else {}
+    return {**speed_figures(result, own), **part_figures(own), **process_figures(own), **learned}
+
+
+def _rate(speed: Optional[Speed]) -> str:
+    return "" if speed is None else f"{speed.median:.2f} [{speed.low:.2f}, {speed.high:.2f}]"
+
+
+def _joules(speed: Optional[Speed]) -> str:
+    if speed is None:
+        return ""
+    return "not available" if speed.joules is None else f"{speed.joules:.2f} J"

@@ -1,0 +1,178 @@
+"""The timed part of a comparison: frameworks and baselines, each in a process of its own, by turns.
+
+    timing = Timing(workers, plan, batch_size, step)
+    timing.prove(rate), timing.warm_up(), timing.rounds()
+    timing.measured("keras")
+
+A lane is one figure of one contender. All lanes of training are gone through round by round, in an
+order that turns, and then all lanes of inference: a machine that slows down slows every one of them.
+"""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
+
+import numpy as np
+
+from common.compare.bench import (
+    BACKWARD,
+    END_TO_END,
+    FORWARD,
+    INFERENCE,
+    LATENCY,
+    RESIDENT,
+    TRAINING,
+)
+from common.compare.benchmark import Block, Speed, turns
+from common.compare.worker import Worker
+from common.machine import MATRIX_SIZE, best_gflops, matmul
+
+FRAMEWORKS = {"tensorflow": "tf_impl", "caffe2": "caffe2_impl"}
+# What people get out of the box, as modules that serve a bench.
+BASELINES = {"keras": "tf_impl.baseline", "torch": "caffe2_impl.baseline",
+             "onnxruntime": "common.compare.onnx_baseline"}
+TRAINS = (*FRAMEWORKS, "keras", "torch")
+
+PROOF_STEPS, PROOF_RATE = 3, 1e-3  # the first steps by which a baseline proves what it is
+PROOF_TOLERANCE = 1e-3  # of the scale of logits and losses: what rounding explains, with room
+
+
+@dataclass(frozen=True)
+class TimingPlan:
+    """What to time, and how long."""
+
+    frameworks: List[str]
+    baselines: List[str]
+    blocks: int = 5  # timed blocks of each lane
+    steps: int = 2  # timed training steps in a block; predictions are twice as many
+    block_seconds: float = 1.0  # steps are added until a block takes about so long
+    calls: int = 25  # of one utterance in a block of latency
+    clocks: Sequence[str] = (RESIDENT, END_TO_END)
+    parts: bool = True  # forward and backward apart
+
+
+class Lane(NamedTuple):
+    """One figure of one contender."""
+
+    name: str
+    kind: str
+    clock: str
+
+
+@dataclass
+class Measured:
+    """The speed of one network in one contender, and how it came about."""
+
+    facts: Dict[str, str]
+    start_seconds: float  # from starting the process to a network that is built
+    first_step_seconds: float
+    warm_up: Dict[str, int]  # steps of each kind until three took the same time
+    speeds: Dict[str, Dict[str, Speed]]  # kind -> clock -> speed
+    peak_memory_mib: float
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How far a baseline is from the first framework, relative to the scale of what it says."""
+
+    logits: float  # of the staged batch, from the initial parameters
+    losses: Optional[float]  # of the first steps; None: it does not train
+
+    @property
+    def same_network(self) -> bool:
+        return self.logits < PROOF_TOLERANCE and (self.losses is None or self.losses < PROOF_TOLERANCE)
+
+
+def lanes(plan: TimingPlan) -> List[List[Lane]]:
+    """The lanes of training, and those of inference."""
+    both: List[List[Lane]] = [[], []]
+    for name in (*plan.frameworks, *plan.baselines):
+        clocks = plan.clocks if name in FRAMEWORKS else (RESIDENT,)
+        if name in TRAINS:
+            both[0] += [Lane(name, TRAINING, clock) for clock in clocks]
+        if name in FRAMEWORKS and plan.parts:
+            both[0] += [Lane(name, kind, RESIDENT) for kind in (FORWARD, BACKWARD)]
+        both[1] += [*(Lane(name, INFERENCE, clock) for clock in clocks), Lane(name, LATENCY, RESIDENT)]
+    return both
+
+
+class Timing:
+    """Times the contenders behind `workers`, whose networks are built; `step` tells of progress."""
+
+    def __init__(self, workers: Mapping[str, Worker], plan: TimingPlan, batch_size: int,
+                 step: Callable[[str], None]) -> None:
+        self._workers, self._plan, self._batch_size, self._step = workers, plan, batch_size, step
+        self._evidence: Dict[str, Dict[str, Any]] = {}
+        self._warm: Dict[str, Dict[str, List[float]]] = {name: {} for name in workers}
+        self._blocks: Dict[Lane, List[Block]] = {}
+        self.gflops: Dict[str, List[float]] = {}  # library -> matrix product, between the rounds
+
+    def prove(self) -> None:
+        """Have every contender say what its network says; its first step is timed on the way."""
+        for name, worker in self._workers.items():
+            self._step(f"{name}, first steps")
+            self._evidence[name] = worker.ask("evidence", steps=PROOF_STEPS,
+                                              learning_rate=PROOF_RATE)
+
+    def warm_up(self) -> None:
+        """Run every kind until it takes the same time again and again, every lane at least once."""
+        for lane in sum(lanes(self._plan), []):
+            worker = self._workers[lane.name]
+            if lane.clock == RESIDENT and lane.kind in (TRAINING, INFERENCE):
+                self._step(f"{lane.name}, warming up {lane.kind}")
+                self._warm[lane.name][lane.kind] = worker.ask("warm_up", kind=lane.kind)["seconds"]
+            else:
+                worker.ask("time", kind=lane.kind, clock=lane.clock, steps=1)
+
+    def rounds(self) -> None:
+        """Time every lane, block by block in turns."""
+        for group in lanes(self._plan):
+            for number in range(self._plan.blocks):
+                self._measure_machine()
+                for lane in turns(group, number):
+                    self._step(f"{lane.name}, timing {lane.kind}"
+                               + ("" if lane.clock == RESIDENT else f" {lane.clock}"))
+                    block = self._workers[lane.name].ask(
+                        "time", kind=lane.kind, clock=lane.clock, steps=self._steps(lane.kind))
+                    self._blocks.setdefault(lane, []).append(Block(**block))
+
+    def measured(self, name: str, opened: Mapping[str, Any], start_seconds: float) -> Measured:
+        """Everything about one contender; `opened` is what its worker said when it was built."""
+        speeds: Dict[str, Dict[str, Speed]] = {}
+        for lane, blocks in self._blocks.items():
+            if lane.name == name:
+                size = 1 if lane.kind == LATENCY else self._batch_size
+                speeds.setdefault(lane.kind, {})[lane.clock] = Speed.of(blocks, size)
+        return Measured(opened["facts"], start_seconds, self._evidence[name]["first_step_seconds"],
+                        {kind: len(seconds) for kind, seconds in self._warm[name].items()}, speeds,
+                        self._workers[name].ask("peak_memory")["mib"])
+
+    def proof(self, name: str) -> Proof:
+        """Whether a baseline runs the network that the first framework runs."""
+        own, first = self._evidence[name], self._evidence[self._plan.frameworks[0]]
+        return Proof(_distance(own["logits"], first["logits"]),
+                     _distance(own["losses"], first["losses"]) if own["losses"] else None)
+
+    def _steps(self, kind: str) -> int:
+        """Steps in a block: the same for every contender, enough for the quickest of them."""
+        if kind == LATENCY:
+            return self._plan.calls
+        basis = INFERENCE if kind == INFERENCE else TRAINING
+        quickest = min(min(warm[basis]) for warm in self._warm.values() if basis in warm)
+        wanted = self._plan.steps * (2 if kind == INFERENCE else 1)
+        steps = max(wanted, math.ceil(self._plan.block_seconds / quickest))
+        return steps if kind in (TRAINING, INFERENCE) else math.ceil(steps / 2)
+
+    def _measure_machine(self) -> None:
+        """The matrix product of NumPy here, and of each framework where it computes."""
+        products = {"NumPy": best_gflops(matmul(MATRIX_SIZE), MATRIX_SIZE)}
+        for name in self._plan.frameworks:
+            products[name] = self._workers[name].ask("matmul", size=MATRIX_SIZE)["gflops"]
+        for name, gflops in products.items():
+            self.gflops.setdefault(name, []).append(gflops)
+
+
+def _distance(own: Sequence, other: Sequence) -> float:
+    """Largest difference, relative to the largest value of `other`."""
+    return float(np.abs(np.subtract(own, other)).max() / np.abs(other).max())
