@@ -151,7 +151,7 @@ def memory_table(found: Sequence[Memory]) -> str:
     rows = [[f"{each.records * RECORD_BYTES / 1e9:.1f} GB", f"{each.records:,}", f"{each.own:.0f} MiB",
              f"{each.mapped:.0f} MiB", f"{each.records * RECORD_BYTES / each.seconds / 1e9:.2f} GB/s"] for each in found]
     return tabulate(rows, headers=["data set", "records", "most memory of its own", "most mapped at a time",
-                                   "read, shuffled, batches as above"], tablefmt="github", disable_numparse=True)
+                                   "read, shuffled, not in the page cache before"], tablefmt="github", disable_numparse=True)
 
 
 @friendly

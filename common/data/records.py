@@ -30,6 +30,7 @@ MAX_SPEAKERS = 2**24  # float32 holds every whole number up to here
 _PIECE = NUM_BINS * NUM_FRAMES // 16  # values of a record that are looked at in one go
 # Records whose pages stay mapped once read, 315 MB: mapping them anew costs more than copying them.
 _KEPT_RECORDS = 512
+_MAPPED_AROUND = 2**16  # bytes that Linux maps around a page that is touched, if they are in its cache
 
 Indices = Union[Sequence[int], np.ndarray]
 
@@ -124,7 +125,7 @@ class RecordSet:
         target[:] = self._files[file][record, 1:]
         if not self._kept[index]:
             # Drop the mapping, not the page cache: else 9 GB of data would count as our memory.
-            self._advise("MADV_DONTNEED", file, record)
+            self._advise("MADV_DONTNEED", file, record, _MAPPED_AROUND)
         if not self._checked[index]:
             self._check_finite(target, file, record)
             self._checked[index] = True
@@ -136,10 +137,12 @@ class RecordSet:
         file = int(np.searchsorted(self._starts, index, side="right")) - 1
         return file, index - int(self._starts[file])
 
-    def _advise(self, advice: str, file: int, record: int) -> None:
+    def _advise(self, advice: str, file: int, record: int, around: int = 0) -> None:
+        """Tell the system about a record's pages, and so many bytes before and after them."""
         if hasattr(mmap, advice):  # not on every system
-            start = record * RECORD_BYTES // mmap.PAGESIZE * mmap.PAGESIZE
-            self._maps[file].madvise(getattr(mmap, advice), start, (record + 1) * RECORD_BYTES - start)
+            start = max(0, record * RECORD_BYTES - around) // mmap.PAGESIZE * mmap.PAGESIZE
+            end = min((record + 1) * RECORD_BYTES + around, len(self._maps[file]))
+            self._maps[file].madvise(getattr(mmap, advice), start, end - start)
 
     def _check_not_shrunk(self, file: int) -> None:
         """Reading a map past the end of its file kills the process, so look before."""
