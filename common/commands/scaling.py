@@ -30,9 +30,9 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     values = _values(options, most)
 
     from common.compare.bench import Work
-    from common.compare.comparison import FRAMEWORKS
     from common.compare.scaling import Scaling
     from common.compare.scaling_plot import plot_scaling
+    from common.compare.timing import FRAMEWORKS
     from common.files import make_folder, write_json, write_text
 
     make_folder(options.out)

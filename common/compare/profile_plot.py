@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Dict, List
 
 from common.compare.profile import OUTSIDE, PHASES, Profile
-from common.compare.report import NAMES
+from common.compare.figures import NAMES
 from common.network.layers import NetworkSpec
 
 _SHADES = {"tensorflow": ("#e8710a", "#f6ae6d", "#fbdcc0"), "caffe2": ("#1a73e8", "#7fb2f5", "#c7ddfb")}

@@ -11,8 +11,8 @@ from typing import Any, Callable, Dict
 import numpy as np
 
 from common.compare.bench import INFERENCE, TRAINING, Work
-from common.compare.comparison import FRAMEWORKS
 from common.compare.profile import OpTime, Profile
+from common.compare.timing import FRAMEWORKS
 from common.compare.worker import Worker
 
 

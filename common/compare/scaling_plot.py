@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import List, Sequence
 
-from common.compare.report import NAMES
+from common.compare.figures import NAMES
 from common.compare.scaling import KINDS, THREADS, Point
 
 _COLOURS = {"tensorflow": "#e8710a", "caffe2": "#1a73e8"}
@@ -48,7 +48,8 @@ def _curves(place, points: List[Point]) -> None:
     place.set_xscale("log", base=2)
     place.set_xticks(sorted({point.value for point in points}))
     place.set_xticklabels([str(value) for value in sorted({point.value for point in points})], fontsize=8)
-    place.set_ylim(0, None)
+    # A step that the machine's other work delayed many times over must not flatten the curves.
+    place.set_ylim(0, 1.5 * max(point.per_utterance for point in points))
     place.grid(alpha=0.3)
 
 
