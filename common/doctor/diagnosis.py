@@ -100,7 +100,7 @@ def _duplicates(scan: Scan, exact: Sequence[np.ndarray], near: NearPairs) -> Tup
         seconds = np.array([second for _, second in near.pairs], dtype=np.int64)
         count = f"{seconds.size}" if near.complete else f"at least {seconds.size}"
         findings.append(warning("near-duplicates", seconds.size, "pairs of spectrograms that differ only by "
-                                f"noise, loudness or a few frames: {count}; repair keeps them", scan.places(seconds)))
+                                f"noise, loudness or up to 5 frames: {count}; repair keeps them", scan.places(seconds)))
     clashes = [pair for pair in _pairs(exact, near) if scan.labels[pair[0]] != scan.labels[pair[1]]]
     if clashes:
         severity = PROBLEM if len(clashes) > TOLERATED_SHARE * len(scan.labels) else WARNING
