@@ -69,6 +69,12 @@ def test_one_slow_round_of_one_does_not_make_a_difference() -> None:
     assert not rate_ratio(speed([1.0], [1.1], [0.9], [30.0]), speed([1.0], [0.9], [1.1], [1.0])).detectable
 
 
+def test_one_ruined_round_of_many_does_not_hide_a_difference() -> None:
+    fast, slow = drawn_speeds(1.5, rounds=6, seed=5)
+    ruined = speed(*fast.by_block()[:5].tolist(), [20.0, 20.0])
+    assert rate_ratio(ruined, slow).detectable
+
+
 def test_the_same_times_give_the_same_interval() -> None:
     pair = drawn_speeds(1.1, 5, seed=4)
     assert rate_ratio(*pair) == rate_ratio(*pair)
