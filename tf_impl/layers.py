@@ -80,29 +80,68 @@ def _bins_as_channels(layer: BinsAsChannels, x: tf.Tensor, context: Context) -> 
 
 def _convolution(layer: Convolution, x: tf.Tensor, context: Context) -> tf.Tensor:
     weight, bias = (context.variables[f"{layer.name}/{role}"] for role in ("weight", "bias"))
-    padding = ((0, 0), *layer.pads, (0, 0))
-    if layer.dilation == (1, 1) or not context.training:
-        x = tf.nn.conv2d(x, weight, layer.stride, padding, dilations=layer.dilation)
+    if any(map(any, layer.pads)):
+        # Apart, because TensorFlow takes a convolution's gradients to oneDNN only if the convolution
+        # itself pads nothing; its own kernels are up to ten times slower.
+        x = tf.pad(x, ((0, 0), *layer.pads, (0, 0)))
+    if layer.dilation == (1, 1):
+        x = tf.nn.conv2d(x, weight, layer.stride, "VALID")
     else:
-        x = _spliced_convolution(layer, tf.pad(x, padding), weight)
+        x = _dilated_convolution(layer, x, weight)
     return tf.nn.bias_add(x, bias)
 
 
-def _spliced_convolution(layer: Convolution, x: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
-    """A dilated convolution as a 1 x 1 one over spliced inputs, as time-delay networks put it.
+def _dilated_convolution(layer: Convolution, x: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+    """With gradients of our own: TensorFlow has none of a dilated convolution on the CPU.
 
-    TensorFlow has no gradient of a dilated convolution on the CPU. One tap of the kernel sees the
-    input shifted by its offset; all taps side by side are the channels of a 1 x 1 convolution.
+    Each of the two is again a convolution: one over the input spliced as time-delay networks put
+    it, and one over the output's gradient with the kernel turned round.
     """
+    @tf.custom_gradient
+    def convolve(x: tf.Tensor, weight: tf.Tensor):
+        def gradients(dy: tf.Tensor):
+            with tf.name_scope(f"gradient_tape/{layer.name}"):  # as TensorFlow names its own
+                spliced = _spliced(layer, x, dy)
+                d_weight = tf.raw_ops.Conv2DBackpropFilter(
+                    input=spliced, filter_sizes=(1, 1, spliced.shape[3], layer.channels),
+                    out_backprop=dy, strides=(1, 1, 1, 1), padding="VALID")
+                turned = tf.transpose(tf.reverse(weight, (0, 1)), (0, 1, 3, 2))
+                d_x = tf.nn.conv2d(_spread(layer, dy, x), turned, 1, "VALID",
+                                   dilations=layer.dilation)
+                return d_x, tf.reshape(d_weight, tf.shape(weight))
+
+        return tf.nn.conv2d(x, weight, layer.stride, "VALID",
+                            dilations=layer.dilation), gradients
+
+    return convolve(x, weight)
+
+
+def _spliced(layer: Convolution, x: tf.Tensor, dy: tf.Tensor) -> tf.Tensor:
+    """What each tap of the kernel sees, side by side: (N, h of dy, w of dy, taps * channels in)."""
+    (down, right), ends = layer.stride, _last_starts(layer, dy) + 1
     taps = []
-    for position in np.ndindex(*layer.kernel):
-        window = []  # along height and width
-        for at, k, d, stride in zip(position, layer.kernel, layer.dilation, layer.stride):
-            behind = (k - 1 - at) * d  # how much the last tap is ahead of this one
-            window.append(slice(at * d, -behind if behind else None, stride))
-        taps.append(x[:, window[0], window[1]])
-    kernel = tf.reshape(weight, (1, 1, -1, layer.channels))  # (1, 1, taps * channels in, out)
-    return tf.nn.conv2d(tf.concat(taps, axis=3), kernel, 1, "VALID")
+    for i, j in np.ndindex(*layer.kernel):
+        top, left = i * layer.dilation[0], j * layer.dilation[1]
+        taps.append(x[:, top:top + ends[0]:down, left:left + ends[1]:right])
+    return tf.concat(taps, axis=3)
+
+
+def _spread(layer: Convolution, dy: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """`dy` with zeros where the stride jumped, and so many around that a convolution gives x's size."""
+    ends = _last_starts(layer, dy) + 1
+    if layer.stride != (1, 1):
+        zeros = [(0, stride - 1) for stride in layer.stride]
+        dy = tf.pad(dy[:, :, None, :, None], ((0, 0), (0, 0), zeros[0], (0, 0), zeros[1], (0, 0)))
+        n, h, down, w, right, channels = tf.unstack(tf.shape(dy))
+        dy = tf.reshape(dy, (n, h * down, w * right, channels))[:, :ends[0], :ends[1]]
+    before = [(k - 1) * d for k, d in zip(layer.kernel, layer.dilation)]
+    after = tf.shape(x)[1:3] - ends
+    return tf.pad(dy, ((0, 0), (before[0], after[0]), (before[1], after[1]), (0, 0)))
+
+
+def _last_starts(layer: Convolution, dy: tf.Tensor) -> tf.Tensor:
+    """Row and column of the input at which the window of the last output begins."""
+    return (tf.shape(dy)[1:3] - 1) * layer.stride
 
 
 def _batch_norm(layer: BatchNorm, x: tf.Tensor, context: Context) -> tf.Tensor:
