@@ -10,6 +10,7 @@ counts as lost only when the whole 95 % interval of the ratio, taken at an equal
 own matrix product (both runs measured it between their blocks), lies below 1 - `TOLERANCE`. Four
 runs of the same code held against each other in every order (a small time-delay network, steps of 15
 to 55 ms on two shared cores, 48 ratios) gave ratios from 0.76 to 1.31; no interval ended below 0.89.
+Two whole comparisons, other work beside them, had one that ended at 0.85: hence a quarter.
 """
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ from common.errors import UserError
 from common.files import read_json
 
 REGRESSION, NOT_COMPARABLE = 1, 3  # exit statuses; 2 is a user's error
-TOLERANCE = 0.2
+TOLERANCE = 0.25
 LOSS_TOLERANCE = 1e-3  # relative, over a run's first steps: what rounding explains, with room
 _RESAMPLES = 4000
 # Facts of a machine whose change makes its speed another machine's.
