@@ -256,3 +256,10 @@ def test_one_value_that_is_not_finite_is_found_wherever_it_is(tmp_path: Path, pl
     patch(tmp_path / "a.bin", 4 + 4 * place, value)
     with pytest.raises(RecordError, match="holds 1 values that are not finite"):
         RecordSet.open([tmp_path / "a.bin"]).read([0])
+
+
+def test_batches_begin_where_a_framework_can_take_them_over() -> None:
+    for shape in ((1, 3), (2, 5, 7), (16, 512, 300)):
+        made = module.aligned_empty(shape)
+        assert made.ctypes.data % 64 == 0 and made.shape == shape and made.dtype == np.float32
+        assert made.flags.c_contiguous and made.flags.writeable
