@@ -15,6 +15,7 @@ from caffe2.proto import caffe2_pb2
 from caffe2.python import core, utils
 
 from caffe2_impl.runtime import CPU, IDEEP
+from common.data.records import NUM_BINS
 from common.errors import UserError
 from common.network.layers import (
     AveragePool,
@@ -122,8 +123,11 @@ def to_cpu(network: Network, x: str) -> str:
 
 
 def _bins_as_channels(layer: BinsAsChannels, x: str, network: Network) -> str:
-    # (N, 1, bins, frames) -> (N, bins, 1, frames)
-    return network.add("Transpose", [x], [network.blob(layer.name)], axes=[0, 2, 1, 3])
+    # (N, 1, bins, frames) -> (N, bins, 1, frames): the same numbers in the same order. What was
+    # copied to IDEEP may change its shape in place; the staged input has to keep it.
+    y = x if network.on_ideep else network.blob(layer.name)
+    return network.add("Reshape", [x], [y, network.blob(f"{layer.name}_old_shape")],
+                       shape=[0, NUM_BINS, 1, -1])
 
 
 def _convolution(layer: Convolution, x: str, network: Network) -> str:
@@ -180,19 +184,22 @@ def _max_pool(layer: MaxPool, x: str, network: Network) -> str:
 
 def _average_pool(layer: AveragePool, x: str, network: Network) -> str:
     y = network.blob(layer.name)
-    x = network.add("AveragePool", [to_cpu(network, x)], [y + "_4d"], global_pooling=1,
-                    order="NCHW")
-    return _flatten(network, x, y)
+    return _flatten(network, _mean(network, to_cpu(network, x), y + "_4d"), y)
+
+
+def _mean(network: Network, x: str, y: str) -> str:
+    """Over all positions: (N, channels, 1, 1). ReduceMean's gradient takes ten times as long."""
+    return network.add("AveragePool", [x], [y], global_pooling=1, order="NCHW")
 
 
 def _statistics_pool(layer: StatisticsPool, x: str, network: Network) -> str:
     y = network.blob(layer.name)
     x = to_cpu(network, x)
     # Two passes: mean first, then the mean of squared differences, as E[x^2] - E[x]^2 cancels.
-    mean = network.add("ReduceMean", [x], [y + "_mean"], axes=[2, 3], keepdims=1)
+    mean = _mean(network, x, y + "_mean")
     centred = network.add("Sub", [x, mean], [y + "_centred"])
     squared = network.add("Mul", [centred, centred], [y + "_squared"])
-    variance = network.add("ReduceMean", [squared], [y + "_variance"], axes=[2, 3], keepdims=1)
+    variance = _mean(network, squared, y + "_variance")
     shifted = network.add("Add", [variance, network.blob(f"{layer.name}/epsilon")], [y + "_shifted"])
     deviation = network.add("Sqrt", [shifted], [y + "_deviation"])
     both = network.add("Concat", [mean, deviation], [y + "_4d", y + "_sizes"], axis=1)
