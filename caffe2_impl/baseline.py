@@ -13,8 +13,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from common.compare.bench import INFERENCE, RATE, TRAINING, Bench, Engine
-from common.compare.benchmark import Tick, repeat
 from common.compare.worker import serve
 from common.errors import UserError
 from common.network.layers import (
@@ -31,12 +29,14 @@ from common.network.layers import (
 )
 from common.network.optimizer import SGD
 from common.network.params import Params
+from common.speed.bench import INFERENCE, RATE, TRAINING, Bench, Engine
+from common.speed.benchmark import Tick, repeat
 
 _device = torch.device("cpu")
 
 
 class Network:
-    """See `common.compare.bench.Runner`; a sequence of modules."""
+    """See `common.speed.bench.Runner`; a sequence of modules."""
 
     kinds = (TRAINING, INFERENCE)
 

@@ -10,7 +10,7 @@ from caffe2.proto import caffe2_pb2
 from caffe2.python import workspace
 
 from caffe2_impl.model import Model
-from common.compare.profile import (
+from common.speed.profile import (
     BACKWARD,
     COPIES,
     FORWARD,

@@ -18,7 +18,7 @@ from common.network.optimizer import SGD
 from common.network.params import Params
 
 if TYPE_CHECKING:  # it measures what is described here
-    from common.compare.profile import OpTime
+    from common.speed.profile import OpTime
 
 DEVICES = ("auto", "cpu", "gpu")
 

@@ -9,9 +9,9 @@ from typing import Any, Dict
 import numpy as np
 import pytest
 
-from common.compare import bench as module
-from common.compare import onnx_baseline
-from common.compare.bench import Bench, Work, twin_engine
+from common.speed import bench as module
+from common.speed import onnx_baseline
+from common.speed.bench import Bench, Work, twin_engine
 from common.twin import Twin
 
 NETWORKS = {"vgg_m": Work("vgg_m", 5, 0.03, 130, 6), "tdnn": Work("tdnn", 5, 0.05, 60, 6)}

@@ -11,12 +11,12 @@ import numpy as np
 import numpy_twin
 import pytest
 
-from common.compare import bench as module
-from common.compare.bench import Bench, Work, twin_engine
 from common.data.dataset import open_dataset
 from common.errors import UserError
-from common.network.params import initialise
 from common.network.networks import build
+from common.network.params import initialise
+from common.speed import bench as module
+from common.speed.bench import Bench, Work, twin_engine
 
 WORK = Work("tdnn", num_speakers=4, width=0.02, batch_size=4, frames=60)
 

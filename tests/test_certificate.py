@@ -11,9 +11,9 @@ import numpy_twin
 import pytest
 from tiny_data import write_data
 
-from common.training.certificate import Certificate, compare_certificates, order_hash, spec_hash
 from common.compare.session import Job, Session
 from common.network.networks import build
+from common.training.certificate import Certificate, compare_certificates, order_hash, spec_hash
 from common.training.config import TrainingConfig
 
 CONFIG = TrainingConfig(network="tdnn", width=0.02, batch_size=4, epochs=2)

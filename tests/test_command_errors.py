@@ -55,12 +55,14 @@ def quickly(slow: str, module: str, *arguments: object) -> "subprocess.Completed
 
 
 def commands() -> List[str]:
-    """Every file that runs as a command, by how it is run."""
-    found = [path.relative_to(PROJECT) for folder in ("common", "tf_impl", "caffe2_impl")
-             for path in sorted((PROJECT / folder).rglob("*.py")) if '__name__ == "__main__"' in path.read_text()]
-    modules = [".".join(path.with_suffix("").parts).replace(".__main__", "") for path in found]
+    """Every file that runs as a command, by how it is run; workers are no commands, they `serve`."""
+    texts = {path.relative_to(PROJECT): path.read_text()
+             for folder in ("common", "tf_impl", "caffe2_impl")
+             for path in sorted((PROJECT / folder).rglob("*.py"))}
+    found = [path for path, text in texts.items()
+             if '__name__ == "__main__"' in text and "sys.exit(serve(" not in text]
     return ["compare.py", *(f"compare.py {name}" for name in compare.COMMANDS),
-            *(module for module in modules if not module.endswith(".worker"))]
+            *(".".join(path.with_suffix("").parts).replace(".__main__", "") for path in found)]
 
 
 @pytest.mark.parametrize("name", commands())
@@ -196,8 +198,8 @@ QUICK_ERRORS = [
     ("compare.py --data @truncated", "truncated tail"),
     ("compare.py --data @data --batch-size 25", "24 training utterances do not fill one batch of 25"),
     ("compare.py --data @single --batch-size 2", "single leaves nothing to test on"),
-    ("compare.py --data @data --epochs 0", "epochs must be at least 1"),
-    ("compare.py --data @data --blocks 0", "--blocks must be at least 1"),
+    ("compare.py --data @data --epochs -1", "--epochs must be 0"),
+    ("compare.py --data @data --blocks 0", "--blocks must be at least 2"),
     ("compare.py --data @data --networks tdnn vgg_m --crop-frames 60", "vgg_m cannot take 60 frames"),
     ("compare.py --data @data --frameworks keras", "--frameworks: invalid choice: 'keras'"),
     ("compare.py --data @data --out @file", "file/work: cannot make this folder"),

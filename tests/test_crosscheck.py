@@ -6,12 +6,12 @@ import pytest
 
 import caffe2_impl
 import tf_impl
-from common.compare.crosscheck import compare_ways, crosscheck, every_way
 from common.data.records import RecordSet, RecordWriter
 from common.errors import UserError
 from common.network import networks
 from common.network import params as parameters
 from common.network.onnx_file import read_parameters
+from common.proof.crosscheck import compare_ways, crosscheck, every_way
 from common.training.checkpoint import Checkpoint
 from common.training.config import TrainingConfig
 

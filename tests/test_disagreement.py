@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from common.compare.disagreement import analyse
+from common.proof.disagreement import analyse
 
 SPEAKERS = 4
 

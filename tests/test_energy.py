@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from common.compare.energy import EnergyMeter
+from common.speed.energy import EnergyMeter
 
 
 def zone(powercap: Path, name: str, kind: str, microjoules: int, largest: int = 10_000_000) -> Path:

@@ -29,7 +29,6 @@ import pytest
 from fuzzing import MOST_MIB, MOST_SECONDS, Tally, damaged_bytes, damaged_json, examine, fuzz, watched
 from hypothesis import strategies as st
 
-from common.machine import describe
 from common.data.classes import read_classes, write_classes
 from common.data.dataset import Dataset, SessionRow, open_dataset, write_sessions
 from common.data.records import NUM_BINS, NUM_FRAMES, RECORD_BYTES, RecordSet, RecordWriter
@@ -37,6 +36,7 @@ from common.data.splits import Split, load_split, save_split, split_dataset
 from common.doctor.diagnosis import Diagnosis, diagnose
 from common.doctor.scan import scan_files
 from common.errors import UserError
+from common.machine import describe
 from common.network import params as parameters
 from common.network.networks import build
 from common.prepare.archive import unpack_recordings

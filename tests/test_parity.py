@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from small_networks import SPECS, drawn_batch
 
-from common.compare.mistakes import MISTAKES
-from common.compare.parity import (
+from common.data.batches import Batch
+from common.errors import UserError
+from common.proof.mistakes import MISTAKES
+from common.proof.parity import (
     DRIFT,
     DRIFT_LIMIT,
     LOSSES,
@@ -20,9 +22,7 @@ from common.compare.parity import (
     first_divergence,
     tipped_relus,
 )
-from common.compare.recording import Trial, make_trial, record, record_reference, without_relus
-from common.data.batches import Batch
-from common.errors import UserError
+from common.proof.recording import Trial, make_trial, record, record_reference, without_relus
 
 # The first tensor that each mistake reaches in the network that is like VGG-M.
 FIRST_TENSORS = {

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from common.compare.mistakes import MISTAKES
+from common.proof.mistakes import MISTAKES
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["--networks", "tdnn", "--width", "0.05", "--frames", "100", "--steps", "2",

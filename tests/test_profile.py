@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import run
-from small_networks import SPECS, drawn_batch, drawn_momenta, drawn_params
+from small_networks import SPECS, drawn_batch, drawn_params
 
-from common.compare.profile import (
+from common.network.layers import BatchNorm, Convolution, Dense, MaxPool
+from common.network.networks import build
+from common.network.optimizer import SGD
+from common.speed.profile import (
     BACKWARD,
     FORWARD,
     LOSS,
@@ -24,10 +27,7 @@ from common.compare.profile import (
     table,
     weighted_layer,
 )
-from common.compare.profile_plot import plot_profiles
-from common.network.layers import BatchNorm, Convolution, Dense, MaxPool
-from common.network.networks import build
-from common.network.optimizer import SGD
+from common.speed.profile_plot import plot_profiles
 from common.twin import Twin
 
 

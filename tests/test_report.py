@@ -10,12 +10,12 @@ from typing import Any, Dict, List, Optional
 
 import pytest
 
-from common.compare.benchmark import Block, Ratio, Speed
 from common.compare.comparison import BaselineResult, FrameworkResult, NetworkResult, RatioOf
-from common.compare.crosscheck import CrossCheck
 from common.compare.plots import write_plots
 from common.compare.report import Report
-from common.compare.timing import Proof
+from common.proof.crosscheck import CrossCheck
+from common.speed.benchmark import Block, Ratio, Speed
+from common.speed.timing import Proof
 from common.training.certificate import Certificate
 from common.training.evaluation import Evaluation
 

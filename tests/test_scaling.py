@@ -8,11 +8,11 @@ from typing import Any, Dict, List, Tuple
 import pytest
 from commands import run
 
-from common.compare import scaling
-from common.compare.bench import Work
-from common.compare.scaling import BATCH, FRAMES, SPEAKERS, THREADS, Point, Scaling, table
-from common.compare.scaling_plot import plot_scaling
 from common.network.networks import build
+from common.speed import scaling
+from common.speed.bench import Work
+from common.speed.scaling import BATCH, FRAMES, SPEAKERS, THREADS, Point, Scaling, table
+from common.speed.scaling_plot import plot_scaling
 
 BASE = Work("tdnn", 50, width=0.1, batch_size=8, threads=2)
 FRAMEWORKS = {"tensorflow": "tf_impl", "caffe2": "caffe2_impl"}

@@ -10,11 +10,11 @@ import numpy as np
 import numpy_twin
 import pytest
 
-from common.compare.bench import CLOCKS
 from common.compare.session import Job, Session
 from common.data.dataset import open_dataset
 from common.data.splits import split_dataset
 from common.errors import UserError
+from common.speed.bench import CLOCKS
 from common.training.config import TrainingConfig
 from common.training.loop import Trainer, fresh, read_log
 from common.twin import StepResult

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from small_networks import SPECS, drawn_batch, drawn_params, relative_errors
 
-from common.compare.mistakes import MISTAKES
-from common.compare.recording import Trial
 from common.data.batches import Batch
 from common.network import params as parameters
 from common.network import reference
 from common.network.optimizer import SGD
+from common.proof.mistakes import MISTAKES
+from common.proof.recording import Trial
 
 TOLERANCE = 1e-4  # of a tensor's scale, after all steps
 MARGIN = 5  # times the tolerance: the least effect of a mistake

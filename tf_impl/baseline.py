@@ -17,8 +17,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common.compare.bench import INFERENCE, RATE, TRAINING, Bench, Engine
-from common.compare.benchmark import Tick
 from common.compare.worker import serve
 from common.errors import UserError
 from common.network.layers import (
@@ -36,10 +34,12 @@ from common.network.layers import (
 )
 from common.network.optimizer import SGD
 from common.network.params import Params
+from common.speed.bench import INFERENCE, RATE, TRAINING, Bench, Engine
+from common.speed.benchmark import Tick
 
 
 class Network:
-    """See `common.compare.bench.Runner`; a functional Keras model."""
+    """See `common.speed.bench.Runner`; a functional Keras model."""
 
     kinds = (TRAINING, INFERENCE)
 

@@ -13,7 +13,8 @@ from typing import DefaultDict, Dict, List, Tuple
 import tensorflow as tf
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-from common.compare.profile import (
+from common.errors import UserError
+from common.speed.profile import (
     BACKWARD,
     COPIES,
     FORWARD,
@@ -24,7 +25,6 @@ from common.compare.profile import (
     layer_of,
     weighted_layer,
 )
-from common.errors import UserError
 from tf_impl.model import Model
 
 _LOSS = ("SparseSoftmaxCrossEntropyWithLogits", "ArgMax", "Equal")

@@ -110,7 +110,7 @@ def _baselines(text: str) -> List[str]:
 
 
 def _timing_plan(options: argparse.Namespace):
-    from common.compare.timing import TimingPlan
+    from common.speed.timing import TimingPlan
 
     for name, least in (("blocks", 2), ("steps", 1), ("calls", 1), ("block_seconds", 0)):
         if not getattr(options, name) >= least:
@@ -132,6 +132,8 @@ def _plan(options: argparse.Namespace, threads: int):
 
     timing = _timing_plan(options)
     learn = options.epochs != 0
+    if options.epochs is not None and options.epochs < 0:
+        raise UserError(f"--epochs must be 0 (learn nothing) or more, not {options.epochs}")
     configs = [
         TrainingConfig(name, batch_size=options.batch_size, learning_rate=options.learning_rate,
                        seed=options.seed, crop_frames=options.crop_frames, width=options.width,
@@ -153,8 +155,8 @@ def _plan(options: argparse.Namespace, threads: int):
 def _report(plan, dataset, split, results):
     import dataclasses
 
-    from common.machine import describe
     from common.compare.report import Report
+    from common.machine import describe
 
     versions = {name: own.facts["framework"] for result in results
                 for name, own in result.frameworks.items()}

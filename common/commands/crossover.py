@@ -27,11 +27,11 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
         raise UserError("--steps must be at least 1")
 
     from common.compare.plots import plot_crossings
-    from common.compare.recording import first_batches
     from common.data.batches import BatchReader
     from common.data.dataset import open_dataset
     from common.data.splits import split_dataset
     from common.files import make_folder, write_text
+    from common.proof.recording import first_batches
     from common.training.crossover import TOLERANCE, cross
     from common.training.loop import fresh
 

@@ -11,10 +11,10 @@ from common.network.networks import NETWORKS
 from common.twin import Twin
 
 if TYPE_CHECKING:
-    from common.compare.costs import Outcome
-    from common.compare.parity import Finding
-    from common.compare.recording import Trial
     from common.data.batches import BatchReader
+    from common.proof.costs import Outcome
+    from common.proof.parity import Finding
+    from common.proof.recording import Trial
 
 _DESCRIPTION = """Make each classic mistake in one framework and see what it costs.
 
@@ -75,11 +75,11 @@ def _parser(frameworks: List[str]) -> argparse.ArgumentParser:
 
 def _setting(options: argparse.Namespace) -> Tuple[str, "Trial", "BatchReader"]:
     """A line on what is done, the honest training, and the utterances to test on."""
-    from common.compare.recording import first_batches, make_trial
     from common.data.batches import BatchReader
     from common.data.dataset import open_dataset
     from common.data.splits import split_dataset
     from common.network.networks import build
+    from common.proof.recording import first_batches, make_trial
 
     if options.epochs < 1 or options.batch_size < 2:
         raise UserError("--epochs must be at least 1 and --batch-size at least 2")
@@ -103,10 +103,10 @@ def _rows(trial: "Trial", test: "BatchReader", twin: Twin, others: List[Twin]
     from rich.console import Console
     from rich.progress import track
 
-    from common.compare.costs import logit_difference, train_and_test
-    from common.compare.mistakes import MISTAKES
-    from common.compare.parity import Arbiter, climb, first_divergence
-    from common.compare.recording import record
+    from common.proof.costs import logit_difference, train_and_test
+    from common.proof.mistakes import MISTAKES
+    from common.proof.parity import Arbiter, climb, first_divergence
+    from common.proof.recording import record
 
     honest = train_and_test(twin, trial, test)
     yield ["none", "", "", "", "", "", _accuracy(honest)], True

@@ -28,9 +28,9 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     options = _parser().parse_args(argv)
     threads = prepare_threads(options.threads)
 
-    from common.compare.crosscheck import TOLERANCE, compare_ways, every_way
     from common.data.dataset import open_dataset
     from common.files import make_folder
+    from common.proof.crosscheck import TOLERANCE, compare_ways, every_way
     from common.training.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(options.model)

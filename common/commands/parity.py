@@ -11,9 +11,9 @@ from common.network.networks import NETWORKS
 from common.twin import Twin
 
 if TYPE_CHECKING:
-    from common.compare.parity import Finding
-    from common.compare.recording import Recording, Trial
     from common.data.dataset import Dataset
+    from common.proof.parity import Finding
+    from common.proof.recording import Recording, Trial
 
 _DESCRIPTION = """Hold both frameworks against the float64 reference, from cause to effect.
 
@@ -34,9 +34,9 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     options = _parser(list(loads)).parse_args(argv)
     threads = prepare_threads(options.threads)
 
-    from common.compare.parity import first_divergence
     from common.data.dataset import open_dataset
     from common.files import make_folder, write_json, write_text
+    from common.proof.parity import first_divergence
 
     dataset = open_dataset(data_or_embedded(options.data))
     trials = [_trial(network, options, dataset) for network in options.networks]
@@ -61,7 +61,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 
 
 def _parser(frameworks: List[str]) -> argparse.ArgumentParser:
-    from common.compare.mistakes import MISTAKES
+    from common.proof.mistakes import MISTAKES
 
     parser = make_parser("python compare.py parity", _DESCRIPTION)
     parser.add_argument("--data", nargs="+", type=Path, metavar="PATH",
@@ -89,11 +89,11 @@ def _parser(frameworks: List[str]) -> argparse.ArgumentParser:
 def _trial(network: str, options: argparse.Namespace, dataset: "Dataset"
            ) -> Tuple["Trial", "Trial"]:
     """The trial, and what --break makes of it."""
-    from common.compare.mistakes import MISTAKES
-    from common.compare.recording import first_batches, make_trial, without_relus
     from common.data.batches import BatchReader
     from common.data.splits import split_dataset
     from common.network.networks import build
+    from common.proof.mistakes import MISTAKES
+    from common.proof.recording import first_batches, make_trial, without_relus
 
     if options.steps < 1 or options.batch_size < 2:
         raise UserError("--steps must be at least 1 and --batch-size at least 2")
@@ -113,8 +113,8 @@ def _climb_all(trial: "Trial", own: Dict[str, "Trial"], twins: Dict[str, Twin]
     """What each framework made of the trial it was given, and what the ladder finds in it."""
     from rich.console import Console
 
-    from common.compare.parity import Arbiter, climb
-    from common.compare.recording import record
+    from common.proof.parity import Arbiter, climb
+    from common.proof.recording import record
 
     recordings: Dict[str, "Recording"] = {}
     findings: Dict[str, List["Finding"]] = {}
@@ -130,7 +130,7 @@ def _climb_all(trial: "Trial", own: Dict[str, "Trial"], twins: Dict[str, Twin]
 def _head(options: argparse.Namespace, dataset: "Dataset", twins: Dict[str, Twin]) -> str:
     broken = ""
     if options.mistake:
-        from common.compare.mistakes import MISTAKES
+        from common.proof.mistakes import MISTAKES
         broken = (f"\n\n**{twins[options.side].framework} is broken on purpose: "
                   f"{MISTAKES[options.mistake].story}.**")
     return (f"# Parity ladder\n\nData {dataset.name}, {options.frames} frames, batch of "
@@ -142,7 +142,7 @@ def _verdicts(findings: Dict[str, List["Finding"]], twins: Dict[str, Twin]) -> I
     """For each framework the verdict and the table it rests on."""
     from tabulate import tabulate
 
-    from common.compare.parity import first_divergence
+    from common.proof.parity import first_divergence
 
     for name, own in findings.items():
         first = first_divergence(own)
@@ -156,7 +156,7 @@ def _side_by_side(trial: "Trial", recordings: Dict[str, "Recording"]) -> Iterato
     """The first step of one framework against the other's, without the reference."""
     from tabulate import tabulate
 
-    from common.compare.parity import DRIFT, differences, same_shapes, tipped_relus
+    from common.proof.parity import DRIFT, differences, same_shapes, tipped_relus
 
     first, second = recordings.values()
     one, other = first.rungs[0], second.rungs[0]
@@ -175,7 +175,7 @@ def _side_by_side(trial: "Trial", recordings: Dict[str, "Recording"]) -> Iterato
 
 def _rows(findings: List["Finding"]) -> List[List[str]]:
     """For each step and rung, the finding that comes closest to its limit or beyond."""
-    from common.compare.parity import DRIFT, LOSSES
+    from common.proof.parity import DRIFT, LOSSES
 
     groups: Dict[tuple, List["Finding"]] = {}
     for finding in findings:

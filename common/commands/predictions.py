@@ -32,9 +32,9 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     options = _parser().parse_args(argv)
     threads = prepare_threads(options.threads)
 
-    from common.compare.crosscheck import native_logits
-    from common.compare.disagreement import analyse
     from common.data.dataset import open_dataset
+    from common.proof.crosscheck import native_logits
+    from common.proof.disagreement import analyse
     from common.training.checkpoint import load_checkpoint
 
     models = [load_checkpoint(path) for path in options.models]

@@ -26,10 +26,10 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     if min(options.batch_size, options.steps, options.frames) < 1:
         raise UserError("--batch-size, --steps and --frames must be at least 1")
 
-    from common.compare.profile import to_json
-    from common.compare.profile_plot import plot_profiles
-    from common.compare.profiling import profile_network
     from common.files import make_folder, write_json, write_text
+    from common.speed.profile import to_json
+    from common.speed.profile_plot import plot_profiles
+    from common.speed.profiling import profile_network
 
     works = {name: _work(name, options, threads) for name in dict.fromkeys(options.networks)}
     make_folder(options.out)
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _work(network: str, options: argparse.Namespace, threads: int):
-    from common.compare.bench import Work
+    from common.speed.bench import Work
 
     work = Work(network, options.speakers, options.width, options.frames, options.batch_size,
                 device=options.device, threads=threads)
@@ -93,7 +93,7 @@ def _head(options: argparse.Namespace, threads: int) -> str:
 def _tables(profiles: Dict[str, Dict], work) -> str:
     from tabulate import tabulate
 
-    from common.compare.profile import table
+    from common.speed.profile import table
 
     parts = []
     for kind, each in profiles.items():

@@ -29,11 +29,11 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     most = prepare_threads(0)
     values = _values(options, most)
 
-    from common.compare.bench import Work
-    from common.compare.scaling import Scaling
-    from common.compare.scaling_plot import plot_scaling
-    from common.compare.timing import FRAMEWORKS
     from common.files import make_folder, write_json, write_text
+    from common.speed.bench import Work
+    from common.speed.scaling import Scaling
+    from common.speed.scaling_plot import plot_scaling
+    from common.speed.timing import FRAMEWORKS
 
     make_folder(options.out)
     text, stored, left_out = _head(options, most), [], []
@@ -77,8 +77,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _values(options: argparse.Namespace, most: int) -> Dict[str, List[int]]:
     """The values of each axis that was asked for. Raises UserError for what cannot be measured."""
-    from common.compare.scaling import BATCH, FRAMES, SPEAKERS, THREADS
     from common.network.networks import build
+    from common.speed.scaling import BATCH, FRAMES, SPEAKERS, THREADS
 
     doubling = [2**power for power in range(most.bit_length())]  # 1, 2, 4, ... up to all
     threads = [*doubling, most] if options.threads is None else options.threads
@@ -109,7 +109,7 @@ def _head(options: argparse.Namespace, most: int) -> str:
 def _tables(network: str, points: List) -> str:
     from tabulate import tabulate
 
-    from common.compare.scaling import table
+    from common.speed.scaling import table
 
     axes = dict.fromkeys(point.axis for point in points)
     return "".join(f"\n## {network}, by {axis}\n\n"

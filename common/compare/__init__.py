@@ -1,1 +1,1 @@
-"""The comparison: workers, the timed loop, certificates, cross-checks, the parity ladder, the report."""
+"""The comparison of both frameworks: worker processes, the order of the work, the report, the diff of two reports."""

@@ -3,7 +3,7 @@
     result = Comparison(plan, dataset, split, folder, show).run()
 
 For each network one worker process a framework is started, and one a baseline. Their timed blocks
-take turns, see `common.compare.timing`; so do the frameworks' training epochs. Then both predict the
+take turns, see `common.speed.timing`; so do the frameworks' training epochs. Then both predict the
 testing side, and both exports are run by ONNX Runtime on the same utterances.
 """
 from __future__ import annotations
@@ -18,16 +18,16 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common.compare import crosscheck
-from common.compare.bench import END_TO_END, INFERENCE, LATENCY, RESIDENT, TRAINING, Work
-from common.compare.benchmark import Ratio, rate_ratio, turns
-from common.compare.crosscheck import CrossCheck
 from common.compare.session import Job
-from common.compare.timing import BASELINES, FRAMEWORKS, Measured, Proof, Timing, TimingPlan, lanes
 from common.compare.worker import Worker
 from common.data.dataset import Dataset
 from common.data.splits import Split
 from common.network.networks import build
+from common.proof import crosscheck
+from common.proof.crosscheck import CrossCheck
+from common.speed.bench import END_TO_END, INFERENCE, LATENCY, RESIDENT, TRAINING, Work
+from common.speed.benchmark import Ratio, rate_ratio, turns
+from common.speed.timing import BASELINES, FRAMEWORKS, Measured, Proof, Timing, TimingPlan, lanes
 from common.training.certificate import Certificate, compare_certificates
 from common.training.config import TrainingConfig
 from common.training.evaluation import Evaluation

@@ -21,9 +21,9 @@ from typing import Any, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from common.compare.crosscheck import TOLERANCE as LOGITS_TOLERANCE
 from common.errors import UserError
 from common.files import read_json
+from common.proof.crosscheck import TOLERANCE as LOGITS_TOLERANCE
 
 REGRESSION, NOT_COMPARABLE = 1, 3  # exit statuses; 2 is a user's error
 TOLERANCE = 0.25

@@ -10,7 +10,8 @@ from typing import Dict, List, Optional
 
 import numpy as np
 
-from common.compare.bench import (
+from common.compare.comparison import FrameworkResult, NetworkResult
+from common.speed.bench import (
     BACKWARD,
     END_TO_END,
     FED,
@@ -20,9 +21,8 @@ from common.compare.bench import (
     RESIDENT,
     TRAINING,
 )
-from common.compare.benchmark import Speed
-from common.compare.comparison import FrameworkResult, NetworkResult
-from common.compare.timing import Measured
+from common.speed.benchmark import Speed
+from common.speed.timing import Measured
 
 NAMES = {"tensorflow": "TensorFlow", "caffe2": "Caffe2", "keras": "Keras", "torch": "PyTorch",
          "onnxruntime": "ONNX Runtime", "NumPy": "NumPy"}

@@ -26,8 +26,8 @@ from common.compare.figures import (
     ratio_rows,
     speed_figures,
 )
-from common.compare.timing import PROOF_STEPS, Measured
 from common.files import write_json, write_text
+from common.speed.timing import PROOF_STEPS, Measured
 from common.training.certificate import differing_facts, same_facts
 
 _PARITY = 1e-3  # relative loss difference over the first steps that rounding explains, with room

@@ -18,10 +18,10 @@ from typing import Any, Callable, Dict, List, Optional
 
 import numpy as np
 
-from common.compare.bench import Bench, Engine, Work, twin_engine
 from common.data.batches import BatchReader
 from common.data.dataset import open_dataset
 from common.data.splits import split_dataset
+from common.speed.bench import Bench, Engine, Work, twin_engine
 from common.training.certificate import certify, stated_facts
 from common.training.config import from_dict
 from common.training.evaluation import Evaluation, predict

@@ -20,8 +20,8 @@ import time
 from pathlib import Path
 from typing import Any, Dict
 
-from common.compare.bench import Bench
 from common.errors import UserError
+from common.speed.bench import Bench
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LAST_LINES = 15

@@ -15,7 +15,9 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 
 import numpy as np
 
-from common.compare.bench import (
+from common.compare.worker import Worker
+from common.machine import MATRIX_SIZE, best_gflops, matmul
+from common.speed.bench import (
     BACKWARD,
     END_TO_END,
     FORWARD,
@@ -24,14 +26,12 @@ from common.compare.bench import (
     RESIDENT,
     TRAINING,
 )
-from common.compare.benchmark import Block, Speed, turns
-from common.compare.worker import Worker
-from common.machine import MATRIX_SIZE, best_gflops, matmul
+from common.speed.benchmark import Block, Speed, turns
 
 FRAMEWORKS = {"tensorflow": "tf_impl", "caffe2": "caffe2_impl"}
 # What people get out of the box, as modules that serve a bench.
 BASELINES = {"keras": "tf_impl.baseline", "torch": "caffe2_impl.baseline",
-             "onnxruntime": "common.compare.onnx_baseline"}
+             "onnxruntime": "common.speed.onnx_baseline"}
 TRAINS = (*FRAMEWORKS, "keras", "torch")
 
 PROOF_STEPS, PROOF_RATE = 3, 1e-3  # the first steps by which a baseline proves what it is

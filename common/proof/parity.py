@@ -23,9 +23,9 @@ from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from common.compare.recording import Recording, Rungs, Trial, record_reference, state_before, update_rung
 from common.network import reference
 from common.network.layers import MaxPool, NetworkSpec, Relu
+from common.proof.recording import Recording, Rungs, Trial, record_reference, state_before, update_rung
 
 EPSILON = 2.0 ** -24  # float32's rounding error of a single value, relative
 ROUNDINGS = 20  # how many times the reference's own rounding an implementation may stray

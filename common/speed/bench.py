@@ -19,17 +19,17 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Protocol, Tupl
 
 import numpy as np
 
-from common.compare.benchmark import Tick, repeat, timed
-from common.machine import best_gflops, peak_memory_mib
 from common.data.batches import Batch, BatchReader
 from common.data.dataset import open_dataset
 from common.data.splits import split_dataset
 from common.errors import UserError
+from common.machine import best_gflops, peak_memory_mib
 from common.network import params as parameters
 from common.network.layers import NUM_BINS, NetworkSpec
 from common.network.networks import build
 from common.network.optimizer import SGD
 from common.network.params import Params
+from common.speed.benchmark import Tick, repeat, timed
 from common.twin import Model, Twin
 
 TRAINING, INFERENCE, FORWARD, BACKWARD, LATENCY = KINDS = (

@@ -14,7 +14,7 @@ from typing import Callable, List, Optional, Sequence, TypeVar
 
 import numpy as np
 
-from common.compare.energy import EnergyMeter
+from common.speed.energy import EnergyMeter
 
 _RESAMPLES = 4000
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from common.errors import UserError
 from common.network.layers import BatchNorm, Convolution, Layer, NetworkSpec, Step
 
 if TYPE_CHECKING:  # commands list the mistakes in their --help, which should not wait for NumPy
-    from common.compare.recording import Trial
+    from common.proof.recording import Trial
 
 
 @dataclass(frozen=True)

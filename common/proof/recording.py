@@ -2,7 +2,7 @@
 
     recording = record(twin, make_trial(spec, batches, learning_rate=0.01))
 
-`common.compare.parity` holds one recording against another.
+`common.proof.parity` holds one recording against another.
 """
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import List, Sequence
 
 from common.compare.figures import NAMES
-from common.compare.scaling import KINDS, THREADS, Point
+from common.speed.scaling import KINDS, THREADS, Point
 
 _COLOURS = {"tensorflow": "#e8710a", "caffe2": "#1a73e8"}
 

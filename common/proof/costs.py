@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from common.compare.recording import Trial
 from common.data.batches import BatchReader
+from common.proof.recording import Trial
 from common.training.evaluation import Evaluation, predict
 from common.twin import Twin
 

@@ -1,6 +1,6 @@
 """ONNX Runtime on a network that a twin exported: a baseline for inference.
 
-    python -m common.compare.onnx_baseline FILE   # as a worker of `compare.py`
+    python -m common.speed.onnx_baseline FILE   # as a worker of `compare.py`
 """
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Dict
 
 import numpy as np
 
-from common.compare.bench import INFERENCE, Bench, Engine
-from common.compare.benchmark import Tick, repeat
 from common.compare.worker import serve
 from common.network.layers import NetworkSpec
 from common.network.onnx_file import INPUT, OUTPUT
 from common.network.optimizer import SGD
 from common.network.params import Params
+from common.speed.bench import INFERENCE, Bench, Engine
+from common.speed.benchmark import Tick, repeat
 
 
 class Network:
-    """See `common.compare.bench.Runner`; the file at `path`, as ONNX Runtime optimises it."""
+    """See `common.speed.bench.Runner`; the file at `path`, as ONNX Runtime optimises it."""
 
     kinds = (INFERENCE,)
 
