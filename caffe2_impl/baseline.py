@@ -1,6 +1,6 @@
 """The networks as most people would write them in PyTorch 1.10: a baseline from Caffe2's own wheel.
 
-    python -m caffe2_impl.baseline   # as a worker of `compare.py`, see `common.compare.worker`
+    python -m caffe2_impl.baseline   # as a worker of `compare.py`, see `common.speed.worker`
 
 PyTorch as it comes: `torch.nn` modules run eagerly, its SGD, nothing tuned.
 """
@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from common.compare.worker import serve
 from common.errors import UserError
 from common.network.layers import (
     AveragePool,
@@ -31,6 +30,7 @@ from common.network.optimizer import SGD
 from common.network.params import Params
 from common.speed.bench import INFERENCE, RATE, TRAINING, Bench, Engine
 from common.speed.benchmark import Tick, repeat
+from common.speed.worker import serve
 
 _device = torch.device("cpu")
 

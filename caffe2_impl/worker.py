@@ -1,4 +1,4 @@
-"""Caffe2 as a worker process of `compare.py`; reads commands, see `common.compare.worker`.
+"""Caffe2 as a worker process of `compare.py`; reads commands, see `common.speed.worker`.
 
     echo '{"do": "peak_memory", "with": {}}' | python -m caffe2_impl.worker
 """
@@ -8,7 +8,7 @@ import sys
 
 from caffe2_impl import load
 from common.compare.session import Session
-from common.compare.worker import serve
+from common.speed.worker import serve
 
 if __name__ == "__main__":
     sys.exit(serve(Session(load)))

@@ -14,8 +14,8 @@ from typing import Callable
 import pytest
 
 from common.compare.session import Job
-from common.compare.worker import Worker, WorkerError
 from common.errors import UserError, friendly
+from common.speed.worker import Worker, WorkerError
 from common.training.config import TrainingConfig
 
 PROJECT = Path(__file__).parents[1]
@@ -24,7 +24,7 @@ import ctypes, os, signal, sys, time
 import numpy_twin
 from common.errors import UserError
 from common.compare.session import Session
-from common.compare.worker import serve
+from common.speed.worker import serve
 
 def load():
     {load}
@@ -165,7 +165,7 @@ def test_leaving_the_context_ends_a_busy_worker(package: Callable[[str], str], j
 
 PARENT = """
 import json, sys
-from common.compare.worker import Worker
+from common.speed.worker import Worker
 with Worker("made_impl.worker", threads=1) as worker:
     worker.ask("peak_memory")
     print(worker._process.pid, flush=True)

@@ -1,6 +1,6 @@
 """The networks as most people would write them in Keras: a baseline for what `tf_impl` does by hand.
 
-    python -m tf_impl.baseline       # as a worker of `compare.py`, see `common.compare.worker`
+    python -m tf_impl.baseline       # as a worker of `compare.py`, see `common.speed.worker`
 
 Keras as it comes: its layers, `compile`, `fit` and `predict`, nothing tuned. Its batch norm averages
 the biased variance, which no step and no speed depends on.
@@ -17,7 +17,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common.compare.worker import serve
 from common.errors import UserError
 from common.network.layers import (
     NUM_BINS,
@@ -36,6 +35,7 @@ from common.network.optimizer import SGD
 from common.network.params import Params
 from common.speed.bench import INFERENCE, RATE, TRAINING, Bench, Engine
 from common.speed.benchmark import Tick
+from common.speed.worker import serve
 
 
 class Network:

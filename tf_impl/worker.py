@@ -1,4 +1,4 @@
-"""TensorFlow as a worker process of `compare.py`; reads commands, see `common.compare.worker`.
+"""TensorFlow as a worker process of `compare.py`; reads commands, see `common.speed.worker`.
 
     echo '{"do": "peak_memory", "with": {}}' | python -m tf_impl.worker
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 import sys
 
 from common.compare.session import Session
-from common.compare.worker import serve
+from common.speed.worker import serve
 from tf_impl import load
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""The comparison of both frameworks: worker processes, the order of the work, the report, the diff of two reports."""
+"""The comparison of both frameworks: speed, learning and sameness in one run, its report, the diff of two."""

@@ -19,7 +19,6 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from common.compare.session import Job
-from common.compare.worker import Worker
 from common.data.dataset import Dataset
 from common.data.splits import Split
 from common.network.networks import build
@@ -28,6 +27,7 @@ from common.proof.crosscheck import CrossCheck
 from common.speed.bench import END_TO_END, INFERENCE, LATENCY, RESIDENT, TRAINING, Work
 from common.speed.benchmark import Ratio, rate_ratio, turns
 from common.speed.timing import BASELINES, FRAMEWORKS, Measured, Proof, Timing, TimingPlan, lanes
+from common.speed.worker import Worker
 from common.training.certificate import Certificate, compare_certificates
 from common.training.config import TrainingConfig
 from common.training.evaluation import Evaluation

@@ -22,10 +22,8 @@ from common.speed.bench import (
     TRAINING,
 )
 from common.speed.benchmark import Speed
-from common.speed.timing import Measured
+from common.speed.timing import NAMES, Measured
 
-NAMES = {"tensorflow": "TensorFlow", "caffe2": "Caffe2", "keras": "Keras", "torch": "PyTorch",
-         "onnxruntime": "ONNX Runtime", "NumPy": "NumPy"}
 Figures = Dict[str, str]
 
 _WORK = {TRAINING: 3, INFERENCE: 1}  # multiply-accumulates of a step, by those of a forward pass

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import List, Sequence
 
 from common.compare.comparison import NetworkResult
-from common.compare.figures import NAMES
 from common.speed.bench import INFERENCE, RESIDENT, TRAINING
+from common.speed.timing import NAMES
 from common.training.crossover import Crossing
 
 _COLOURS = {"tensorflow": "#e8710a", "caffe2": "#1a73e8", "keras": "#f5b971", "torch": "#8ab4f8",

@@ -17,7 +17,6 @@ from tabulate import tabulate
 
 from common.compare.comparison import PROBE_RATE, PROBE_STEPS, NetworkResult
 from common.compare.figures import (
-    NAMES,
     Figures,
     all_figures,
     learning_figures,
@@ -27,7 +26,7 @@ from common.compare.figures import (
     speed_figures,
 )
 from common.files import write_json, write_text
-from common.speed.timing import PROOF_STEPS, Measured
+from common.speed.timing import NAMES, PROOF_STEPS, Measured
 from common.training.certificate import differing_facts, same_facts
 
 _PARITY = 1e-3  # relative loss difference over the first steps that rounding explains, with room

@@ -1,1 +1,1 @@
-"""How fast an engine is: the timed loop, a bench for any engine of any size, profiles, scaling curves."""
+"""How fast an engine is: the timed loop, a bench for any engine, worker processes, profiles, scaling curves."""

@@ -10,13 +10,13 @@ from typing import Dict
 
 import numpy as np
 
-from common.compare.worker import serve
 from common.network.layers import NetworkSpec
 from common.network.onnx_file import INPUT, OUTPUT
 from common.network.optimizer import SGD
 from common.network.params import Params
 from common.speed.bench import INFERENCE, Bench, Engine
 from common.speed.benchmark import Tick, repeat
+from common.speed.worker import serve
 
 
 class Network:

@@ -7,9 +7,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Dict, List
 
-from common.compare.figures import NAMES
 from common.network.layers import NetworkSpec
 from common.speed.profile import OUTSIDE, PHASES, Profile
+from common.speed.timing import NAMES
 
 _SHADES = {"tensorflow": ("#e8710a", "#f6ae6d", "#fbdcc0"), "caffe2": ("#1a73e8", "#7fb2f5", "#c7ddfb")}
 _LEAST = 0.005  # share of a step in some framework; what takes less is put together

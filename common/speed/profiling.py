@@ -10,10 +10,10 @@ from typing import Any, Callable, Dict
 
 import numpy as np
 
-from common.compare.worker import Worker
 from common.speed.bench import INFERENCE, TRAINING, Work
 from common.speed.profile import OpTime, Profile
 from common.speed.timing import FRAMEWORKS
+from common.speed.worker import Worker
 
 
 def profile_network(work: Work, steps: int) -> Dict[str, Dict[str, Profile]]:

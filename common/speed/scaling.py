@@ -16,10 +16,10 @@ from typing import Callable, Dict, List, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
-from common.compare.worker import Worker
 from common.network.networks import build
 from common.speed.bench import INFERENCE, TRAINING, Work
 from common.speed.benchmark import turns
+from common.speed.worker import Worker
 
 BATCH, THREADS, FRAMES, SPEAKERS = AXES = ("batch size", "threads", "frames", "speakers")
 _FIELDS = {BATCH: "batch_size", THREADS: "threads", FRAMES: "frames", SPEAKERS: "num_speakers"}

@@ -7,8 +7,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import List, Sequence
 
-from common.compare.figures import NAMES
 from common.speed.scaling import KINDS, THREADS, Point
+from common.speed.timing import NAMES
 
 _COLOURS = {"tensorflow": "#e8710a", "caffe2": "#1a73e8"}
 

@@ -15,7 +15,6 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 
 import numpy as np
 
-from common.compare.worker import Worker
 from common.machine import MATRIX_SIZE, best_gflops, matmul
 from common.speed.bench import (
     BACKWARD,
@@ -27,12 +26,16 @@ from common.speed.bench import (
     TRAINING,
 )
 from common.speed.benchmark import Block, Speed, turns
+from common.speed.worker import Worker
 
 FRAMEWORKS = {"tensorflow": "tf_impl", "caffe2": "caffe2_impl"}
 # What people get out of the box, as modules that serve a bench.
 BASELINES = {"keras": "tf_impl.baseline", "torch": "caffe2_impl.baseline",
              "onnxruntime": "common.speed.onnx_baseline"}
 TRAINS = (*FRAMEWORKS, "keras", "torch")
+# As people write them.
+NAMES = {"tensorflow": "TensorFlow", "caffe2": "Caffe2", "keras": "Keras", "torch": "PyTorch",
+         "onnxruntime": "ONNX Runtime", "NumPy": "NumPy"}
 
 PROOF_STEPS, PROOF_RATE = 3, 1e-3  # the first steps by which a baseline proves what it is
 PROOF_TOLERANCE = 1e-3  # of the scale of logits and losses: what rounding explains, with room
