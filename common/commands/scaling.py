@@ -47,10 +47,10 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
             plot_scaling(points, options.out / f"scaling-{name}.png")
             text += _tables(name, points)
             stored += [point._asdict() for point in points]
-    text += "".join(f"\nNot measured: {each}.\n" for each in left_out)
-    write_text(options.out / "scaling.md", text)
-    write_json(options.out / "scaling.json", {"points": stored, "left_out": left_out})
-    print(text + f"\nwritten to {options.out}")
+            # After each network: a run takes long, and what is measured should outlive its end.
+            write_text(options.out / "scaling.md", text + _notes(left_out))
+            write_json(options.out / "scaling.json", {"points": stored, "left_out": left_out})
+    print(text + _notes(left_out) + f"\nwritten to {options.out}")
     return 0
 
 
@@ -104,6 +104,10 @@ def _head(options: argparse.Namespace, most: int) -> str:
             "changes at a time. Milliseconds an utterance: median [fastest, slowest step]. Relative: to the "
             "first value; where cost grows as arithmetic does, it equals the MAC's. MiB: most memory of the "
             "framework's process; *: both at once would not have fitted, so one was timed after the other.\n")
+
+
+def _notes(left_out: List[str]) -> str:
+    return "".join(f"\nNot measured: {each}.\n" for each in left_out)
 
 
 def _tables(network: str, points: List) -> str:
