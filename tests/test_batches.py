@@ -1,13 +1,12 @@
-"""Batches: the same for the same seed and epoch, every utterance once, and a prefetching thread that always ends."""
+"""Batches: the same for the same seed and epoch, every utterance once."""
 from __future__ import annotations
 
-import threading
 from typing import Iterator, List
 
 import numpy as np
 import pytest
 
-from common.data.batches import Batch, BatchReader, epoch_order, prefetch
+from common.data.batches import Batch, BatchReader, epoch_order
 from common.data.records import NUM_BINS, NUM_FRAMES, RecordSet, RecordWriter
 from common.errors import UserError
 
@@ -93,60 +92,3 @@ def test_impossible_settings(records: RecordSet, batch_size: int, seed: int, cro
 def test_no_utterances(records: RecordSet) -> None:
     with pytest.raises(UserError, match="0 utterances do not fill one batch"):
         BatchReader(records, np.array([]), 2, 0, False, drop_remainder=False)
-
-
-def prefetch_threads() -> int:
-    return sum(thread.name == "prefetch" for thread in threading.enumerate())
-
-
-def test_prefetch_gives_everything_in_order() -> None:
-    assert list(prefetch(iter(range(100)), depth=3)) == list(range(100))
-    assert list(prefetch(iter([]))) == []
-    assert prefetch_threads() == 0
-
-
-def test_prefetch_runs_ahead_but_not_further_than_its_depth() -> None:
-    taken: List[int] = []
-    ahead = threading.Event()
-
-    def source() -> Iterator[int]:
-        for i in range(100):
-            taken.append(i)
-            if i == 4:
-                ahead.set()
-            yield i
-
-    items = prefetch(source(), depth=3)
-    assert next(items) == 0
-    assert ahead.wait(timeout=10)  # 3 wait in the queue, 1 in the thread's hand, without being asked for
-    assert taken == [0, 1, 2, 3, 4]
-    items.close()
-
-
-def test_prefetch_ends_its_thread_when_the_consumer_stops() -> None:
-    def endless() -> Iterator[int]:
-        while True:
-            yield 1
-
-    for item in prefetch(endless(), depth=2):
-        assert prefetch_threads() == 1
-        break
-    assert prefetch_threads() == 0
-    with pytest.raises(RuntimeError, match="consumer"):
-        for item in prefetch(endless()):
-            raise RuntimeError("consumer")
-    assert prefetch_threads() == 0
-
-
-def test_prefetch_raises_the_errors_of_its_source_after_the_items_before() -> None:
-    def failing() -> Iterator[int]:
-        yield 1
-        yield 2
-        raise UserError("part-3.bin: bad")
-
-    got = []
-    with pytest.raises(UserError, match=r"part-3\.bin: bad"):
-        for item in prefetch(failing()):
-            got.append(item)
-    assert got == [1, 2]
-    assert prefetch_threads() == 0

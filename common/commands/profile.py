@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional
 
@@ -80,8 +81,9 @@ def _spec(work):
 def _head(options: argparse.Namespace, threads: int) -> str:
     from common.machine import describe
 
-    facts = {**describe(), "threads": threads, "batch": options.batch_size, "frames": options.frames,
-             "speakers": options.speakers, "width": options.width, "profiled steps": options.steps}
+    facts = {"date": datetime.date.today(), **describe(), "threads": threads,
+             "batch": options.batch_size, "frames": options.frames, "speakers": options.speakers,
+             "width": options.width, "profiled steps": options.steps}
     return ("# Where the time of a step goes\n\n"
             + "; ".join(f"{name} {value}" for name, value in facts.items())
             + "\n\nMilliseconds a step by each framework's own profiler; %: of the step by the clock; "

@@ -1,15 +1,13 @@
 """One order of utterances and one reader of batches, for both frameworks.
 
-    from common.data.batches import BatchReader, prefetch
-    for batch in prefetch(BatchReader(records, split.train, 16, seed=0, shuffle=True, drop_remainder=True).epoch(0)):
+    from common.data.batches import BatchReader
+    for batch in BatchReader(records, split.train, 16, seed=0, shuffle=True, drop_remainder=True).epoch(0):
         ...
 """
 from __future__ import annotations
 
-import queue
-import threading
 from dataclasses import dataclass
-from typing import Any, Iterator, NamedTuple, Optional, TypeVar
+from typing import Iterator, Optional
 
 import numpy as np
 
@@ -17,8 +15,6 @@ from common.data.augment import Augmentation, augment
 from common.data.randomness import CROP, ORDER, random_numbers
 from common.data.records import NUM_BINS, NUM_FRAMES, RecordSet
 from common.errors import UserError
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -97,49 +93,3 @@ def _crop(spectrograms: np.ndarray, starts: np.ndarray, frames: int) -> np.ndarr
     for target, source, start in zip(cropped, spectrograms, starts):
         target[:] = source[:, start:start + frames]
     return cropped
-
-
-class _Message(NamedTuple):
-    """What the thread of `prefetch` hands over: an item, the error that ended it, or the end."""
-
-    item: Any = None
-    error: Optional[BaseException] = None
-    last: bool = False
-
-
-def prefetch(iterator: Iterator[T], depth: int = 4) -> Iterator[T]:
-    """Take from `iterator` in a thread of its own, up to `depth` items ahead.
-
-    An error in the thread is raised here, after the items before it. When the consumer stops early
-    (`break`, an error, `close()`), the thread ends before this generator does.
-    """
-    messages: "queue.SimpleQueue[_Message]" = queue.SimpleQueue()
-    slots = threading.Semaphore(depth)  # free places; the producer waits here, so a stop can wake it
-    stopped = threading.Event()
-
-    def produce() -> None:
-        try:
-            for item in iterator:
-                slots.acquire()
-                if stopped.is_set():
-                    return
-                messages.put(_Message(item))
-            messages.put(_Message(last=True))
-        except BaseException as error:  # whatever it is, the consumer must not wait for ever
-            messages.put(_Message(error=error))
-
-    thread = threading.Thread(target=produce, name="prefetch", daemon=True)
-    thread.start()
-    try:
-        while True:
-            message = messages.get()
-            if message.error is not None:
-                raise message.error
-            if message.last:
-                return
-            slots.release()
-            yield message.item
-    finally:
-        stopped.set()
-        slots.release()
-        thread.join()
