@@ -47,7 +47,7 @@ RUNGS: Dict[str, Limit] = {
     "gradients": Limit(1e-4, 1e-3),  # given the outputs that were found
     # What the step does, given the gradients that were found. Late steps are 1e-4 of their weight and
     # smaller: what float32 cuts off the weight is 1e-3 of them.
-    "update": Limit(1e-5, 1e-2),
+    "update": Limit(1e-5, 2e-3),
     "running statistics": Limit(1e-5, 1e-4),  # after the step
 }
 LOSSES = "losses"  # of every step, given the parameters that it started from
