@@ -24,7 +24,7 @@ def export_onnx(spec: NetworkSpec, params: Params, path: Path) -> None:
         # Constants of the graph: a tensor from outside would become an input of the ONNX file.
         constants = {name: tf.constant(layers.to_framework(name, value))
                      for name, value in params.items()}
-        outputs, _ = layers.forward(spec, spectrograms, constants, training=False)
+        outputs, _ = layers.forward(spec, spectrograms, constants, training=False, direct=True)
         return outputs[spec.layers[-1].name]
 
     signature = (tf.TensorSpec((None, 512, None), tf.float32, name="spectrograms"),)

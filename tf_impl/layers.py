@@ -22,6 +22,8 @@ from common.network.layers import (
     Relu,
     StatisticsPool,
 )
+from common.network.winograd import axes as winograd_axes
+from tf_impl import winograd
 
 Variables = Dict[str, tf.Tensor]  # tensors or variables, by canonical name
 
@@ -40,6 +42,7 @@ class Context(NamedTuple):
     variables: Variables
     training: bool
     statistics: List[Statistics]  # batch norm appends here when training
+    direct: bool  # every convolution as one operation: for GPUs, which have them quick, and exporters
 
 
 def to_framework(name: str, value: np.ndarray) -> np.ndarray:
@@ -61,10 +64,13 @@ def output_to_canonical(value: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(value.transpose(0, 3, 1, 2)) if value.ndim == 4 else value
 
 
-def forward(spec: NetworkSpec, spectrograms: tf.Tensor, variables: Variables,
-            training: bool) -> Tuple[Dict[str, tf.Tensor], List[Statistics]]:
-    """Every layer's output by name, the last being the logits, and batch statistics if training."""
-    context = Context(variables, training, [])
+def forward(spec: NetworkSpec, spectrograms: tf.Tensor, variables: Variables, training: bool,
+            direct: bool = False) -> Tuple[Dict[str, tf.Tensor], List[Statistics]]:
+    """Every layer's output by name, the last being the logits, and batch statistics if training.
+
+    `direct`: see `Context`.
+    """
+    context = Context(variables, training, [], direct)
     x = tf.expand_dims(spectrograms, -1)  # (N, bins, frames) -> (N, bins, frames, 1)
     outputs = {}
     for layer in spec.layers:
@@ -80,6 +86,9 @@ def _bins_as_channels(layer: BinsAsChannels, x: tf.Tensor, context: Context) -> 
 
 def _convolution(layer: Convolution, x: tf.Tensor, context: Context) -> tf.Tensor:
     weight, bias = (context.variables[f"{layer.name}/{role}"] for role in ("weight", "bias"))
+    axes = None if context.direct else winograd_axes(layer, x.shape[3])
+    if axes:
+        return tf.nn.bias_add(winograd.convolve(layer, axes, x, weight), bias)
     if any(map(any, layer.pads)):
         # Apart, because TensorFlow takes a convolution's gradients to oneDNN only if the convolution
         # itself pads nothing; its own kernels are up to ten times slower.

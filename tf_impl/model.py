@@ -29,11 +29,15 @@ _SCALAR = tf.TensorSpec((), tf.float32)
 
 
 class Model:
-    """See `common.twin.Model`; plain variables and two traced functions, no Keras."""
+    """See `common.twin.Model`; plain variables and two traced functions, no Keras.
 
-    def __init__(self, spec: NetworkSpec, params: Params, optimizer: SGD) -> None:
+    `direct`: every convolution by TensorFlow's own, none by `tf_impl.winograd`.
+    """
+
+    def __init__(self, spec: NetworkSpec, params: Params, optimizer: SGD, direct: bool = False) -> None:
         self.spec = spec
         self.optimizer = optimizer
+        self._direct = direct or runtime.on_gpu()
         self._parameters = spec.parameters()
         with tf.device(runtime.device()):
             self._variables = {
@@ -114,7 +118,8 @@ class Model:
             # Constants of the graph, so that TensorFlow may fuse and reorder them beforehand.
             constants = {name: tf.constant(_shaped(name, value))
                          for name, value in params.items()}
-            return _logits(layers.forward(spec, spectrograms, constants, training=False)[0])
+            return _logits(layers.forward(spec, spectrograms, constants, training=False,
+                                          direct=self._direct)[0])
 
         # Concrete, because TensorFlow warns about a function that is made anew after each epoch.
         return tf.function(logits, (_SPECTROGRAMS,)).get_concrete_function()
@@ -134,7 +139,8 @@ class Model:
 
     def _forward(self, spectrograms: tf.Tensor, speakers: tf.Tensor
                  ) -> Tuple[tf.Tensor, Dict[str, tf.Tensor], List[layers.Statistics]]:
-        outputs, statistics = layers.forward(self.spec, spectrograms, self._variables, True)
+        outputs, statistics = layers.forward(self.spec, spectrograms, self._variables, True,
+                                             direct=self._direct)
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(
             speakers, _logits(outputs)))
         return loss, outputs, statistics

@@ -1,0 +1,117 @@
+"""Convolutions with fewer multiplications (Winograd 1980; Lavin and Gray 2016), without any framework.
+
+m neighbouring outputs of a filter with r taps depend on n = m + r - 1 inputs. Seen as polynomials,
+they need n multiplications instead of m * r (Toom and Cook): three small matrices give
+
+    outputs = AT @ ((G @ taps) * (BT @ inputs))
+
+and along two axes the matrices' Kronecker products do. Over many channels the multiplication in the
+middle becomes one matrix product for each of the n points, and that is where the time goes.
+
+A filter with a stride is one without over the input's phases as channels: of a kernel of 5 that jumps
+by 2, the even taps see the even inputs and the odd taps the odd ones, three and two taps each.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from typing import Dict, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from common.network.layers import Convolution
+
+# Where the polynomials are evaluated, besides infinity. More points save more multiplications and round
+# worse; of the symmetric sets these were found to round best (0.67 and 1.5: half as badly as 1 and 2).
+_POINTS: Dict[int, Tuple[Fraction, ...]] = {
+    6: (Fraction(0), *(sign * Fraction(p) for p in ("2/3", "3/2") for sign in (1, -1))),
+    8: (Fraction(0), *(sign * Fraction(p) for p in ("1/2", "1", "2") for sign in (1, -1))),
+}
+_WORTH_CHANNELS = 16  # of the input: with fewer the small matrices cost more than they save
+
+
+class Transforms(NamedTuple):
+    """The three matrices of one axis, or of two together, in float64."""
+
+    outputs: np.ndarray  # AT (m, n)
+    taps: np.ndarray  # G (n, r)
+    inputs: np.ndarray  # BT (n, n)
+
+    def beside(self, other: "Transforms") -> "Transforms":
+        """Those of both axes: each index is the first axis' one times the other's size plus its."""
+        return Transforms(*(np.kron(one, two) for one, two in zip(self, other)))
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a convolution, cut into tiles of `outputs` values that `points` inputs determine."""
+
+    taps: int  # of each phase of the stride
+    stride: int
+    dilation: int
+    points: int
+
+    @property
+    def outputs(self) -> int:
+        return self.points - self.taps + 1
+
+    @property
+    def transforms(self) -> Transforms:
+        return transforms(self.taps, self.points)
+
+
+def axes(layer: Convolution, channels: int) -> Optional[Tuple[Axis, Axis]]:
+    """How to compute `layer` on an input with so many channels; None: with an ordinary convolution.
+
+    Worth it for three to five taps. Along two axes the points multiply, and so does their rounding:
+    six points there, eight along a single axis.
+    """
+    taps = [-(-k // s) for k, s in zip(layer.kernel, layer.stride)]
+    points = 6 if min(layer.kernel) > 1 else 8
+    for r, k, s, d, pads in zip(taps, layer.kernel, layer.stride, layer.dilation, layer.pads):
+        if k == 1:
+            suits = s == 1 and pads == (0, 0)
+        else:
+            suits = 3 <= r <= points - 3 and (s == 1 or d == 1) and pads[0] <= d * (k - 1)
+        if not suits or max(layer.kernel) == 1 or channels < _WORTH_CHANNELS:
+            return None
+    height, width = (Axis(r, s, d if k > 1 else 1, points if k > 1 else 1) for r, k, s, d in
+                     zip(taps, layer.kernel, layer.stride, layer.dilation))
+    return height, width
+
+
+@lru_cache(maxsize=None)
+def transforms(taps: int, points: int) -> Transforms:
+    """The matrices for `taps` taps at `points` points, computed in fractions; a single point: ones."""
+    if points == 1:
+        return Transforms(*(np.ones((1, 1)) for _ in range(3)))
+    taps_at = _powers(points, taps)
+    outputs_at = _powers(points, points - taps + 1)
+    inputs = _inverse(_powers(points, points)).T  # values of a product -> its coefficients, transposed
+    # Rows are scaled by powers of two, which round nothing, to values of about one.
+    to_one = [2.0 ** -np.round(np.log2(np.abs(m.astype(float)).sum(axis=1))) for m in (taps_at, inputs)]
+    outputs = outputs_at.T.astype(float) / (to_one[0] * to_one[1])
+    return Transforms(outputs, taps_at.astype(float) * to_one[0][:, None],
+                      inputs.astype(float) * to_one[1][:, None])
+
+
+def _powers(points: int, count: int) -> np.ndarray:
+    """Row by row a point's powers 0 to count - 1; at infinity only the highest counts. Fractions."""
+    rows = [[p ** i for i in range(count)] for p in _POINTS[points]]
+    return np.array(rows + [[Fraction(0)] * (count - 1) + [Fraction(1)]], dtype=object)
+
+
+def _inverse(matrix: np.ndarray) -> np.ndarray:
+    """By Gauss and Jordan, exactly."""
+    size = len(matrix)
+    both = np.concatenate([matrix, np.array([[Fraction(int(i == j)) for j in range(size)]
+                                             for i in range(size)], dtype=object)], axis=1)
+    for i in range(size):
+        pivot = next(k for k in range(i, size) if both[k, i])
+        both[[i, pivot]] = both[[pivot, i]]
+        both[i] = both[i] / both[i, i]
+        for k in range(size):
+            if k != i:
+                both[k] = both[k] - both[i] * both[k, i]
+    return both[:, size:]
