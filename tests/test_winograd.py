@@ -1,0 +1,209 @@
+"""Winograd convolutions: the matrices, which layers get them, and the same results as plain convolutions."""
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Callable, Dict, List, Tuple
+
+import numpy as np
+import pytest
+from small_networks import SPEAKERS, assert_close, drawn_batch, drawn_params
+
+from common.network import reference, reference_layers
+from common.network.layers import AveragePool, BinsAsChannels, Convolution, Dense, MaxPool, NetworkSpec
+from common.network.networks import build
+from common.network.optimizer import SGD
+from common.network.winograd import axes, transforms
+from common.twin import Twin
+
+TOLERANCE = 1e-5  # of the largest value
+
+# What two axes and one allow: (taps, points).
+SIZES = [(3, 6), (3, 8), (4, 8), (5, 8)]
+
+# A layer beside (height, width, channels) of its input.
+PLACED: Dict[str, Tuple[Convolution, Tuple[int, int, int]]] = {
+    "3 x 3": (Convolution("c", 20, (3, 3)), (18, 22, 16)),
+    "padding": (Convolution("c", 20, (3, 3), padding=(1, 1)), (30, 17, 32)),
+    "the widest padding": (Convolution("c", 20, (3, 3), padding=(2, 2)), (7, 8, 16)),
+    "more after than before": (Convolution("c", 20, (3, 3), padding=(0, 1), padding_after=(3, 2)), (11, 12, 16)),
+    "more before than after": (Convolution("c", 20, (3, 3), padding=(2, 1), padding_after=(0, 0)), (11, 12, 16)),
+    "stride of 2": (Convolution("c", 20, (5, 5), (2, 2), (1, 1)), (41, 37, 24)),
+    "stride, even sizes": (Convolution("c", 20, (5, 5), (2, 2), (1, 1)), (26, 24, 16)),
+    "stride, uneven padding": (Convolution("c", 20, (5, 5), (2, 2), (3, 0), padding_after=(0, 2)), (21, 20, 16)),
+    "stride, an even kernel": (Convolution("c", 20, (6, 5), (2, 2), (3, 0)), (41, 37, 24)),
+    "stride along one axis": (Convolution("c", 20, (3, 5), (1, 2), (2, 4)), (8, 9, 24)),
+    "stride of 3": (Convolution("c", 20, (7, 9), (3, 3), (2, 5)), (32, 30, 16)),
+    "dilation": (Convolution("c", 20, (3, 3), (1, 1), (0, 2), (2, 3)), (20, 30, 16)),
+    "dilation wider than what it gives": (Convolution("c", 20, (3, 3), (1, 1), (0, 0), (4, 5)), (11, 13, 16)),
+    "stride down, dilation right": (Convolution("c", 20, (5, 3), (2, 1), (1, 1), (1, 2)), (20, 21, 16)),
+    "along time": (Convolution("c", 20, (1, 3)), (1, 60, 40)),
+    "4 taps": (Convolution("c", 20, (1, 4), padding=(0, 3)), (3, 29, 16)),
+    "5 taps": (Convolution("c", 20, (1, 5)), (1, 60, 40)),
+    "along time, dilation": (Convolution("c", 20, (1, 3), dilation=(1, 3)), (1, 61, 40)),
+    "along time, stride": (Convolution("c", 20, (1, 9), (1, 2), (0, 3)), (2, 45, 16)),
+    "along frequency": (Convolution("c", 20, (5, 1), padding=(2, 0)), (33, 4, 16)),
+    "less than a tile": (Convolution("c", 20, (3, 3)), (4, 5, 16)),
+    "a single output": (Convolution("c", 20, (3, 3)), (3, 3, 16)),
+    "a single output along time": (Convolution("c", 20, (1, 5), padding=(0, 0)), (1, 5, 16)),
+    "inputs that no output sees": (Convolution("c", 20, (9, 9), (4, 4), (1, 1)), (14, 18, 16)),
+}
+
+
+def suits(layer: Convolution, channels: int = 16) -> bool:
+    return axes(layer, channels) is not None
+
+
+# The matrices
+
+@pytest.mark.parametrize("taps, points", SIZES)
+def test_the_matrices_make_a_convolution(taps: int, points: int) -> None:
+    random, found = np.random.default_rng(taps), transforms(taps, points)
+    assert [m.shape for m in found] == [(points - taps + 1, points), (points, taps), (points, points)]
+    kernel, values = random.standard_normal(taps), random.standard_normal(points)
+    np.testing.assert_allclose(found.outputs @ ((found.taps @ kernel) * (found.inputs @ values)),
+                               np.correlate(values, kernel, "valid"), rtol=0, atol=1e-13)
+
+
+def test_both_axes_together_make_one_over_maps() -> None:
+    random, both = np.random.default_rng(0), transforms(3, 6).beside(transforms(3, 6))
+    kernel, values = random.standard_normal((3, 3)), random.standard_normal((6, 6))
+    made = both.outputs @ ((both.taps @ kernel.ravel()) * (both.inputs @ values.ravel()))
+    windows = np.lib.stride_tricks.sliding_window_view(values, (3, 3))
+    np.testing.assert_allclose(made.reshape(4, 4), (windows * kernel).sum((2, 3)), rtol=0, atol=1e-13)
+
+
+def test_a_single_point_is_an_axis_that_is_left_alone() -> None:
+    assert [m.tolist() for m in transforms(1, 1)] == [[[1.0]]] * 3
+
+
+# Which layers
+
+@pytest.mark.parametrize("network, expected", [("vgg_m", ["conv2", "conv3", "conv4", "conv5"]),
+                                               ("tdnn", ["frame1", "frame2", "frame3"])])
+def test_where_it_pays_in_the_networks(network: str, expected: List[str]) -> None:
+    placed = [step for step in build(network, 50).steps() if isinstance(step.layer, Convolution)]
+    assert [step.layer.name for step in placed if suits(step.layer, step.input_shape[0])] == expected
+    assert len(placed) > len(expected)
+
+
+@pytest.mark.parametrize("layer", [layer for layer, _ in PLACED.values()], ids=PLACED)
+def test_all_layers_below_are_of_that_kind_and_not_by_few_channels(layer: Convolution) -> None:
+    assert suits(layer, 16) and not suits(layer, 15) and not suits(layer, 1)
+    points = 6 if min(layer.kernel) > 1 else 8
+    for axis, kernel, stride in zip(axes(layer, 16), layer.kernel, layer.stride):
+        assert (axis.points, axis.stride) == (1 if kernel == 1 else points, stride)
+        assert stride * (axis.taps - 1) < kernel <= stride * axis.taps
+        assert axis.outputs == axis.points - axis.taps + 1 >= 1
+        assert kernel == 1 or (axis.taps, axis.points) in SIZES
+
+
+@pytest.mark.parametrize("layer", [
+    Convolution("c", 20, (1, 1)),
+    Convolution("c", 20, (2, 2)), Convolution("c", 20, (1, 2)), Convolution("c", 20, (3, 2)),  # too few taps
+    Convolution("c", 20, (4, 4)), Convolution("c", 20, (3, 5)), Convolution("c", 20, (1, 6)), Convolution("c", 20, (9, 1)),
+    Convolution("c", 20, (3, 3), stride=(2, 2)), Convolution("c", 20, (1, 3), stride=(1, 2)),  # two taps a phase
+    Convolution("c", 20, (7, 7), stride=(2, 2)),  # four
+    Convolution("c", 20, (5, 5), stride=(2, 2), dilation=(2, 2)),  # both at once
+    Convolution("c", 20, (1, 3), stride=(2, 1)), Convolution("c", 20, (1, 3), padding=(1, 1)),
+    Convolution("c", 20, (3, 3), padding=(3, 1)), Convolution("c", 20, (1, 3), padding=(0, 5), dilation=(1, 2)),
+], ids=str)
+def test_all_others_are_left_to_the_framework(layer: Convolution) -> None:
+    assert not suits(layer, 512)
+
+
+# In TensorFlow
+
+@pytest.fixture(scope="module")
+def convolve() -> Callable[..., Callable]:
+    """(layer, channels) -> a traced function with free sizes: x, weight, dy -> y and both gradients."""
+    tf_impl = importlib.import_module("tf_impl").load()
+    tf_impl.configure("cpu", 1)
+    tf, winograd = (importlib.import_module(name) for name in ("tensorflow", "tf_impl.winograd"))
+
+    def make(layer: Convolution, channels: int) -> Callable:
+        @tf.function(input_signature=[tf.TensorSpec((None, None, None, channels)),
+                                      tf.TensorSpec((*layer.kernel, channels, layer.channels)),
+                                      tf.TensorSpec((None, None, None, layer.channels))])
+        def run(x, weight, dy):
+            with tf.GradientTape() as tape:
+                tape.watch([x, weight])
+                y = winograd.convolve(layer, axes(layer, channels), x, weight)
+            return [y, *tape.gradient(y, [x, weight], dy)]
+
+        return run
+
+    return make
+
+
+def assert_as_reference(run: Callable, layer: Convolution, shape: Tuple[int, ...]) -> None:
+    """Values and both gradients on an input (N, height, width, channels) against float64."""
+    random = np.random.default_rng(shape)
+    x = random.standard_normal(shape, np.float32)
+    weight = random.standard_normal((*layer.kernel, shape[3], layer.channels), np.float32)
+    own = [x.transpose(0, 3, 1, 2).astype(float), weight.transpose(3, 2, 0, 1).astype(float)]  # NCHW, OIHW
+    weights = {"weight": own[1], "bias": np.zeros(layer.channels)}
+    y = reference_layers.convolution(layer, weights, own[0], True)
+    dy = random.standard_normal(y.shape, np.float32)
+    dx, d_weights = reference_layers.convolution_backward(layer, weights, own[0], dy.astype(float))
+    expected = [y.transpose(0, 2, 3, 1), dx.transpose(0, 2, 3, 1), d_weights["weight"].transpose(2, 3, 1, 0)]
+    for name, found, value in zip(("y", "dx", "dw"), run(x, weight, dy.transpose(0, 2, 3, 1)), expected):
+        assert found.shape == value.shape, name
+        assert np.abs(found.numpy() - value).max() < TOLERANCE * np.abs(value).max(), name
+
+
+@pytest.mark.parametrize("layer, shape", PLACED.values(), ids=PLACED)
+def test_values_and_gradients(convolve: Callable, layer: Convolution, shape: Tuple[int, int, int]) -> None:
+    run = convolve(layer, shape[2])
+    for batch in (1, 3):
+        assert_as_reference(run, layer, (batch, *shape))
+
+
+@pytest.mark.parametrize("name", ["padding", "stride of 2", "dilation", "along time, dilation", "5 taps"])
+def test_one_traced_function_takes_any_size(convolve: Callable, name: str) -> None:
+    layer, (height, _, channels) = PLACED[name]
+    run = convolve(layer, channels)
+    for batch, width in ((2, 40), (2, 41), (1, 42), (4, 11), (2, 40)):
+        assert_as_reference(run, layer, (batch, height, width, channels))
+    assert run.experimental_get_tracing_count() == 1
+
+
+# In whole networks, of either framework
+
+WIDE = {  # enough channels everywhere but in conv1
+    "maps": NetworkSpec("maps", (
+        Convolution("conv1", 16, (7, 7), (8, 4), (1, 1)), MaxPool("pool1", (3, 3), (2, 1)),
+        Convolution("conv2", 16, (5, 5), (2, 2), (1, 1)), Convolution("conv3", 18, (3, 3), padding=(1, 1)),
+        Convolution("fc4", 16, (9, 1)), AveragePool("pool4"), Dense("logits", SPEAKERS)), SPEAKERS),
+    "time": NetworkSpec("time", (
+        BinsAsChannels("bins"), Convolution("frame1", 16, (1, 5)), Convolution("frame2", 18, (1, 3), dilation=(1, 3)),
+        AveragePool("pool"), Dense("logits", SPEAKERS)), SPEAKERS),
+}
+
+
+@pytest.fixture(params=WIDE)
+def spec(request: pytest.FixtureRequest) -> NetworkSpec:
+    return WIDE[request.param]
+
+
+def test_networks_train_and_predict_as_the_reference(twin: Twin, spec: NetworkSpec) -> None:
+    params = drawn_params(spec)
+    model = twin.model(spec, params, SGD())
+    for size, frames in ((4, 100), (1, 137)):
+        batch = drawn_batch(size, frames)
+        outputs = reference.forward(spec, params, batch[0], training=True)
+        found = model.inspect(*batch)
+        assert_close(found.outputs, outputs, TOLERANCE)
+        assert_close(found.gradients, reference.backward(spec, params, *batch, outputs).gradients, TOLERANCE)
+        model.stage(*batch)
+        assert_close({"logits": model.predict_staged()}, {"logits": reference.logits(spec, outputs)}, TOLERANCE)
+
+
+def test_exports_hold_plain_convolutions(twin: Twin, spec: NetworkSpec, tmp_path: Path) -> None:
+    import onnx
+
+    layers = [layer for layer in spec.layers if isinstance(layer, Convolution)]
+    assert any(suits(layer) for layer in layers[1:]), "there is something to be left out"
+    twin.model(spec, drawn_params(spec), SGD()).export_onnx(tmp_path / "network.onnx")
+    nodes = [node.op_type for node in onnx.load(str(tmp_path / "network.onnx")).graph.node]
+    assert nodes.count("Conv") == len(layers) and "Gather" not in nodes
