@@ -16,11 +16,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from typing import Dict, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from common.network.layers import Convolution
+from common.network.layers import Convolution, NetworkSpec
 
 # Where the polynomials are evaluated, besides infinity. More points save more multiplications and round
 # worse; of the symmetric sets these were found to round best (0.67 and 1.5: half as badly as 1 and 2).
@@ -32,15 +32,23 @@ _WORTH_CHANNELS = 16  # of the input: with fewer the small matrices cost more th
 
 
 class Transforms(NamedTuple):
-    """The three matrices of one axis, or of two together, in float64."""
+    """The three matrices of one axis, in float64."""
 
     outputs: np.ndarray  # AT (m, n)
     taps: np.ndarray  # G (n, r)
     inputs: np.ndarray  # BT (n, n)
 
-    def beside(self, other: "Transforms") -> "Transforms":
-        """Those of both axes: each index is the first axis' one times the other's size plus its."""
-        return Transforms(*(np.kron(one, two) for one, two in zip(self, other)))
+
+class Matrices(NamedTuple):
+    """Those of both axes together, float32; of pairs, the one along the height counts first.
+
+    Points come in pairs (n * n in all), outputs too (m * m), phases of the strides and kernel positions.
+    """
+
+    outputs: np.ndarray  # (outputs, points)
+    inputs: np.ndarray  # (points, points)
+    kernel: np.ndarray  # (points * phases, kernel positions)
+    turned: np.ndarray  # likewise, for the kernel with its taps in reverse order
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,36 @@ def axes(layer: Convolution, channels: int) -> Optional[Tuple[Axis, Axis]]:
     height, width = (Axis(r, s, d if k > 1 else 1, points if k > 1 else 1) for r, k, s, d in
                      zip(taps, layer.kernel, layer.stride, layer.dilation))
     return height, width
+
+
+def matrices(layer: Convolution, axes: Tuple[Axis, Axis]) -> Matrices:
+    """What to multiply tiles, products and kernel with."""
+    height, width = (axis.transforms for axis in axes)
+    kernels = [[_of_phases(axis, size, turned) for axis, size in zip(axes, layer.kernel)]
+               for turned in (False, True)]
+    return Matrices(*(matrix.astype(np.float32) for matrix in (
+        np.kron(height.outputs, width.outputs), np.kron(height.inputs, width.inputs),
+        *(np.einsum("pai,qbj->pqabij", one, other).reshape(
+            -1, layer.kernel[0] * layer.kernel[1]) for one, other in kernels))))
+
+
+def _of_phases(axis: Axis, size: int, turned: bool) -> np.ndarray:
+    """(points, phases, kernel positions): position i is tap i // stride of phase i % stride."""
+    at = np.zeros((axis.points, axis.stride, size))
+    taps = axis.transforms.taps[:, ::-1] if turned else axis.transforms.taps
+    for i in range(size):
+        at[:, i % axis.stride, i] = taps[:, i // axis.stride]
+    return at
+
+
+def algorithm(spec: NetworkSpec) -> str:
+    """Which convolutions of a network are computed in which way: "Winograd: conv2, conv3; direct: conv1"."""
+    names: Dict[str, List[str]] = {"Winograd": [], "direct": []}
+    for step in spec.steps():
+        if isinstance(step.layer, Convolution):
+            own = "Winograd" if axes(step.layer, step.input_shape[0]) else "direct"
+            names[own].append(step.layer.name)
+    return "; ".join(f"{way}: {', '.join(layers)}" for way, layers in names.items() if layers)
 
 
 @lru_cache(maxsize=None)
