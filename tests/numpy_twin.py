@@ -56,7 +56,8 @@ class Model:
 
     def facts(self) -> Dict[str, str]:
         return {"framework": f"NumPy {np.__version__}", "device": "cpu", "engine": "NumPy",
-                "layout": "NCHW", "precision": "float64", "threads": "1", "blas": "NumPy's", "convolutions": "NumPy's"}
+                "layout": "NCHW", "precision": "float64", "threads": "1", "blas": "NumPy's", "convolutions": "NumPy's",
+                "algorithm": "direct"}
 
     def _logits(self, training: bool) -> np.ndarray:
         outputs = reference.forward(self.spec, self._params, self._spectrograms, training)

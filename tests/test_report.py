@@ -78,6 +78,20 @@ def test_speed_and_its_share_of_the_machines_limit() -> None:
     assert (row["parameters"], row["macs"], row["peak memory"]) == ("16680242", "500000000", "1,234 MiB")
 
 
+def test_how_convolutions_are_computed_stands_below_the_engine() -> None:
+    """Keras does not tell, so its cell is empty; where nobody does there is no row."""
+    facts = {name: {**framework(name).facts, "algorithm": way}
+             for name, way in (("TensorFlow", "Winograd: conv2; direct: conv1"), ("Caffe2", "direct"))}
+    pair = {name.lower(): framework(name, facts=own) for name, own in facts.items()}
+    made = report(network(frameworks=pair, baselines={"keras": baseline("Keras")}))
+    rows = rows_of(made)
+    assert rows["convolutions"] == ["Winograd: conv2; direct: conv1", "direct", ""]
+    assert list(rows)[list(rows).index("engine") + 1] == "convolutions"
+    assert [row["convolutions"] for row in csv_rows(made)] == rows["convolutions"]
+    assert "convolutions" not in rows_of(report(network()))
+    assert "so it can exceed 100 %" in made.text()
+
+
 def test_accuracy_and_onnx() -> None:
     row = csv_rows(report(network()))[1]
     assert (row["network"], row["framework"]) == ("vgg_m", "Caffe2")

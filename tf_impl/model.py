@@ -20,6 +20,7 @@ from common.network.folding import fold_batch_norm
 from common.network.layers import NetworkSpec, Parameter
 from common.network.optimizer import SGD
 from common.network.params import Params
+from common.network.winograd import algorithm
 from common.twin import Inspection, StepResult
 from tf_impl import exporter, layers, runtime
 
@@ -108,7 +109,7 @@ class Model:
         exporter.export_onnx(self.spec, self.params(), path)
 
     def facts(self) -> Dict[str, str]:
-        return runtime.facts()
+        return {**runtime.facts(), "algorithm": "direct" if self._direct else algorithm(self.spec)}
 
     def _folded(self) -> tf.types.experimental.ConcreteFunction:
         """Testing network with batch norm folded into weights, made again when they change."""

@@ -33,7 +33,8 @@ _CLOCKS = {RESIDENT: "", FED: ", fed", END_TO_END: ", end to end"}
 def speed_figures(result: NetworkResult, own: Measured) -> Figures:
     """Utterances a second by every clock, and the share of the machine's limit."""
     limit = float(np.median(result.matmul_gflops)) * 1e9 / (2 * result.macs)  # utterances/s forward
-    figures = {"engine": own.facts["engine"]}
+    # Keras and the others do not tell how they compute a convolution.
+    figures = {"engine": own.facts["engine"], "convolutions": own.facts.get("algorithm", "")}
     for kind in (TRAINING, INFERENCE):
         clocks = own.speeds.get(kind, {})
         for clock, words in _CLOCKS.items():

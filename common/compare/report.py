@@ -35,7 +35,9 @@ _END_TO_END = 0.02  # the share of speed that reading may cost
 _LEGEND = """\
 Speeds are of utterances of 3.015 s: median [slowest, fastest step]. Input: resident with the framework; \
 fed from NumPy each step; end to end from shuffled record files through each framework's own queue. \
-Share of matmul: of what the quickest matrix product of the machine would allow, measured between the rounds. \
+Share of matmul: of what the quickest matrix product of the machine would allow, measured between the rounds; \
+it is of the direct form's multiply-accumulates, of which Winograd convolutions need a half to a quarter: so it can \
+exceed 100 %. \
 Ratios: of speeds (of one call's, for latency), 95 % interval over whole rounds. \
 Forward, backward, update: medians of a step's beginnings and their differences. \
 Latency: one utterance from NumPy to logits. Page faults and context switches: of timed training steps, or of \
