@@ -9,13 +9,17 @@ from typing import Any, Dict
 import numpy as np
 import pytest
 
+from common.commands import compare
+from common.compare import plots
 from common.speed import bench as module
 from common.speed import onnx_baseline
 from common.speed.bench import Bench, Work, twin_engine
+from common.speed.timing import BASELINES, FRAMEWORKS, NAMES
 from common.twin import Twin
 
 NETWORKS = {"vgg_m": Work("vgg_m", 5, 0.03, 130, 6), "tdnn": Work("tdnn", 5, 0.05, 60, 6)}
 KERAS_AND_TORCH = ["tf_impl.baseline", "caffe2_impl.baseline"]
+DIRECT = {"tf_impl": "tf_impl.direct"}
 
 
 def evidence(bench: Bench, work: Work) -> Dict[str, Any]:
@@ -23,7 +27,7 @@ def evidence(bench: Bench, work: Work) -> Dict[str, Any]:
     return bench.evidence(4, 0.01)
 
 
-@pytest.fixture(params=KERAS_AND_TORCH)
+@pytest.fixture(params=[*KERAS_AND_TORCH, *DIRECT.values()])
 def baseline(request: pytest.FixtureRequest) -> Bench:
     engine = importlib.import_module(request.param).load()
     # Threads of a framework that runs already cannot be set again.
@@ -40,6 +44,23 @@ def test_same_logits_and_losses_as_a_twin(network: str, twin: Twin, baseline: Be
     assert np.abs(np.subtract(own["logits"], other["logits"])).max() < 1e-4 * np.abs(own["logits"]).max()
     assert own["losses"] == pytest.approx(other["losses"], rel=1e-4)
     assert abs(own["losses"][3] / own["losses"][0] - 1) > 0.05, "an update that shows"
+
+
+def test_every_contender_can_be_asked_for_named_and_drawn() -> None:
+    assert set(compare._BASELINES) == set(BASELINES)
+    assert set(plots._COLOURS) == {*FRAMEWORKS, *BASELINES} < set(NAMES)
+
+
+@pytest.mark.parametrize("package", DIRECT)
+def test_direct_is_a_twin_with_its_frameworks_own_convolutions(package: str) -> None:
+    """The same to rounding, and not to the bit: the twin's first layer is by Winograd, the baseline's is not."""
+    twin, work = importlib.import_module(package).load(), NETWORKS["tdnn"]
+    engines = [twin_engine(twin), importlib.import_module(DIRECT[package]).load()]
+    benches = [Bench(lambda own=own: dataclasses.replace(own, configure=lambda device, threads: None)) for own in engines]
+    ways = [bench.build(dataclasses.asdict(work))["facts"]["algorithm"] for bench in benches]
+    assert ways[0].startswith("Winograd: frame1; direct: ") and ways[1] == "direct"
+    own, other = (np.array(bench.evidence(1, 0.01)["logits"]) for bench in benches)
+    assert 0 < np.abs(own - other).max() < 1e-4 * np.abs(own).max()
 
 
 @pytest.mark.parametrize("network", NETWORKS)

@@ -138,17 +138,20 @@ def test_ratios_are_of_those_speeds(report: Dict[str, Any]) -> None:
 
 
 def test_baselines_prove_themselves_and_nothing_is_learned(tiny_data: Path, tmp_path: Path) -> None:
-    names = ["keras", "onnxruntime", "torch"]
+    names = ["keras", "onnxruntime", "tensorflow-direct", "torch"]
     output = succeed("compare.py", "--data", tiny_data, "--out", tmp_path / "out", *SMALL, "--networks", "tdnn",
                      "--frameworks", "caffe2", "--epochs", "0", "--clocks", "resident", "--baselines", ",".join(names))
-    assert output.count(": the same network.") == 3 and "NOT COMPARABLE" not in output and "top-1" not in output
+    assert output.count(": the same network.") == len(names) and "NOT COMPARABLE" not in output and "top-1" not in output
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "report.csv", "report.json", "report.md", "speed.png", "work"]
     result, = json.loads((tmp_path / "out" / "report.json").read_text())["results"]
     assert list(result["baselines"]) == names and result["frameworks"]["caffe2"]["evaluation"] is None
     assert all(own["same_network"] and own["facts"]["threads"] == "1" for own in result["baselines"].values())
     assert {(each["kind"], each["second"]) for each in result["ratios"]} == {
-        *((kind, name) for kind in ("inference", "latency") for name in names), ("training", "keras"), ("training", "torch")}
+        *((kind, name) for kind in ("inference", "latency") for name in names),
+        *(("training", name) for name in names if name != "onnxruntime")}
+    assert {name: own["facts"].get("algorithm") for name, own in result["baselines"].items()} == {
+        **dict.fromkeys(names), "tensorflow-direct": "direct"}
 
 
 @pytest.mark.parametrize("options, message", [

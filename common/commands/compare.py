@@ -18,6 +18,7 @@ _DESCRIPTION = """Compare TensorFlow and Caffe2 on who is speaking: speed, accur
   python compare.py                       # both networks on the embedded synthetic voices
   python compare.py --data DATA --epochs 10 --out results/mine
   python compare.py --baselines keras,onnxruntime,torch --blocks 8 --epochs 0   # speed alone, beside others
+  python compare.py --baselines tensorflow-direct,caffe2-direct   # ... and the frameworks' own convolutions
   python compare.py --version
   python compare.py {others} --help
 
@@ -25,7 +26,9 @@ Each framework runs in a process of its own and they take turns, from the same p
 same batches. Tables go to the terminal; the same as Markdown, CSV and JSON, and plots, to --out."""
 
 _FRAMEWORKS = ("tensorflow", "caffe2")
-_BASELINES = ("keras", "onnxruntime", "torch")  # each by its package's name
+# And the package that each needs.
+_BASELINES = {"keras": "keras", "onnxruntime": "onnxruntime", "torch": "torch",
+              "tensorflow-direct": "tensorflow", "caffe2-direct": "torch"}
 _CLOCKS = ("resident", "fed", "end-to-end")
 # What pays within a few minutes on two cores: the time-delay network costs a seventh of VGG-M.
 _DEFAULT_EPOCHS = {"vgg_m": 3, "tdnn": 8}
@@ -116,8 +119,9 @@ def _timing_plan(options: argparse.Namespace):
         if not getattr(options, name) >= least:
             raise UserError(f"--{name.replace('_', '-')} must be at least {least}")
     for name in options.baselines:
-        if importlib.util.find_spec(name) is None:
-            raise UserError(f"the baseline {name} is not installed here: pip install {name}")
+        package = _BASELINES[name]
+        if importlib.util.find_spec(package) is None:
+            raise UserError(f"the baseline {name} is not installed here: pip install {package}")
     clocks = [clock for clock in _CLOCKS if clock == "resident" or clock in options.clocks]
     return TimingPlan(list(dict.fromkeys(options.frameworks)), options.baselines, options.blocks,
                       options.steps, options.block_seconds, options.calls, clocks)

@@ -13,7 +13,7 @@ from common.speed.timing import NAMES
 from common.training.crossover import Crossing
 
 _COLOURS = {"tensorflow": "#e8710a", "caffe2": "#1a73e8", "keras": "#f5b971", "torch": "#8ab4f8",
-            "onnxruntime": "#9aa0a6"}
+            "onnxruntime": "#9aa0a6", "tensorflow-direct": "#a34d05", "caffe2-direct": "#0d47a1"}
 
 
 def write_plots(results: List[NetworkResult], folder: Path, synthetic: bool) -> List[str]:

@@ -29,13 +29,16 @@ from common.speed.benchmark import Block, Speed, turns
 from common.speed.worker import Worker
 
 FRAMEWORKS = {"tensorflow": "tf_impl", "caffe2": "caffe2_impl"}
-# What people get out of the box, as modules that serve a bench.
+# What people get out of the box, and each framework without what was added to it, as modules that
+# serve a bench.
 BASELINES = {"keras": "tf_impl.baseline", "torch": "caffe2_impl.baseline",
-             "onnxruntime": "common.speed.onnx_baseline"}
-TRAINS = (*FRAMEWORKS, "keras", "torch")
+             "onnxruntime": "common.speed.onnx_baseline",
+             "tensorflow-direct": "tf_impl.direct", "caffe2-direct": "caffe2_impl.direct"}
+TRAINS = (*FRAMEWORKS, "keras", "torch", "tensorflow-direct", "caffe2-direct")
 # As people write them.
 NAMES = {"tensorflow": "TensorFlow", "caffe2": "Caffe2", "keras": "Keras", "torch": "PyTorch",
-         "onnxruntime": "ONNX Runtime", "NumPy": "NumPy"}
+         "onnxruntime": "ONNX Runtime", "tensorflow-direct": "TensorFlow direct",
+         "caffe2-direct": "Caffe2 direct", "NumPy": "NumPy"}
 
 PROOF_STEPS, PROOF_RATE = 3, 1e-3  # the first steps by which a baseline proves what it is
 PROOF_TOLERANCE = 1e-3  # of the scale of logits and losses: what rounding explains, with room
