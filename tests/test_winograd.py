@@ -13,7 +13,7 @@ from common.network import reference, reference_layers
 from common.network.layers import AveragePool, BinsAsChannels, Convolution, Dense, MaxPool, NetworkSpec
 from common.network.networks import build
 from common.network.optimizer import SGD
-from common.network.winograd import axes, transforms
+from common.network.winograd import algorithm, axes, matrices, transforms
 from common.twin import Twin
 
 TOLERANCE = 1e-5  # of the largest value
@@ -65,12 +65,22 @@ def test_the_matrices_make_a_convolution(taps: int, points: int) -> None:
                                np.correlate(values, kernel, "valid"), rtol=0, atol=1e-13)
 
 
-def test_both_axes_together_make_one_over_maps() -> None:
-    random, both = np.random.default_rng(0), transforms(3, 6).beside(transforms(3, 6))
-    kernel, values = random.standard_normal((3, 3)), random.standard_normal((6, 6))
-    made = both.outputs @ ((both.taps @ kernel.ravel()) * (both.inputs @ values.ravel()))
-    windows = np.lib.stride_tricks.sliding_window_view(values, (3, 3))
-    np.testing.assert_allclose(made.reshape(4, 4), (windows * kernel).sum((2, 3)), rtol=0, atol=1e-13)
+@pytest.mark.parametrize("layer", [Convolution("c", 20, (3, 3)), Convolution("c", 20, (5, 6), (2, 2)),
+                                   Convolution("c", 20, (3, 9), (1, 3)), Convolution("c", 20, (1, 7), (1, 2))], ids=str)
+def test_both_axes_together_make_one_over_maps(layer: Convolution) -> None:
+    """A tile of one channel: its points are added up over the phases of the stride."""
+    random, (height, width) = np.random.default_rng(0), axes(layer, 16)
+    kernel = random.standard_normal(layer.kernel)
+    values = random.standard_normal((height.points * height.stride, width.points * width.stride))
+    phases = values.reshape(height.points, height.stride, width.points, width.stride).transpose(0, 2, 1, 3)
+    outputs, inputs, to_points, turned = matrices(layer, (height, width))
+    points = inputs @ phases.reshape(height.points * width.points, -1)
+    made = outputs @ ((to_points @ kernel.ravel()).reshape(points.shape) * points).sum(1)
+    down, right = layer.stride
+    windows = np.lib.stride_tricks.sliding_window_view(values, layer.kernel)[::down, ::right]
+    expected = (windows * kernel).sum((2, 3))[:height.outputs, :width.outputs]
+    np.testing.assert_allclose(made.reshape(height.outputs, width.outputs), expected, rtol=0, atol=2e-6)
+    assert to_points.shape == turned.shape and not np.array_equal(to_points, turned)
 
 
 def test_a_single_point_is_an_axis_that_is_left_alone() -> None:
@@ -84,7 +94,12 @@ def test_a_single_point_is_an_axis_that_is_left_alone() -> None:
 def test_where_it_pays_in_the_networks(network: str, expected: List[str]) -> None:
     placed = [step for step in build(network, 50).steps() if isinstance(step.layer, Convolution)]
     assert [step.layer.name for step in placed if suits(step.layer, step.input_shape[0])] == expected
-    assert len(placed) > len(expected)
+    others = [step.layer.name for step in placed if step.layer.name not in expected]
+    assert others and algorithm(build(network, 50)) == f"Winograd: {', '.join(expected)}; direct: {', '.join(others)}"
+
+
+def test_where_it_pays_nowhere_nothing_is_said_of_it() -> None:
+    assert algorithm(build("vgg_m", 50, width=0.02)).startswith("direct: conv1, conv2, ")
 
 
 @pytest.mark.parametrize("layer", [layer for layer, _ in PLACED.values()], ids=PLACED)
