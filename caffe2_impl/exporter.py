@@ -22,7 +22,7 @@ def export_onnx(spec: NetworkSpec, params: Params, path: Path) -> None:
 
     The exporter knows neither IDEEP nor training arguments, so it gets a plain CPU net.
     """
-    network = layers.Network(core.Net(spec.name), runtime.CPU, training=False)
+    network = layers.Network(core.Net(spec.name), runtime.CPU, training=False, direct=True)
     # (N, 512, frames) -> (N, 1, 512, frames)
     x = network.add("Reshape", ["spectrograms"], ["spectrograms_4d", "shape_before"],
                     shape=[0, 1, 512, -1])

@@ -1,19 +1,21 @@
 """Builds each layer type of `common.network.layers` out of Caffe2 operators.
 
-Feature maps are NCHW, (N, channels, height = frequency, width = time), which is the canonical
-layout: nothing is transposed on the way in or out. With IDEEP the convolutional part of a network
-runs on oneDNN; from the layer that pools over all positions on, the tensors are small and the rest
-runs on Caffe2's CPU operators.
+Feature maps are NCHW, (N, channels, height = frequency, width = time), which is the canonical layout,
+and on IDEEP: oneDNN's kernels, in layouts of their own. Around convolutions that `caffe2_impl.winograd`
+does they are NHWC, on Caffe2's CPU operators. A map goes where its next layer computes; layers without
+preference stay where they are. From the layer that pools over all positions on all is flat, on the CPU.
 """
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
-from typing import Callable, Dict, List
+from typing import Callable, Dict, List, Set
 
 import numpy as np
 from caffe2.proto import caffe2_pb2
 from caffe2.python import core, utils
 
+from caffe2_impl import winograd
 from caffe2_impl.runtime import CPU, IDEEP
 from common.data.records import NUM_BINS
 from common.errors import UserError
@@ -29,6 +31,7 @@ from common.network.layers import (
     Relu,
     StatisticsPool,
 )
+from common.network.winograd import axes as winograd_axes
 
 _FUSED_RELU = 1  # Caffe2's FUSION_CONV_RELU
 
@@ -38,13 +41,20 @@ class Network:
     """A Caffe2 net under construction and what later parts need to know about it."""
 
     net: core.Net
-    device: caffe2_pb2.DeviceOption  # where the next layer runs
+    home: caffe2_pb2.DeviceOption  # where convolutions run as one operator each
     training: bool
-    flat: bool = False  # whether the next layer's input is (N, features)
+    direct: bool  # whether all of them do
+    device: caffe2_pb2.DeviceOption = CPU  # where the next layer runs
+    layout: str = "NCHW"  # of its input
+    channels: int = 1  # of its input
+    flat: bool = False  # whether its input is (N, features)
     scope: str = ""  # prefix of every blob
     outputs: Dict[str, str] = field(default_factory=dict)  # layer name -> blob
+    channels_last: Set[str] = field(default_factory=set)  # those whose blob is NHWC
     devices: Dict[str, caffe2_pb2.DeviceOption] = field(default_factory=dict)  # parameter ->
     corrections: List["Correction"] = field(default_factory=list)
+    # When testing: what depends on parameters alone, to be run once for new ones.
+    preparation: List[caffe2_pb2.OperatorDef] = field(default_factory=list)
 
     def blob(self, name: str) -> str:
         return self.scope + name
@@ -86,18 +96,54 @@ def _copy_gradient(operator: caffe2_pb2.OperatorDef, gradients: List[str]):
                                 device_option=IDEEP)], [gradient]
 
 
+@core.GradientRegistry.RegisterGradient("CopyCPUToIDEEP")
+def _copy_back_gradient(operator: caffe2_pb2.OperatorDef, gradients: List[str]):
+    gradient = operator.input[0] + "_grad"
+    return [core.CreateOperator("CopyIDEEPToCPU", [gradients[0]], [gradient],
+                                device_option=IDEEP)], [gradient]
+
+
 def forward(network: Network, spec: NetworkSpec, spectrograms: str) -> str:
     """Append every layer of `spec`; `spectrograms` is a blob (N, 1, 512, frames) on the CPU or GPU.
 
     Returns the blob of the logits, which are on the CPU unless the network runs on CUDA.
     """
     x = spectrograms
-    if network.on_ideep:
-        x = network.add("CopyCPUToIDEEP", [x], [network.blob("spectrograms_ideep")])
-    for layer in spec.layers:
+    if network.home.device_type == caffe2_pb2.CUDA:
+        network.device = network.home
+    for step in spec.steps():
+        layer, network.channels = step.layer, step.input_shape[0]
         x = BUILDERS[type(layer)](layer, x, network)
         network.outputs[layer.name] = x
+        if network.layout == "NHWC" and not network.flat:
+            network.channels_last.add(layer.name)
     return x
+
+
+def finish(net: core.Net) -> None:
+    """Make of a net what Caffe2 runs, gradients being there."""
+    proto = net.Proto()
+    winograd.expand(proto)
+    operators = list(itertools.chain.from_iterable(map(_quick, proto.op)))
+    del proto.op[:]
+    proto.op.extend(operators)
+    declare_inputs(net)
+
+
+def _quick(op: caffe2_pb2.OperatorDef) -> List[caffe2_pb2.OperatorDef]:
+    """Operators that take less time than `op`, or `op` itself.
+
+    A ReLU's output is 0 or more: its sign times the gradient is four times as quick on the CPU.
+    """
+    if op.type != "ReluGradient" or op.device_option.device_type != caffe2_pb2.CPU:
+        return [op]
+    output, gradient = op.input
+    sign = output + "_sign"
+    operators = [core.CreateOperator("Sign", [output], [sign], device_option=CPU),
+                 core.CreateOperator("Mul", [gradient, sign], list(op.output), device_option=CPU)]
+    for operator in operators:
+        operator.is_gradient_op = True
+    return operators
 
 
 def declare_inputs(net: core.Net) -> None:
@@ -111,11 +157,41 @@ def declare_inputs(net: core.Net) -> None:
     proto.external_input[:] = list(wanted)
 
 
+def to_rows(network: Network, x: str) -> str:
+    """Bring a map to the CPU in NHWC, for `caffe2_impl.winograd`, which asks for no sizes."""
+    if network.on_ideep and not network.training:
+        # Convolutions that are not training leave NHWC behind, by the sizes of NCHW.
+        x = network.add("CopyIDEEPToCPU", [x], [x + "_cpu"])
+        network.device, network.layout = CPU, "NHWC"
+    x = to_cpu(network, x)
+    if network.layout == "NCHW":
+        network.layout = "NHWC"
+        x = network.add("NCHW2NHWC", [x], [x + "_nhwc"])
+    return x
+
+
+def to_planes(network: Network, x: str) -> str:
+    """Bring a map to NCHW, where it is."""
+    if network.layout == "NHWC":
+        network.layout = "NCHW"
+        x = network.add("NHWC2NCHW", [x], [x + "_nchw"])
+    return x
+
+
+def to_home(network: Network, x: str) -> str:
+    """Bring a map to where convolutions are single operators."""
+    x = to_planes(network, x)
+    if network.home.device_type == caffe2_pb2.IDEEP and not network.on_ideep:
+        network.device = IDEEP
+        x = network.add("CopyCPUToIDEEP", [x], [x + "_ideep"])
+    return x
+
+
 def to_cpu(network: Network, x: str) -> str:
     """Leave IDEEP: the layers that follow run on Caffe2's CPU operators."""
     if network.on_ideep:
         if not network.training:
-            # Convolutions that are not training leave NHWC behind, which the copy would keep.
+            # As above; the copy would keep it.
             x = network.add("NHWC2NCHW", [x], [x + "_nchw"])
         x = network.add("CopyIDEEPToCPU", [x], [x + "_cpu"])
         network.device = CPU
@@ -123,28 +199,45 @@ def to_cpu(network: Network, x: str) -> str:
 
 
 def _bins_as_channels(layer: BinsAsChannels, x: str, network: Network) -> str:
-    # (N, 1, bins, frames) -> (N, bins, 1, frames): the same numbers in the same order. What was
-    # copied to IDEEP may change its shape in place; the staged input has to keep it.
-    y = x if network.on_ideep else network.blob(layer.name)
-    return network.add("Reshape", [x], [y, network.blob(f"{layer.name}_old_shape")],
+    # (N, 1, bins, frames) -> (N, bins, 1, frames): the same numbers in the same order.
+    return network.add("Reshape", [x], [network.blob(layer.name), network.blob(f"{layer.name}_old_shape")],
                        shape=[0, NUM_BINS, 1, -1])
 
 
 def _convolution(layer: Convolution, x: str, network: Network) -> str:
+    first = not network.devices  # nobody asks for the spectrogram's gradient
+    if not network.direct and winograd_axes(layer, network.channels):
+        return _winograd(layer, to_rows(network, x), network, input_gradient=not first)
+    x = to_home(network, x)
     (top, bottom), (left, right) = layer.pads
     if network.on_ideep and layer.padding_after not in (None, layer.padding):
         raise UserError(f"{layer.name}: Caffe2's oneDNN convolutions cannot pad one side more than "
                         "the other")
-    first = not network.devices
     arguments: Dict[str, object] = dict(
         kernels=list(layer.kernel), strides=list(layer.stride), dilations=list(layer.dilation),
         pads=[top, left, bottom, right], order="NCHW")
     if network.training and network.on_ideep:
         arguments["training_mode"] = 1
     if network.training and first:
-        arguments["no_gradient_to_input"] = 1  # nobody asks for the spectrogram's gradient
-    inputs = [x, *(network.parameter(f"{layer.name}/{role}") for role in ("weight", "bias"))]
+        arguments["no_gradient_to_input"] = 1
+    inputs = [x, *_weight_and_bias(layer, network)]
     return network.add("Conv", inputs, [network.blob(layer.name)], **arguments)
+
+
+def _winograd(layer: Convolution, x: str, network: Network, input_gradient: bool) -> str:
+    inputs, y = [x, *_weight_and_bias(layer, network)], network.blob(layer.name)
+    operator = winograd.operator(layer, network.channels, inputs, y, network.scope, input_gradient)
+    if network.training:
+        network.net.Proto().op.extend([operator])  # `winograd.expand` follows the gradients
+    else:
+        of_weight, product = winograd.parts(operator)
+        network.preparation.extend(of_weight)
+        network.net.Proto().op.extend(product)
+    return y
+
+
+def _weight_and_bias(layer: Convolution, network: Network) -> List[str]:
+    return [network.parameter(f"{layer.name}/{role}") for role in ("weight", "bias")]
 
 
 def _batch_norm(layer: BatchNorm, x: str, network: Network) -> str:
@@ -152,7 +245,8 @@ def _batch_norm(layer: BatchNorm, x: str, network: Network) -> str:
         network.parameter(f"{layer.name}/{role}")
         for role in ("scale", "shift", "running_mean", "running_variance"))
     y = network.blob(layer.name)
-    inputs, arguments = [x, scale, shift, mean, variance], dict(epsilon=layer.epsilon, order="NCHW")
+    inputs = [x, scale, shift, mean, variance]
+    arguments = dict(epsilon=layer.epsilon, order="NCHW" if network.flat else network.layout)
     if not network.training:
         return network.add("SpatialBN", inputs, [y], is_test=1, **arguments)
     batch_mean, batch_variance = y + "_batch_mean", y + "_batch_variance"
@@ -179,12 +273,17 @@ def _relu(layer: Relu, x: str, network: Network) -> str:
 
 def _max_pool(layer: MaxPool, x: str, network: Network) -> str:
     return network.add("MaxPool", [x], [network.blob(layer.name)], kernels=list(layer.kernel),
-                       strides=list(layer.stride), order="NCHW")
+                       strides=list(layer.stride), order=network.layout)
 
 
 def _average_pool(layer: AveragePool, x: str, network: Network) -> str:
     y = network.blob(layer.name)
-    return _flatten(network, _mean(network, to_cpu(network, x), y + "_4d"), y)
+    return _flatten(network, _mean(network, _last_map(network, x), y + "_4d"), y)
+
+
+def _last_map(network: Network, x: str) -> str:
+    """What is pooled over all positions, in NCHW on the CPU or GPU."""
+    return to_planes(network, to_cpu(network, x))
 
 
 def _mean(network: Network, x: str, y: str) -> str:
@@ -194,7 +293,7 @@ def _mean(network: Network, x: str, y: str) -> str:
 
 def _statistics_pool(layer: StatisticsPool, x: str, network: Network) -> str:
     y = network.blob(layer.name)
-    x = to_cpu(network, x)
+    x = _last_map(network, x)
     # Two passes: mean first, then the mean of squared differences, as E[x^2] - E[x]^2 cancels.
     mean = _mean(network, x, y + "_mean")
     centred = network.add("Sub", [x, mean], [y + "_centred"])

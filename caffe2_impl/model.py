@@ -17,23 +17,28 @@ import numpy as np
 from caffe2.proto import caffe2_pb2
 from caffe2.python import core, workspace
 
-from caffe2_impl import exporter, layers, runtime
+from caffe2_impl import exporter, layers, runtime, winograd
 from common.network import params as parameters
 from common.network.folding import fold_batch_norm
 from common.network.layers import NetworkSpec
 from common.network.optimizer import SGD
 from common.network.params import Params
+from common.network.winograd import algorithm
 from common.twin import Inspection, StepResult
 
 _numbers = itertools.count()
 
 
 class Model:
-    """See `common.twin.Model`; a training net and a separate testing net with folded weights."""
+    """See `common.twin.Model`; a training net and a separate testing net with folded weights.
 
-    def __init__(self, spec: NetworkSpec, params: Params, optimizer: SGD) -> None:
+    `direct`: every convolution by Caffe2's own operator, none by `caffe2_impl.winograd`.
+    """
+
+    def __init__(self, spec: NetworkSpec, params: Params, optimizer: SGD, direct: bool = False) -> None:
         self.spec = spec
         self.optimizer = optimizer
+        self._direct = direct or runtime.on_gpu()
         self._parameters = spec.parameters()
         self._scope = f"model_{next(_numbers)}/"
         self._test_scope = f"{self._scope}folded/"
@@ -44,13 +49,15 @@ class Model:
         self._train_net = self._add_update(self._training.net)
         self._folded_is_current = False
         self._test_logits = self._make_test_net()
-        self._positions: Tuple[int, ...] = ()
+        self._sizes: Dict[str, Tuple[int, ...]] = {}  # scope -> shape of input that its nets know of
+        self._make_size_net()
         for scope in (self._scope, self._test_scope):
-            for name, value in layers.constants(spec).items():
-                workspace.FeedBlob(scope + name, value, device_option=self._tail_device())
+            self._feed_constants(scope)
         self.load(params)
         for net in (self._forward, self._backward, self._train_net):
-            layers.declare_inputs(net)
+            layers.finish(net)
+            for blob in net.Proto().external_input:  # tables come with the first batch
+                workspace.CreateBlob(blob)
             workspace.CreateNet(net)
 
     @property
@@ -73,7 +80,7 @@ class Model:
     def train_staged(self, learning_rate: float) -> StepResult:
         self._folded_is_current = False
         self._feed_learning_rate(learning_rate)
-        self._feed_corrections()
+        self._adapt(self._scope)
         workspace.RunNet(self._train_net)
         fraction = float(workspace.FetchBlob(f"{self._scope}accuracy"))
         num = workspace.blobs[self.input_blobs[1]].shape[0]
@@ -82,21 +89,21 @@ class Model:
     def predict_staged(self) -> np.ndarray:
         if not self._folded_is_current:
             self._feed_folded()
+        self._adapt(self._test_scope)
         workspace.RunNet(self._test_net)
         return workspace.FetchBlob(self._test_logits)
 
     def run_staged(self, until: str) -> None:
         self._folded_is_current = False
-        self._feed_corrections()
+        self._adapt(self._scope)
         workspace.RunNet({"forward": self._forward, "backward": self._backward}[until])
 
     def inspect(self, spectrograms: np.ndarray, speakers: np.ndarray) -> Inspection:
         before = self.params()
         self.stage(spectrograms, speakers)
-        self._feed_corrections()
+        self._adapt(self._scope)
         workspace.RunNet(self._backward)
-        outputs = {name: workspace.FetchBlob(blob)
-                   for name, blob in self._training.outputs.items()}
+        outputs = {name: self._output(name) for name in self._training.outputs}
         gradients = {p.name: workspace.FetchBlob(f"{self._scope}{p.name}_grad")
                      for p in self._parameters if p.trainable}
         loss = float(workspace.FetchBlob(f"{self._scope}loss"))
@@ -122,13 +129,20 @@ class Model:
         exporter.export_onnx(self.spec, self.params(), path)
 
     def facts(self) -> Dict[str, str]:
-        return runtime.facts()
+        return {**runtime.facts(), "algorithm": "direct" if self._direct else algorithm(self.spec)}
 
     def _network(self, name: str, spec: NetworkSpec, training: bool, scope: str) -> layers.Network:
-        network = layers.Network(core.Net(name), runtime.device(), training, scope=scope)
+        network = layers.Network(core.Net(name), runtime.device(), training, self._direct, scope=scope)
         layers.forward(network, spec, self.input_blobs[0])
         layers.declare_inputs(network.net)
         return network
+
+    def _output(self, layer: str) -> np.ndarray:
+        """A layer's output in the canonical layout."""
+        value = workspace.FetchBlob(self._training.outputs[layer])
+        if layer in self._training.channels_last:
+            return np.ascontiguousarray(value.transpose(0, 3, 1, 2))
+        return value
 
     def _tail_device(self) -> caffe2_pb2.DeviceOption:
         """Where inputs arrive and logits leave."""
@@ -169,7 +183,6 @@ class Model:
             with core.DeviceScope(runtime.IDEEP):
                 net.WeightedSum([c.running, f"{self._scope}one_ideep", c.batch, c.factor],
                                 c.running)
-            workspace.CreateBlob(c.factor)
         self._feed_learning_rate(0.0)
         self._feed_everywhere("one", 1.0)
         self._feed_everywhere("weight_decay", self.optimizer.weight_decay)
@@ -193,6 +206,8 @@ class Model:
         spec, _ = fold_batch_norm(self.spec, parameters.initialise(self.spec))
         self._testing = self._network("test", spec, training=False, scope=self._test_scope)
         self._test_net = self._testing.net
+        for blob in self._test_net.Proto().external_input:
+            workspace.CreateBlob(blob)
         return self._testing.outputs[spec.layers[-1].name]
 
     def _feed_folded(self) -> None:
@@ -200,6 +215,8 @@ class Model:
         for name, value in params.items():
             workspace.FeedBlob(self._test_scope + name, value,
                                device_option=self._testing.devices[name])
+        for operator in self._testing.preparation:
+            workspace.RunOperatorOnce(operator)
         # A new net, because IDEEP convolutions keep the reordered weights of their first run.
         workspace.CreateNet(self._test_net, overwrite=True)
         self._folded_is_current = True
@@ -220,21 +237,44 @@ class Model:
             workspace.FeedBlob(self._scope + name + _place(device), np.full(1, value, np.float32),
                                device_option=device)
 
-    def _feed_corrections(self) -> None:
+    def _make_size_net(self) -> None:
+        """What tells the input's shape without a copy of the input."""
+        net = core.Net("size")
+        net.Proto().op.extend([core.CreateOperator(
+            "Shape", [self.input_blobs[0]], [f"{self._scope}size"], device_option=self._tail_device())])
+        self._size_net = workspace.CreateNet(net) and net
+
+    def _feed_constants(self, scope: str) -> None:
+        for name, value in layers.constants(self.spec).items():
+            workspace.FeedBlob(scope + name, value, device_option=self._tail_device())
+        if not self._direct:
+            for name, value in winograd.constants(self.spec).items():
+                workspace.FeedBlob(scope + name, value)
+
+    def _adapt(self, scope: str) -> None:
+        """Feed what the nets of a scope have to know about the size of the staged batch."""
+        workspace.RunNet(self._size_net)
+        shape = tuple(workspace.FetchBlob(f"{self._scope}size"))
+        if shape == self._sizes.get(scope):
+            return
+        training = scope == self._scope
+        if not self._direct:
+            tables = winograd.size_tables(self.spec, shape[0], shape[-1], training)
+            for name, value in tables.items():
+                workspace.FeedBlob(scope + name, value)
+        if training:
+            self._feed_corrections(shape)
+        self._sizes[scope] = shape
+
+    def _feed_corrections(self, shape: Tuple[int, ...]) -> None:
         """Tell the running variances how many values a batch has per channel."""
-        if not self._training.corrections:
-            return
-        shape = workspace.blobs[self.input_blobs[0]].shape
-        if shape == self._positions:
-            return
         positions = {step.layer.name: int(np.prod(step.output_shape[1:]))
-                     for step in self.spec.steps(shape[-1])}
+                     for step in self.spec.steps(int(shape[-1]))}
         for c in self._training.corrections:
             count = shape[0] * positions[c.layer.name]
             factor = (1 - c.layer.decay) / max(1, count - 1)
             workspace.FeedBlob(c.factor, np.full(1, factor, np.float32),
                                device_option=runtime.IDEEP)
-        self._positions = shape
 
 
 def _place(device: caffe2_pb2.DeviceOption) -> str:
