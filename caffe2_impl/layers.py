@@ -122,11 +122,10 @@ def forward(network: Network, spec: NetworkSpec, spectrograms: str) -> str:
 
 def finish(net: core.Net) -> None:
     """Make of a net what Caffe2 runs, gradients being there."""
-    proto = net.Proto()
-    winograd.expand(proto)
-    operators = list(itertools.chain.from_iterable(map(_quick, proto.op)))
-    del proto.op[:]
-    proto.op.extend(operators)
+    winograd.expand(net.Proto())
+    operators = [caffe2_pb2.OperatorDef.FromString(op.SerializeToString()) for op in net.Proto().op]
+    del net.Proto().op[:]
+    net.Proto().op.extend(itertools.chain.from_iterable(map(_quick, operators)))
     declare_inputs(net)
 
 
@@ -158,11 +157,7 @@ def declare_inputs(net: core.Net) -> None:
 
 
 def to_rows(network: Network, x: str) -> str:
-    """Bring a map to the CPU in NHWC, for `caffe2_impl.winograd`, which asks for no sizes."""
-    if network.on_ideep and not network.training:
-        # Convolutions that are not training leave NHWC behind, by the sizes of NCHW.
-        x = network.add("CopyIDEEPToCPU", [x], [x + "_cpu"])
-        network.device, network.layout = CPU, "NHWC"
+    """Bring a map to the CPU in NHWC, for `caffe2_impl.winograd`, which does not look at its sizes."""
     x = to_cpu(network, x)
     if network.layout == "NCHW":
         network.layout = "NHWC"
@@ -190,11 +185,11 @@ def to_home(network: Network, x: str) -> str:
 def to_cpu(network: Network, x: str) -> str:
     """Leave IDEEP: the layers that follow run on Caffe2's CPU operators."""
     if network.on_ideep:
-        if not network.training:
-            # As above; the copy would keep it.
-            x = network.add("NHWC2NCHW", [x], [x + "_nchw"])
         x = network.add("CopyIDEEPToCPU", [x], [x + "_cpu"])
         network.device = CPU
+        if not network.training:
+            # Convolutions that are not training leave NHWC behind, though the blob's sizes say NCHW.
+            network.layout = "NHWC"
     return x
 
 
@@ -283,7 +278,11 @@ def _average_pool(layer: AveragePool, x: str, network: Network) -> str:
 
 def _last_map(network: Network, x: str) -> str:
     """What is pooled over all positions, in NCHW on the CPU or GPU."""
-    return to_planes(network, to_cpu(network, x))
+    x = to_cpu(network, x)
+    if network.layout == "NHWC" and not network.training:
+        # Its sizes may say otherwise, see `to_cpu`; where its positions lie does not matter here.
+        x = network.add("Reshape", [x], [x, x + "_old_shape"], shape=[0, -1, 1, network.channels])
+    return to_planes(network, x)
 
 
 def _mean(network: Network, x: str, y: str) -> str:

@@ -242,7 +242,8 @@ class Model:
         net = core.Net("size")
         net.Proto().op.extend([core.CreateOperator(
             "Shape", [self.input_blobs[0]], [f"{self._scope}size"], device_option=self._tail_device())])
-        self._size_net = workspace.CreateNet(net) and net
+        workspace.CreateNet(net)
+        self._size_net = net
 
     def _feed_constants(self, scope: str) -> None:
         for name, value in layers.constants(self.spec).items():

@@ -19,7 +19,7 @@ from common.twin import Twin
 
 NETWORKS = {"vgg_m": Work("vgg_m", 5, 0.03, 130, 6), "tdnn": Work("tdnn", 5, 0.05, 60, 6)}
 KERAS_AND_TORCH = ["tf_impl.baseline", "caffe2_impl.baseline"]
-DIRECT = {"tf_impl": "tf_impl.direct"}
+DIRECT = {"tf_impl": "tf_impl.direct", "caffe2_impl": "caffe2_impl.direct"}
 
 
 def evidence(bench: Bench, work: Work) -> Dict[str, Any]:

@@ -138,7 +138,7 @@ def test_ratios_are_of_those_speeds(report: Dict[str, Any]) -> None:
 
 
 def test_baselines_prove_themselves_and_nothing_is_learned(tiny_data: Path, tmp_path: Path) -> None:
-    names = ["keras", "onnxruntime", "tensorflow-direct", "torch"]
+    names = ["caffe2-direct", "keras", "onnxruntime", "tensorflow-direct", "torch"]
     output = succeed("compare.py", "--data", tiny_data, "--out", tmp_path / "out", *SMALL, "--networks", "tdnn",
                      "--frameworks", "caffe2", "--epochs", "0", "--clocks", "resident", "--baselines", ",".join(names))
     assert output.count(": the same network.") == len(names) and "NOT COMPARABLE" not in output and "top-1" not in output
@@ -151,7 +151,7 @@ def test_baselines_prove_themselves_and_nothing_is_learned(tiny_data: Path, tmp_
         *((kind, name) for kind in ("inference", "latency") for name in names),
         *(("training", name) for name in names if name != "onnxruntime")}
     assert {name: own["facts"].get("algorithm") for name, own in result["baselines"].items()} == {
-        **dict.fromkeys(names), "tensorflow-direct": "direct"}
+        **dict.fromkeys(names), "tensorflow-direct": "direct", "caffe2-direct": "direct"}
 
 
 @pytest.mark.parametrize("options, message", [
