@@ -12,6 +12,7 @@ from caffe2.python import core
 from caffe2.python.onnx import frontend
 
 from caffe2_impl import layers, runtime
+from caffe2_impl.network import Network, declare_inputs
 from common.network import onnx_file
 from common.network.layers import NetworkSpec
 from common.network.params import Params
@@ -22,13 +23,13 @@ def export_onnx(spec: NetworkSpec, params: Params, path: Path) -> None:
 
     The exporter knows neither IDEEP nor training arguments, so it gets a plain CPU net.
     """
-    network = layers.Network(core.Net(spec.name), runtime.CPU, training=False, direct=True)
+    network = Network(core.Net(spec.name), runtime.CPU, training=False, direct=True)
     # (N, 512, frames) -> (N, 1, 512, frames)
     x = network.add("Reshape", ["spectrograms"], ["spectrograms_4d", "shape_before"],
                     shape=[0, 1, 512, -1])
     logits = layers.forward(network, spec, x)
     network.add("Copy", [logits], ["logits"])
-    layers.declare_inputs(network.net)
+    declare_inputs(network.net)
     predict = network.net.Proto()
     values = {**params, **layers.constants(spec)}
     predict.external_output[:] = ["logits"]

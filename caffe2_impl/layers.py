@@ -1,22 +1,17 @@
 """Builds each layer type of `common.network.layers` out of Caffe2 operators.
 
-Feature maps are NCHW, (N, channels, height = frequency, width = time), which is the canonical layout,
-and on IDEEP: oneDNN's kernels, in layouts of their own. Around convolutions that `caffe2_impl.winograd`
-does they are NHWC, on Caffe2's CPU operators. A map goes where its next layer computes; layers without
-preference stay where they are. From the layer that pools over all positions on all is flat, on the CPU.
+Where maps are while they are worked on: `caffe2_impl.network`.
 """
 from __future__ import annotations
 
-import itertools
-from dataclasses import dataclass, field
-from typing import Callable, Dict, List, Set
+from typing import Callable, Dict, List
 
 import numpy as np
 from caffe2.proto import caffe2_pb2
-from caffe2.python import core, utils
+from caffe2.python import utils
 
 from caffe2_impl import winograd
-from caffe2_impl.runtime import CPU, IDEEP
+from caffe2_impl.network import Correction, Network, to_cpu, to_home, to_planes, to_rows
 from common.data.records import NUM_BINS
 from common.errors import UserError
 from common.network.layers import (
@@ -36,73 +31,6 @@ from common.network.winograd import axes as winograd_axes
 _FUSED_RELU = 1  # Caffe2's FUSION_CONV_RELU
 
 
-@dataclass
-class Network:
-    """A Caffe2 net under construction and what later parts need to know about it."""
-
-    net: core.Net
-    home: caffe2_pb2.DeviceOption  # where convolutions run as one operator each
-    training: bool
-    direct: bool  # whether all of them do
-    device: caffe2_pb2.DeviceOption = CPU  # where the next layer runs
-    layout: str = "NCHW"  # of its input
-    channels: int = 1  # of its input
-    flat: bool = False  # whether its input is (N, features)
-    scope: str = ""  # prefix of every blob
-    outputs: Dict[str, str] = field(default_factory=dict)  # layer name -> blob
-    channels_last: Set[str] = field(default_factory=set)  # those whose blob is NHWC
-    devices: Dict[str, caffe2_pb2.DeviceOption] = field(default_factory=dict)  # parameter ->
-    corrections: List["Correction"] = field(default_factory=list)
-    # When testing: what depends on parameters alone, to be run once for new ones.
-    preparation: List[caffe2_pb2.OperatorDef] = field(default_factory=list)
-
-    def blob(self, name: str) -> str:
-        return self.scope + name
-
-    def parameter(self, name: str) -> str:
-        self.devices[name] = self.device
-        return self.blob(name)
-
-    def add(self, operator: str, inputs: List[str], outputs: List[str], **arguments: object) -> str:
-        """Append an operator on the current device; returns its first output.
-
-        Through CreateOperator, because the copies between IDEEP and CPU exist in C++ only and
-        `net.Operator()` does not know them.
-        """
-        self.net.Proto().op.extend([core.CreateOperator(
-            operator, inputs, outputs, device_option=self.device, **arguments)])
-        return outputs[0]
-
-    @property
-    def on_ideep(self) -> bool:
-        return self.device.device_type == caffe2_pb2.IDEEP
-
-
-@dataclass(frozen=True)
-class Correction:
-    """IDEEP averages the biased variance; `running += share / (n - 1) * batch variance` mends it."""
-
-    layer: BatchNorm
-    running: str
-    batch: str
-    factor: str  # blob that holds share / (n - 1), n = values per channel in a batch
-
-
-@core.GradientRegistry.RegisterGradient("CopyIDEEPToCPU")
-def _copy_gradient(operator: caffe2_pb2.OperatorDef, gradients: List[str]):
-    """Caffe2 knows no gradient for this copy; it is the copy the other way."""
-    gradient = operator.input[0] + "_grad"
-    return [core.CreateOperator("CopyCPUToIDEEP", [gradients[0]], [gradient],
-                                device_option=IDEEP)], [gradient]
-
-
-@core.GradientRegistry.RegisterGradient("CopyCPUToIDEEP")
-def _copy_back_gradient(operator: caffe2_pb2.OperatorDef, gradients: List[str]):
-    gradient = operator.input[0] + "_grad"
-    return [core.CreateOperator("CopyIDEEPToCPU", [gradients[0]], [gradient],
-                                device_option=IDEEP)], [gradient]
-
-
 def forward(network: Network, spec: NetworkSpec, spectrograms: str) -> str:
     """Append every layer of `spec`; `spectrograms` is a blob (N, 1, 512, frames) on the CPU or GPU.
 
@@ -117,79 +45,6 @@ def forward(network: Network, spec: NetworkSpec, spectrograms: str) -> str:
         network.outputs[layer.name] = x
         if network.layout == "NHWC" and not network.flat:
             network.channels_last.add(layer.name)
-    return x
-
-
-def finish(net: core.Net) -> None:
-    """Make of a net what Caffe2 runs, gradients being there."""
-    winograd.expand(net.Proto())
-    operators = [caffe2_pb2.OperatorDef.FromString(op.SerializeToString()) for op in net.Proto().op]
-    del net.Proto().op[:]
-    net.Proto().op.extend(itertools.chain.from_iterable(map(_quick, operators)))
-    declare_inputs(net)
-
-
-def _quick(op: caffe2_pb2.OperatorDef) -> List[caffe2_pb2.OperatorDef]:
-    """Operators that take less time than `op`, or `op` itself.
-
-    A ReLU's output is 0 or more: its sign times the gradient is four times as quick on the CPU.
-    """
-    if op.type != "ReluGradient" or op.device_option.device_type != caffe2_pb2.CPU:
-        return [op]
-    output, gradient = op.input
-    sign = output + "_sign"
-    operators = [core.CreateOperator("Sign", [output], [sign], device_option=CPU),
-                 core.CreateOperator("Mul", [gradient, sign], list(op.output), device_option=CPU)]
-    for operator in operators:
-        operator.is_gradient_op = True
-    return operators
-
-
-def declare_inputs(net: core.Net) -> None:
-    """List every blob that `net` reads before it writes as an external input, as Caffe2 demands."""
-    written = set()
-    proto = net.Proto()
-    wanted: Dict[str, None] = {}  # a set that keeps its order
-    for operator in proto.op:
-        wanted.update((blob, None) for blob in operator.input if blob not in written)
-        written.update(operator.output)
-    proto.external_input[:] = list(wanted)
-
-
-def to_rows(network: Network, x: str) -> str:
-    """Bring a map to the CPU in NHWC, for `caffe2_impl.winograd`, which does not look at its sizes."""
-    x = to_cpu(network, x)
-    if network.layout == "NCHW":
-        network.layout = "NHWC"
-        x = network.add("NCHW2NHWC", [x], [x + "_nhwc"])
-    return x
-
-
-def to_planes(network: Network, x: str) -> str:
-    """Bring a map to NCHW, where it is."""
-    if network.layout == "NHWC":
-        network.layout = "NCHW"
-        x = network.add("NHWC2NCHW", [x], [x + "_nchw"])
-    return x
-
-
-def to_home(network: Network, x: str) -> str:
-    """Bring a map to where convolutions are single operators."""
-    x = to_planes(network, x)
-    if network.home.device_type == caffe2_pb2.IDEEP and not network.on_ideep:
-        network.device = IDEEP
-        x = network.add("CopyCPUToIDEEP", [x], [x + "_ideep"])
-    return x
-
-
-def to_cpu(network: Network, x: str) -> str:
-    """Leave IDEEP: the layers that follow run on Caffe2's CPU operators."""
-    if network.on_ideep:
-        x = network.add("CopyIDEEPToCPU", [x], [x + "_cpu"])
-        network.device = CPU
-        if not network.training:
-            # Convolutions that are not training leave NHWC behind, though the blob's sizes say NCHW.
-            network.layout = "NHWC"
     return x
 
 

@@ -18,6 +18,7 @@ from caffe2.proto import caffe2_pb2
 from caffe2.python import core, workspace
 
 from caffe2_impl import exporter, layers, runtime, winograd
+from caffe2_impl.network import Network, declare_inputs, finish
 from common.network import params as parameters
 from common.network.folding import fold_batch_norm
 from common.network.layers import NetworkSpec
@@ -55,7 +56,7 @@ class Model:
             self._feed_constants(scope)
         self.load(params)
         for net in (self._forward, self._backward, self._train_net):
-            layers.finish(net)
+            finish(net)
             for blob in net.Proto().external_input:  # tables come with the first batch
                 workspace.CreateBlob(blob)
             workspace.CreateNet(net)
@@ -131,10 +132,10 @@ class Model:
     def facts(self) -> Dict[str, str]:
         return {**runtime.facts(), "algorithm": "direct" if self._direct else algorithm(self.spec)}
 
-    def _network(self, name: str, spec: NetworkSpec, training: bool, scope: str) -> layers.Network:
-        network = layers.Network(core.Net(name), runtime.device(), training, self._direct, scope=scope)
+    def _network(self, name: str, spec: NetworkSpec, training: bool, scope: str) -> Network:
+        network = Network(core.Net(name), runtime.device(), training, self._direct, scope=scope)
         layers.forward(network, spec, self.input_blobs[0])
-        layers.declare_inputs(network.net)
+        declare_inputs(network.net)
         return network
 
     def _output(self, layer: str) -> np.ndarray:

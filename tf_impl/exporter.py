@@ -13,6 +13,7 @@ from common.network import onnx_file
 from common.network.layers import NetworkSpec
 from common.network.params import Params
 from tf_impl import layers
+from tf_impl.network import to_framework
 
 OPSET = 9  # what Caffe2's exporter writes, and the newest whose every operator its backend reads
 
@@ -22,7 +23,7 @@ def export_onnx(spec: NetworkSpec, params: Params, path: Path) -> None:
 
     def network(spectrograms: tf.Tensor) -> tf.Tensor:
         # Constants of the graph: a tensor from outside would become an input of the ONNX file.
-        constants = {name: tf.constant(layers.to_framework(name, value))
+        constants = {name: tf.constant(to_framework(name, value))
                      for name, value in params.items()}
         outputs, _ = layers.forward(spec, spectrograms, constants, training=False, direct=True)
         return outputs[spec.layers[-1].name]

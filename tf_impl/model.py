@@ -23,6 +23,7 @@ from common.network.params import Params
 from common.network.winograd import algorithm
 from common.twin import Inspection, StepResult
 from tf_impl import exporter, layers, runtime
+from tf_impl.network import Statistics, output_to_canonical, to_canonical, to_framework
 
 _SPECTROGRAMS = tf.TensorSpec((None, 512, None), tf.float32)
 _SPEAKERS = tf.TensorSpec((None,), tf.int32)
@@ -83,17 +84,17 @@ class Model:
         with tf.device(runtime.device()):
             loss, outputs, gradients = self._inspect(spectrograms, speakers)
         return Inspection(
-            {name: layers.output_to_canonical(value.numpy()) for name, value in outputs.items()},
-            float(loss), {name: layers.to_canonical(name, value.numpy())
+            {name: output_to_canonical(value.numpy()) for name, value in outputs.items()},
+            float(loss), {name: to_canonical(name, value.numpy())
                           for name, value in gradients.items()})
 
     def params(self) -> Params:
-        return {name: layers.to_canonical(name, variable.numpy())
+        return {name: to_canonical(name, variable.numpy())
                 for name, variable in self._variables.items()}
 
     def momenta(self) -> Params:
         # TensorFlow's fused update keeps the buffer with the opposite sign.
-        return {name: -layers.to_canonical(name, variable.numpy())
+        return {name: -to_canonical(name, variable.numpy())
                 for name, variable in self._momenta.items()}
 
     def load(self, params: Params, momenta: Optional[Params] = None) -> None:
@@ -139,7 +140,7 @@ class Model:
         return loss, outputs, gradients
 
     def _forward(self, spectrograms: tf.Tensor, speakers: tf.Tensor
-                 ) -> Tuple[tf.Tensor, Dict[str, tf.Tensor], List[layers.Statistics]]:
+                 ) -> Tuple[tf.Tensor, Dict[str, tf.Tensor], List[Statistics]]:
         outputs, statistics = layers.forward(self.spec, spectrograms, self._variables, True,
                                              direct=self._direct)
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(
@@ -148,7 +149,7 @@ class Model:
 
     def _backward(self, spectrograms: tf.Tensor, speakers: tf.Tensor
                   ) -> Tuple[tf.Tensor, Dict[str, tf.Tensor], Dict[str, tf.Tensor],
-                             List[layers.Statistics]]:
+                             List[Statistics]]:
         trainable = {name: self._variables[name] for name in self._momenta}
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(trainable.values())
@@ -185,7 +186,7 @@ class Model:
 
 
 def _shaped(name: str, value: np.ndarray) -> np.ndarray:
-    return layers.to_framework(name, value)
+    return to_framework(name, value)
 
 
 def _logits(outputs: Dict[str, tf.Tensor]) -> tf.Tensor:
