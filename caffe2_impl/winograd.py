@@ -23,6 +23,10 @@ from common.network.tiles import backward_tables, tables
 from common.network.winograd import Axis, axes, matrices
 
 _FORWARD, _BACKWARD = "Winograd", "WinogradGradient"  # no operators that Caffe2 has
+# What all layers of a net use one after the other, so that it is there once.
+_SCRATCH = {"tiles", "products", "output_tiles", "rows_in", "rows_out", "d_output_tiles", "d_products",
+            "d_kernels", "d_tiles", "d_points", "d_input_products", "d_input_tiles", "ohwi", "split",
+            "old_shape"}
 _SIZES = ("kernel", "stride", "padding", "dilation", "padding_after")
 
 Operators = List[caffe2_pb2.OperatorDef]
@@ -146,7 +150,7 @@ class _Parts:
         tiles = self._add("Gather", [rows, self._blob("cut")], "tiles")
         points = self._matrix("inputs", tiles, "points", [self._points, -1, self._inputs])
         products = self._add("BatchMatMul", [points, self._blob("kernels")], "products")
-        tiles = self._matrix("outputs", products, "outputs_tiles", [-1, outputs])
+        tiles = self._matrix("outputs", products, "output_tiles", [-1, outputs])
         self._add("Gather", [tiles, self._blob("join")], y)
         self._add("Add", [y, bias], y, broadcast=1)
         return self._ops
@@ -163,7 +167,7 @@ class _Parts:
         return self._ops
 
     def _weight_gradient(self, rows: str, gradient: str) -> None:
-        tiles = self._add("Gather", [rows, self._blob("back_cut_outputs")], "d_outputs")
+        tiles = self._add("Gather", [rows, self._blob("back_cut_outputs")], "d_output_tiles")
         products = self._matrix("outputs", tiles, "d_products", [self._points, -1, self._layer.channels],
                                 trans_a=1)
         kernels = self._add("BatchMatMul", [self._blob("points"), products], "d_kernels", trans_a=1)
@@ -205,7 +209,7 @@ class _Parts:
         return blob
 
     def _add(self, kind: str, inputs: List[str], output: str, **arguments: object) -> str:
-        """Append an operator; an output without a scope is a blob of this layer's own."""
+        """Append an operator; an output without a scope is one of this file's blobs."""
         output = output if "/" in output else self._blob(output)
         self._append(kind, inputs, [output], **arguments)
         return output
@@ -216,4 +220,4 @@ class _Parts:
         self._ops.append(op)
 
     def _blob(self, name: str) -> str:
-        return self._scope + _name(self._layer, name)
+        return self._scope + (f"winograd_{name}" if name in _SCRATCH else _name(self._layer, name))
