@@ -24,7 +24,7 @@ from common.network.folding import fold_batch_norm
 from common.network.layers import NetworkSpec
 from common.network.optimizer import SGD
 from common.network.params import Params
-from common.network.winograd import algorithm
+from common.network.winograd import algorithm, places
 from common.twin import Inspection, StepResult
 
 _numbers = itertools.count()
@@ -130,7 +130,12 @@ class Model:
         exporter.export_onnx(self.spec, self.params(), path)
 
     def facts(self) -> Dict[str, str]:
-        return {**runtime.facts(), "algorithm": "direct" if self._direct else algorithm(self.spec)}
+        facts = {**runtime.facts(), "algorithm": "direct"}
+        if not self._direct:
+            facts["algorithm"] = algorithm(self.spec)
+            if any(places(self.spec)):
+                facts["layout"] += ", Winograd NHWC"
+        return facts
 
     def _network(self, name: str, spec: NetworkSpec, training: bool, scope: str) -> Network:
         network = Network(core.Net(name), runtime.device(), training, self._direct, scope=scope)

@@ -11,7 +11,7 @@ learns from this file that it has one gradient operator; `expand` then puts real
 from __future__ import annotations
 
 import itertools
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from caffe2.proto import caffe2_pb2
@@ -19,14 +19,14 @@ from caffe2.python import core
 
 from caffe2_impl.runtime import CPU
 from common.network.layers import Convolution, NetworkSpec
-from common.network.tiles import backward_tables, tables
-from common.network.winograd import Axis, axes, matrices
+from common.network.tiles import network_tables
+from common.network.winograd import axes, matrices, places
 
 _FORWARD, _BACKWARD = "Winograd", "WinogradGradient"  # no operators that Caffe2 has
 # What all layers of a net use one after the other, so that it is there once.
-_SCRATCH = {"tiles", "products", "output_tiles", "rows_in", "rows_out", "d_output_tiles", "d_products",
-            "d_kernels", "d_tiles", "d_points", "d_input_products", "d_input_tiles", "ohwi", "split",
-            "old_shape"}
+_SCRATCH = {"tiles", "products", "output_tiles", "alias_in", "alias_out", "rows_in", "rows_out",
+            "d_output_tiles", "d_products", "d_kernels", "d_tiles", "d_points", "d_input_products",
+            "d_input_tiles", "ohwi", "split", "old_shape"}
 _SIZES = ("kernel", "stride", "padding", "dilation", "padding_after")
 
 Operators = List[caffe2_pb2.OperatorDef]
@@ -80,19 +80,10 @@ def _argument(op: caffe2_pb2.OperatorDef, name: str) -> caffe2_pb2.Argument:
     return next(argument for argument in op.arg if argument.name == name)
 
 
-def _layers(spec: NetworkSpec, frames: int
-            ) -> Iterator[Tuple[Convolution, Tuple[Axis, Axis], Sequence[int]]]:
-    """The layers that are computed like this, their axes, their inputs' (channels, h, w)."""
-    for step in spec.steps(frames):
-        found = axes(step.layer, step.input_shape[0]) if isinstance(step.layer, Convolution) else None
-        if found:
-            yield step.layer, found, step.input_shape
-
-
 def constants(spec: NetworkSpec) -> Dict[str, np.ndarray]:
     """Blobs that every size of input needs, by name without the scope."""
     blobs = {}
-    for layer, found, (channels, *_) in _layers(spec, 300):
+    for layer, found, (channels, *_) in places(spec):
         blobs.update({_name(layer, f"matrix_{name}"): value
                       for name, value in matrices(layer, found)._asdict().items()})
         for name, width in (("zeros_in", channels), ("zeros_out", layer.channels)):
@@ -102,19 +93,14 @@ def constants(spec: NetworkSpec) -> Dict[str, np.ndarray]:
 
 def size_tables(spec: NetworkSpec, batch: int, frames: int, training: bool) -> Dict[str, np.ndarray]:
     """Blobs for one size of the network's input, by name without the scope."""
-    blobs = {}
-    for layer, found, (_, *size) in _layers(spec, frames):
-        at = tables(layer, found, batch, *size)
-        blobs.update({_name(layer, "cut"): at.cut, _name(layer, "join"): at.join})
-        if training:
-            back = backward_tables(layer, found, batch, *size)
-            blobs.update({_name(layer, f"back_{name}"): value for name, value in back._asdict().items()})
-            blobs[_name(layer, "ones")] = np.ones((1, at.join.size + 1), np.float32)
+    blobs: Dict[str, np.ndarray] = dict(network_tables(spec, batch, frames, training))
+    for layer, *_ in places(spec) if training else ():
+        blobs[_name(layer, "ones")] = np.ones((1, blobs[_name(layer, "join")].size + 1), np.float32)
     return blobs
 
 
 def _name(layer: Convolution, name: str) -> str:
-    return f"{layer.name}/winograd_{name}"
+    return f"{layer.name}/{name}"
 
 
 class _Parts:
@@ -146,7 +132,7 @@ class _Parts:
         """The rest: input -> output."""
         outputs = self._layer.channels
         (x, _, bias), (y,) = self._given, self._wanted
-        rows = self._with_zeros(x, self._channels, "in")
+        rows = self._rows(x, self._channels, "in", with_zeros=self._layer.padded)
         tiles = self._add("Gather", [rows, self._blob("cut")], "tiles")
         points = self._matrix("inputs", tiles, "points", [self._points, -1, self._inputs])
         products = self._add("BatchMatMul", [points, self._blob("kernels")], "products")
@@ -158,7 +144,7 @@ class _Parts:
     def gradients(self) -> Operators:
         """Those of input (if wanted), weight and bias, from the output's, which is given last."""
         *of_input, of_weight, of_bias = self._wanted
-        rows = self._with_zeros(self._given[-1], self._layer.channels, "out")
+        rows = self._rows(self._given[-1], self._layer.channels, "out", with_zeros=True)
         self._add("MatMul", [self._blob("ones"), rows], of_bias)
         self._reshape(of_bias, [-1])
         self._weight_gradient(rows, of_weight)
@@ -188,14 +174,14 @@ class _Parts:
         tiles = self._matrix("outputs", products, "d_input_tiles", [-1, self._channels])
         self._add("Gather", [tiles, self._blob("back_join")], gradient)
 
-    def _with_zeros(self, x: str, channels: int, side: str) -> str:
-        """x as rows, with one of zeros behind them; x itself has its shape again afterwards."""
-        shape = self._blob(f"shape_{side}")
-        self._append("Reshape", [x], [x, shape], shape=[-1, channels])
-        rows, split = self._blob(f"rows_{side}"), self._blob("split")
-        self._append("Concat", [x, self._blob(f"zeros_{side}")], [rows, split], axis=0)
-        self._append("Reshape", [x, shape], [x, self._blob("old_shape")])
-        return rows
+    def _rows(self, x: str, channels: int, side: str, with_zeros: bool) -> str:
+        """x as rows, with one of zeros behind the last where tables ask for it."""
+        rows = self._reshape(self._add("Alias", [x], f"alias_{side}"), [-1, channels])
+        if not with_zeros:
+            return rows
+        both, split = self._blob(f"rows_{side}"), self._blob("split")
+        self._append("Concat", [rows, self._blob(f"zeros_{side}")], [both, split], axis=0)
+        return both
 
     def _matrix(self, matrix: str, tiles: str, output: str, shape: Sequence[int], trans_a: int = 0
                 ) -> str:

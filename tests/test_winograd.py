@@ -13,6 +13,7 @@ from common.network import reference, reference_layers
 from common.network.layers import AveragePool, BinsAsChannels, Convolution, Dense, MaxPool, NetworkSpec
 from common.network.networks import build
 from common.network.optimizer import SGD
+from common.network.tiles import layer_tables
 from common.network.winograd import algorithm, axes, matrices, transforms
 from common.twin import Twin
 
@@ -131,20 +132,30 @@ def test_all_others_are_left_to_the_framework(layer: Convolution) -> None:
 
 @pytest.fixture(scope="module")
 def convolve() -> Callable[..., Callable]:
-    """(layer, channels) -> a traced function with free sizes: x, weight, dy -> y and both gradients."""
+    """(layer, channels) -> a function that is traced once for all sizes: x, weight, dy -> y and both gradients."""
     tf_impl = importlib.import_module("tf_impl").load()
     tf_impl.configure("cpu", 1)
     tf, winograd = (importlib.import_module(name) for name in ("tensorflow", "tf_impl.winograd"))
 
     def make(layer: Convolution, channels: int) -> Callable:
-        @tf.function(input_signature=[tf.TensorSpec((None, None, None, channels)),
-                                      tf.TensorSpec((*layer.kernel, channels, layer.channels)),
-                                      tf.TensorSpec((None, None, None, layer.channels))])
-        def run(x, weight, dy):
+        ways = axes(layer, channels)
+        some = layer_tables(layer, ways, 1, 30, 30, training=True)
+
+        @tf.function(input_signature=[
+            tf.TensorSpec((None, None, None, channels)),
+            tf.TensorSpec((*layer.kernel, channels, layer.channels)),
+            tf.TensorSpec((None, None, None, layer.channels)),
+            {name: tf.TensorSpec((None,) * table.ndim, tf.int32) for name, table in some.items()}])
+        def traced(x, weight, dy, tables):
             with tf.GradientTape() as tape:
                 tape.watch([x, weight])
-                y = winograd.convolve(layer, axes(layer, channels), x, weight)
+                y = winograd.convolve(layer, ways, x, weight, tables)
             return [y, *tape.gradient(y, [x, weight], dy)]
+
+        def run(x: np.ndarray, weight: np.ndarray, dy: np.ndarray) -> List:
+            found = traced(x, weight, dy, layer_tables(layer, ways, *x.shape[:3], training=True))
+            assert traced.experimental_get_tracing_count() == 1
+            return found
 
         return run
 
@@ -180,7 +191,6 @@ def test_one_traced_function_takes_any_size(convolve: Callable, name: str) -> No
     run = convolve(layer, channels)
     for batch, width in ((2, 40), (2, 41), (1, 42), (4, 11), (2, 40)):
         assert_as_reference(run, layer, (batch, height, width, channels))
-    assert run.experimental_get_tracing_count() == 1
 
 
 # In whole networks, of either framework
@@ -212,6 +222,14 @@ def test_networks_train_and_predict_as_the_reference(twin: Twin, spec: NetworkSp
         assert_close(found.gradients, reference.backward(spec, params, *batch, outputs).gradients, TOLERANCE)
         model.stage(*batch)
         assert_close({"logits": model.predict_staged()}, {"logits": reference.logits(spec, outputs)}, TOLERANCE)
+
+
+def test_facts_tell_layouts(spec: NetworkSpec) -> None:
+    caffe2 = importlib.import_module("caffe2_impl").load()
+    caffe2.configure("cpu", 1)
+    layouts = [caffe2.model(spec, drawn_params(spec), SGD(), direct=direct).facts()["layout"]
+               for direct in (False, True)]
+    assert layouts == ["NCHW, Winograd NHWC", "NCHW"]
 
 
 def test_exports_hold_plain_convolutions(twin: Twin, spec: NetworkSpec, tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def _convolution(layer: Convolution, decay: keras.Regularizer, over_time: bool) 
         return [*padding, keras.layers.Conv1D(
             layer.channels, layer.kernel[1], layer.stride[1], dilation_rate=layer.dilation[1],
             kernel_regularizer=decay, name=layer.name)]
-    padding = [keras.layers.ZeroPadding2D(layer.pads)] if any(map(any, layer.pads)) else []
+    padding = [keras.layers.ZeroPadding2D(layer.pads)] if layer.padded else []
     return [*padding, keras.layers.Conv2D(
         layer.channels, layer.kernel, layer.stride, dilation_rate=layer.dilation,
         kernel_regularizer=decay, name=layer.name)]

@@ -25,7 +25,7 @@ def export_onnx(spec: NetworkSpec, params: Params, path: Path) -> None:
         # Constants of the graph: a tensor from outside would become an input of the ONNX file.
         constants = {name: tf.constant(to_framework(name, value))
                      for name, value in params.items()}
-        outputs, _ = layers.forward(spec, spectrograms, constants, training=False, direct=True)
+        outputs, _ = layers.forward(spec, spectrograms, constants, training=False, tables={})
         return outputs[spec.layers[-1].name]
 
     signature = (tf.TensorSpec((None, 512, None), tf.float32, name="spectrograms"),)

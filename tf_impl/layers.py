@@ -4,7 +4,7 @@ In the layout of `tf_impl.network`.
 """
 from __future__ import annotations
 
-from typing import Callable, Dict, List, Tuple
+from typing import Callable, Dict, List, Mapping, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -27,19 +27,22 @@ from tf_impl.network import Context, Statistics, Variables
 
 
 def forward(spec: NetworkSpec, spectrograms: tf.Tensor, variables: Variables, training: bool,
-            direct: bool = False) -> Tuple[Dict[str, tf.Tensor], List[Statistics]]:
+            tables: Mapping[str, tf.Tensor]) -> Tuple[Dict[str, tf.Tensor], List[Statistics]]:
     """Every layer's output by name, the last being the logits, and batch statistics if training.
 
-    `direct`: see `Context`.
+    `tables`: see `Context`.
     """
-    context = Context(variables, training, [], direct)
+    statistics: List[Statistics] = []
+    left_out: List[tf.Tensor] = []
     x = tf.expand_dims(spectrograms, -1)  # (N, bins, frames) -> (N, bins, frames, 1)
     outputs = {}
-    for layer in spec.layers:
+    for layer, following in zip(spec.layers, (*spec.layers[1:], None)):
+        normalised = training and isinstance(following, BatchNorm)
+        context = Context(variables, training, statistics, tables, normalised, left_out)
         with tf.name_scope(layer.name):  # the profiler shows it
             x = BUILDERS[type(layer)](layer, x, context)
-        outputs[layer.name] = x
-    return outputs, context.statistics
+            outputs[layer.name] = x + left_out[0] if left_out else x
+    return outputs, statistics
 
 
 def _bins_as_channels(layer: BinsAsChannels, x: tf.Tensor, context: Context) -> tf.Tensor:
@@ -48,34 +51,44 @@ def _bins_as_channels(layer: BinsAsChannels, x: tf.Tensor, context: Context) -> 
 
 def _convolution(layer: Convolution, x: tf.Tensor, context: Context) -> tf.Tensor:
     weight, bias = (context.variables[f"{layer.name}/{role}"] for role in ("weight", "bias"))
-    axes = None if context.direct else winograd_axes(layer, x.shape[3])
-    if axes:
-        return tf.nn.bias_add(winograd.convolve(layer, axes, x, weight), bias)
-    if any(map(any, layer.pads)):
+    if f"{layer.name}/cut" in context.tables:
+        axes = winograd_axes(layer, x.shape[3])
+        return _biased(winograd.convolve(layer, axes, x, weight, context.tables), bias, context)
+    if layer.padded:
         # Apart, because TensorFlow takes a convolution's gradients to oneDNN only if the convolution
         # itself pads nothing; its own kernels are up to ten times slower.
         x = tf.pad(x, ((0, 0), *layer.pads, (0, 0)))
-    if layer.dilation == (1, 1):
+    if layer.dilation == (1, 1) and layer.kernel != (1, 1):
         x = tf.nn.conv2d(x, weight, layer.stride, "VALID")
     else:
-        x = _dilated_convolution(layer, x, weight)
-    return tf.nn.bias_add(x, bias)
+        x = _spliced_convolution(layer, x, weight)
+    return _biased(x, bias, context)
 
 
-def _dilated_convolution(layer: Convolution, x: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+def _biased(x: tf.Tensor, bias: tf.Tensor, context: Context) -> tf.Tensor:
+    """x + bias, but x alone where batch norm follows: it takes the mean away, and the bias with it.
+
+    The bias then shows in the running mean only, and its gradient is zero.
+    """
+    if not context.normalised:
+        return tf.nn.bias_add(x, bias)
+    context.left_out.append(bias)
+    return x
+
+
+def _spliced_convolution(layer: Convolution, x: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
     """With gradients of our own: TensorFlow has none of a dilated convolution on the CPU.
 
-    Each of the two is again a convolution: one over the input spliced as time-delay networks put
-    it, and one over the output's gradient with the kernel turned round.
+    The weight's is a product with the input spliced as time-delay networks put it (for a single tap
+    quicker than TensorFlow's own), the input's a convolution with the kernel turned round.
     """
     @tf.custom_gradient
     def convolve(x: tf.Tensor, weight: tf.Tensor):
         def gradients(dy: tf.Tensor):
             with tf.name_scope(f"gradient_tape/{layer.name}"):  # as TensorFlow names its own
                 spliced = _spliced(layer, x, dy)
-                d_weight = tf.raw_ops.Conv2DBackpropFilter(
-                    input=spliced, filter_sizes=(1, 1, spliced.shape[3], layer.channels),
-                    out_backprop=dy, strides=(1, 1, 1, 1), padding="VALID")
+                d_weight = tf.matmul(tf.reshape(spliced, (-1, spliced.shape[3])),
+                                     tf.reshape(dy, (-1, layer.channels)), transpose_a=True)
                 turned = tf.transpose(tf.reverse(weight, (0, 1)), (0, 1, 3, 2))
                 d_x = tf.nn.conv2d(_spread(layer, dy, x), turned, 1, "VALID",
                                    dilations=layer.dilation)
@@ -130,6 +143,8 @@ def _batch_norm(layer: BatchNorm, x: tf.Tensor, context: Context) -> tf.Tensor:
         variance=empty if context.training else variance, epsilon=layer.epsilon,
         is_training=context.training)
     if context.training:
+        if context.left_out:
+            batch_mean += context.left_out.pop()
         context.statistics.append(Statistics(layer, batch_mean, batch_variance))
     return tf.reshape(y, (-1, y.shape[3])) if flat else y
 
@@ -147,13 +162,27 @@ def _average_pool(layer: AveragePool, x: tf.Tensor, context: Context) -> tf.Tens
 
 
 def _statistics_pool(layer: StatisticsPool, x: tf.Tensor, context: Context) -> tf.Tensor:
-    mean, variance = tf.nn.moments(x, (1, 2))
-    return tf.concat([mean, tf.sqrt(variance + layer.epsilon)], axis=1)
+    """With a gradient of our own, of two passes over x where TensorFlow's takes five."""
+    @tf.custom_gradient
+    def pool(x: tf.Tensor):
+        mean, variance = tf.nn.moments(x, (1, 2), keepdims=True)
+        deviation = tf.sqrt(variance + layer.epsilon)
+
+        def gradients(d_pooled: tf.Tensor):
+            with tf.name_scope(f"gradient_tape/{layer.name}"):  # as TensorFlow names its own
+                d_mean, d_deviation = tf.split(d_pooled[:, None, None], 2, axis=3)
+                count = tf.cast(tf.reduce_prod(tf.shape(x)[1:3]), tf.float32)
+                slope = d_deviation / (deviation * count)
+                return x * slope + (d_mean / count - mean * slope)
+
+        return tf.squeeze(tf.concat([mean, deviation], axis=3), (1, 2)), gradients
+
+    return pool(x)
 
 
 def _dense(layer: Dense, x: tf.Tensor, context: Context) -> tf.Tensor:
     weight, bias = (context.variables[f"{layer.name}/{role}"] for role in ("weight", "bias"))
-    return tf.nn.bias_add(tf.matmul(x, weight), bias)
+    return _biased(tf.matmul(x, weight), bias, context)
 
 
 BUILDERS: Dict[type, Callable[[Layer, tf.Tensor, Context], tf.Tensor]] = {

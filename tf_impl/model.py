@@ -20,6 +20,7 @@ from common.network.folding import fold_batch_norm
 from common.network.layers import NetworkSpec, Parameter
 from common.network.optimizer import SGD
 from common.network.params import Params
+from common.network.tiles import network_tables
 from common.network.winograd import algorithm
 from common.twin import Inspection, StepResult
 from tf_impl import exporter, layers, runtime
@@ -28,6 +29,8 @@ from tf_impl.network import Statistics, output_to_canonical, to_canonical, to_fr
 _SPECTROGRAMS = tf.TensorSpec((None, 512, None), tf.float32)
 _SPEAKERS = tf.TensorSpec((None,), tf.int32)
 _SCALAR = tf.TensorSpec((), tf.float32)
+
+_Tables = Dict[str, tf.Tensor]  # see `tf_impl.network.Context`
 
 
 class Model:
@@ -49,10 +52,12 @@ class Model:
             }
             self._momenta = {p.name: tf.Variable(tf.zeros_like(self._variables[p.name]))
                              for p in self._parameters if p.trainable}
-        self._train = tf.function(self._train_step, (_SPECTROGRAMS, _SPEAKERS, _SCALAR))
-        self._inspect = tf.function(self._gradients, (_SPECTROGRAMS, _SPEAKERS))
-        self._parts = {"forward": tf.function(self._loss, (_SPECTROGRAMS, _SPEAKERS)),
-                       "backward": tf.function(self._gradients_alone, (_SPECTROGRAMS, _SPEAKERS))}
+        self._tables: Dict[bool, Tuple[Tuple[int, ...], _Tables]] = {}  # training -> last size and its
+        batch = _SPECTROGRAMS, _SPEAKERS, self._table_specs(training=True)
+        self._train = tf.function(self._train_step, (*batch, _SCALAR))
+        self._inspect = tf.function(self._gradients, batch)
+        self._parts = {"forward": tf.function(self._loss, batch),
+                       "backward": tf.function(self._gradients_alone, batch)}
         self._predict: Optional[tf.types.experimental.ConcreteFunction] = None
         self._batch: Tuple[tf.Tensor, Optional[tf.Tensor]]
         self.load(params)
@@ -69,20 +74,24 @@ class Model:
     def train_staged(self, learning_rate: float) -> StepResult:
         self._predict = None  # its folded weights are about to be outdated
         spectrograms, speakers = self._batch
-        loss, correct = self._train(spectrograms, speakers, np.float32(learning_rate))
+        loss, correct = self._train(spectrograms, speakers, self._tables_of(spectrograms, training=True),
+                                    np.float32(learning_rate))
         return StepResult(float(loss), int(correct))
 
     def predict_staged(self) -> np.ndarray:
+        spectrograms, _ = self._batch
         if self._predict is None:
             self._predict = self._folded()
-        return self._predict(self._batch[0]).numpy()
+        return self._predict(spectrograms, self._tables_of(spectrograms, training=False)).numpy()
 
     def run_staged(self, until: str) -> None:
-        self._parts[until](*self._batch)[0].numpy()
+        tables = self._tables_of(self._batch[0], training=True)
+        self._parts[until](*self._batch, tables)[0].numpy()
 
     def inspect(self, spectrograms: np.ndarray, speakers: np.ndarray) -> Inspection:
         with tf.device(runtime.device()):
-            loss, outputs, gradients = self._inspect(spectrograms, speakers)
+            tables = self._tables_of(spectrograms, training=True)
+            loss, outputs, gradients = self._inspect(spectrograms, speakers, tables)
         return Inspection(
             {name: output_to_canonical(value.numpy()) for name, value in outputs.items()},
             float(loss), {name: to_canonical(name, value.numpy())
@@ -116,49 +125,66 @@ class Model:
         """Testing network with batch norm folded into weights, made again when they change."""
         spec, params = fold_batch_norm(self.spec, self.params())
 
-        def logits(spectrograms: tf.Tensor) -> tf.Tensor:
+        def logits(spectrograms: tf.Tensor, tables: _Tables) -> tf.Tensor:
             # Constants of the graph, so that TensorFlow may fuse and reorder them beforehand.
             constants = {name: tf.constant(_shaped(name, value))
                          for name, value in params.items()}
-            return _logits(layers.forward(spec, spectrograms, constants, training=False,
-                                          direct=self._direct)[0])
+            return _logits(layers.forward(spec, spectrograms, constants, False, tables)[0])
 
         # Concrete, because TensorFlow warns about a function that is made anew after each epoch.
-        return tf.function(logits, (_SPECTROGRAMS,)).get_concrete_function()
+        return tf.function(logits, (_SPECTROGRAMS, self._table_specs(False))).get_concrete_function()
 
-    def _loss(self, spectrograms: tf.Tensor, speakers: tf.Tensor) -> Tuple[tf.Tensor]:
-        return (self._forward(spectrograms, speakers)[0],)
+    def _table_specs(self, training: bool) -> Dict[str, tf.TensorSpec]:
+        """Of the tables of any size."""
+        return {name: tf.TensorSpec((None,) * table.ndim, tf.int32)
+                for name, table in self._new_tables((1, 300), training).items()}
 
-    def _gradients_alone(self, spectrograms: tf.Tensor, speakers: tf.Tensor) -> List[tf.Tensor]:
+    def _tables_of(self, spectrograms: np.ndarray, training: bool) -> _Tables:
+        """Tables for the size of a batch, made when it is not that of the last one."""
+        size = spectrograms.shape[0], spectrograms.shape[2]
+        if training not in self._tables or self._tables[training][0] != size:
+            tables = self._new_tables(size, training)
+            self._tables[training] = size, {name: tf.constant(table) for name, table in tables.items()}
+        return self._tables[training][1]
+
+    def _new_tables(self, size: Tuple[int, int], training: bool) -> Dict[str, np.ndarray]:
+        return {} if self._direct else network_tables(self.spec, *size, training)
+
+    def _loss(self, spectrograms: tf.Tensor, speakers: tf.Tensor, tables: _Tables) -> Tuple[tf.Tensor]:
+        return (self._forward(spectrograms, speakers, tables)[0],)
+
+    def _gradients_alone(self, spectrograms: tf.Tensor, speakers: tf.Tensor, tables: _Tables
+                         ) -> List[tf.Tensor]:
         """The loss and every gradient: a result of the function, or TensorFlow would leave it out."""
-        loss, _, gradients, _ = self._backward(spectrograms, speakers)
+        loss, _, gradients, _ = self._backward(spectrograms, speakers, tables)
         return [loss, *gradients.values()]
 
-    def _gradients(self, spectrograms: tf.Tensor, speakers: tf.Tensor
+    def _gradients(self, spectrograms: tf.Tensor, speakers: tf.Tensor, tables: _Tables
                    ) -> Tuple[tf.Tensor, Dict[str, tf.Tensor], Dict[str, tf.Tensor]]:
-        loss, outputs, gradients, _ = self._backward(spectrograms, speakers)
+        loss, outputs, gradients, _ = self._backward(spectrograms, speakers, tables)
         return loss, outputs, gradients
 
-    def _forward(self, spectrograms: tf.Tensor, speakers: tf.Tensor
+    def _forward(self, spectrograms: tf.Tensor, speakers: tf.Tensor, tables: _Tables
                  ) -> Tuple[tf.Tensor, Dict[str, tf.Tensor], List[Statistics]]:
-        outputs, statistics = layers.forward(self.spec, spectrograms, self._variables, True,
-                                             direct=self._direct)
+        outputs, statistics = layers.forward(self.spec, spectrograms, self._variables, True, tables)
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(
             speakers, _logits(outputs)))
         return loss, outputs, statistics
 
-    def _backward(self, spectrograms: tf.Tensor, speakers: tf.Tensor
+    def _backward(self, spectrograms: tf.Tensor, speakers: tf.Tensor, tables: _Tables
                   ) -> Tuple[tf.Tensor, Dict[str, tf.Tensor], Dict[str, tf.Tensor],
                              List[Statistics]]:
         trainable = {name: self._variables[name] for name in self._momenta}
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(trainable.values())
-            loss, outputs, statistics = self._forward(spectrograms, speakers)
-        return loss, outputs, tape.gradient(loss, trainable), statistics
+            loss, outputs, statistics = self._forward(spectrograms, speakers, tables)
+        # A bias that batch norm takes away again is not there, see `tf_impl.layers`: its gradient is zero.
+        zero = tf.UnconnectedGradients.ZERO
+        return loss, outputs, tape.gradient(loss, trainable, unconnected_gradients=zero), statistics
 
-    def _train_step(self, spectrograms: tf.Tensor, speakers: tf.Tensor, learning_rate: tf.Tensor
-                    ) -> Tuple[tf.Tensor, tf.Tensor]:
-        loss, outputs, gradients, statistics = self._backward(spectrograms, speakers)
+    def _train_step(self, spectrograms: tf.Tensor, speakers: tf.Tensor, tables: _Tables,
+                    learning_rate: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+        loss, outputs, gradients, statistics = self._backward(spectrograms, speakers, tables)
         right = tf.equal(tf.argmax(_logits(outputs), axis=1, output_type=tf.int32), speakers)
         for p in self._parameters:
             if p.trainable:

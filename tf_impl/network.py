@@ -5,7 +5,7 @@ TensorFlow's CPU kernels are made for.
 """
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple
+from typing import Dict, List, Mapping, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -29,7 +29,11 @@ class Context(NamedTuple):
     variables: Variables
     training: bool
     statistics: List[Statistics]  # batch norm appends here when training
-    direct: bool  # every convolution as one operation: for GPUs, which have them quick, and exporters
+    # Those of `common.network.tiles` for the input's size. Convolutions that have none are one
+    # operation each: on GPUs, which have them quick, and in exports.
+    tables: Mapping[str, tf.Tensor]
+    normalised: bool  # the layer's output, by a batch norm that follows
+    left_out: List[tf.Tensor]  # the bias, between two such layers
 
 
 def to_framework(name: str, value: np.ndarray) -> np.ndarray:

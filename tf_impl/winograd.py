@@ -11,40 +11,44 @@ one side transposed.
 """
 from __future__ import annotations
 
-from typing import Callable, List, Tuple
+from typing import Mapping, Tuple
 
 import numpy as np
 import tensorflow as tf
 
 from common.network.layers import Convolution
-from common.network.tiles import backward_tables, tables
 from common.network.winograd import Axis, matrices
 
 
-def convolve(layer: Convolution, axes: Tuple[Axis, Axis], x: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+def convolve(layer: Convolution, axes: Tuple[Axis, Axis], x: tf.Tensor, weight: tf.Tensor,
+             tables: Mapping[str, tf.Tensor]) -> tf.Tensor:
     """`layer` without its bias: (N, h, w, channels), weight in HWIO -> (N, h, w, layer.channels).
 
-    Pads by itself; `axes` come from `common.network.winograd.axes`.
+    Pads by itself; `axes` come from `common.network.winograd.axes`, `tables` for x's size from
+    `common.network.tiles.layer_tables`.
     """
+    def table(name: str) -> tf.Tensor:
+        return tables[f"{layer.name}/{name}"]
+
     outputs, inputs, kernel, turned = matrices(layer, axes)
 
     @tf.custom_gradient
     def run(x: tf.Tensor, weight: tf.Tensor):
-        cut, join = _tables(lambda *sizes: tables(layer, axes, *sizes), 2, x)
-        points = _apply(inputs, _rows(x, cut), _phases(axes) * x.shape[3])
+        tiles = tf.gather(_rows(x, with_zeros=layer.padded), table("cut"))
+        points = _apply(inputs, tiles, _phases(axes) * x.shape[3])
         products = tf.matmul(points, _kernels(kernel, weight, axes))
-        y = _join(_apply(outputs, products, layer.channels), join, layer.channels)
+        y = _join(_apply(outputs, products, layer.channels), table("join"), layer.channels)
 
         def gradients(dy: tf.Tensor):
             with tf.name_scope(f"gradient_tape/{layer.name}"):  # as TensorFlow names its own
-                cut_outputs, cut, join = _tables(
-                    lambda *sizes: backward_tables(layer, axes, *sizes), 3, x)
-                d_products = _apply(outputs.T, _rows(dy, cut_outputs), layer.channels)
+                rows = _rows(dy, with_zeros=True)
+                d_products = _apply(outputs.T, tf.gather(rows, table("back_cut_outputs")), layer.channels)
                 d_kernels = tf.matmul(points, d_products, transpose_a=True)
                 d_weight = tf.matmul(kernel.T, tf.reshape(d_kernels, (len(kernel), -1)))
-                dy_points = _apply(inputs, _rows(dy, cut), layer.channels)
+                dy_points = _apply(inputs, tf.gather(rows, table("back_cut")), layer.channels)
                 d_products = tf.matmul(dy_points, _kernels(turned, weight, axes), transpose_b=True)
-                d_x = _join(_apply(outputs, d_products, d_products.shape[2]), join, x.shape[3])
+                d_tiles = _apply(outputs, d_products, d_products.shape[2])
+                d_x = _join(d_tiles, table("back_join"), x.shape[3])
                 return d_x, tf.reshape(d_weight, weight.shape)
 
         return y, gradients
@@ -52,17 +56,10 @@ def convolve(layer: Convolution, axes: Tuple[Axis, Axis], x: tf.Tensor, weight: 
     return run(x, weight)
 
 
-def _tables(make: Callable[[int, int, int], Tuple[np.ndarray, ...]], count: int, x: tf.Tensor
-            ) -> List[tf.Tensor]:
-    """`make`'s tables for x's size, which is known only when the graph runs."""
-    return tf.numpy_function(lambda *sizes: list(make(*map(int, sizes))), tf.unstack(tf.shape(x)[:3]),
-                             [tf.int32] * count, stateful=False)
-
-
-def _rows(x: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
-    """The rows of x (N, h, w, channels) that a table names, of zeros behind the last."""
-    flat = tf.reshape(x, (-1, x.shape[3]))
-    return tf.gather(tf.concat([flat, tf.zeros((1, x.shape[3]))], 0), table)
+def _rows(x: tf.Tensor, with_zeros: bool) -> tf.Tensor:
+    """x (N, h, w, channels) as rows, with one of zeros behind the last where tables ask for it."""
+    rows = tf.reshape(x, (-1, x.shape[3]))
+    return tf.concat([rows, tf.zeros((1, x.shape[3]))], 0) if with_zeros else rows
 
 
 def _join(tiles: tf.Tensor, table: tf.Tensor, channels: int) -> tf.Tensor:

@@ -47,6 +47,10 @@ class Convolution:
         after = self.padding if self.padding_after is None else self.padding_after
         return (self.padding[0], after[0]), (self.padding[1], after[1])
 
+    @property
+    def padded(self) -> bool:
+        return any(map(any, self.pads))
+
 
 @dataclass(frozen=True)
 class BatchNorm:

@@ -2,16 +2,19 @@
 
 A feature map (N, h, w, channels) is seen as N * h * w rows; one more, of zeros, stands for whatever is
 outside. A table says which row goes where, so cutting tiles and joining them is gathering rows.
+
+An input that is not padded needs no zeros: what its last tiles see outside only makes outputs that
+nobody takes, so any row may stand there.
 """
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple, Sequence, Tuple
+from typing import Dict, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from common.network.layers import Convolution, Pair
-from common.network.winograd import Axis
+from common.network.layers import Convolution, NetworkSpec, Pair
+from common.network.winograd import Axis, places
 
 Axes = Tuple[Axis, Axis]
 
@@ -19,7 +22,7 @@ Axes = Tuple[Axis, Axis]
 class Tables(NamedTuple):
     """Row numbers, int32, of one convolution for one size of its input."""
 
-    cut: np.ndarray  # (points, tiles, phases) of input rows
+    cut: np.ndarray  # (points, tiles, phases) of input rows; of zeros only if it is padded
     join: np.ndarray  # (N, h out, w out) of (outputs, tiles)
 
 
@@ -31,6 +34,24 @@ class BackwardTables(NamedTuple):
     join: np.ndarray  # (N, h, w) of (outputs, tiles, phases)
 
 
+def network_tables(spec: NetworkSpec, batch: int, frames: int, training: bool) -> Dict[str, np.ndarray]:
+    """`layer_tables` of all its layers, for one size of a network's input."""
+    found: Dict[str, np.ndarray] = {}
+    for layer, axes, (_, height, width) in places(spec, frames):
+        found.update(layer_tables(layer, axes, batch, height, width, training))
+    return found
+
+
+def layer_tables(layer: Convolution, axes: Axes, batch: int, height: int, width: int, training: bool
+                 ) -> Dict[str, np.ndarray]:
+    """Those of `Tables` by names like "conv2/cut", those of `BackwardTables` like "conv2/back_cut"."""
+    found = tables(layer, axes, batch, height, width)._asdict()
+    if training:
+        back = backward_tables(layer, axes, batch, height, width)
+        found.update({f"back_{name}": table for name, table in back._asdict().items()})
+    return {f"{layer.name}/{name}": table for name, table in found.items()}
+
+
 @lru_cache(maxsize=64)
 def tables(layer: Convolution, axes: Axes, batch: int, height: int, width: int) -> Tables:
     """For an input (batch, height, width, any number of channels)."""
@@ -38,7 +59,10 @@ def tables(layer: Convolution, axes: Axes, batch: int, height: int, width: int) 
     grids = [_Grid(axis, size) for axis, size in zip(axes, outputs)]
     before = [pads[0] for pads in layer.pads]
     seen = [grid.positions(grid.axis.points, grid.axis.stride) - pad for grid, pad in zip(grids, before)]
-    return Tables(_cut(seen, batch, sizes).reshape(*_points_and_tiles(seen, batch), -1),
+    cut = _cut(seen, batch, sizes)
+    if not layer.padded:
+        cut[cut == batch * height * width] = 0
+    return Tables(cut.reshape(*_points_and_tiles(seen, batch), -1),
                   _join([grid.places(np.arange(size), 1) for grid, size in zip(grids, outputs)],
                         grids, batch, (1, 1)))
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -89,6 +89,22 @@ def axes(layer: Convolution, channels: int) -> Optional[Tuple[Axis, Axis]]:
     return height, width
 
 
+class Place(NamedTuple):
+    """A layer of a network that is computed like this, its axes and its input's (channels, h, w)."""
+
+    layer: Convolution
+    axes: Tuple[Axis, Axis]
+    input_shape: Tuple[int, ...]
+
+
+def places(spec: NetworkSpec, frames: int = 300) -> Iterator[Place]:
+    """All of a network's layers for which `axes` knows a way."""
+    for step in spec.steps(frames):
+        found = axes(step.layer, step.input_shape[0]) if isinstance(step.layer, Convolution) else None
+        if found:
+            yield Place(step.layer, found, step.input_shape)
+
+
 def matrices(layer: Convolution, axes: Tuple[Axis, Axis]) -> Matrices:
     """What to multiply tiles, products and kernel with."""
     height, width = (axis.transforms for axis in axes)
@@ -111,11 +127,10 @@ def _of_phases(axis: Axis, size: int, turned: bool) -> np.ndarray:
 
 def algorithm(spec: NetworkSpec) -> str:
     """Which convolutions of a network are computed in which way: "Winograd: conv2, conv3; direct: conv1"."""
-    names: Dict[str, List[str]] = {"Winograd": [], "direct": []}
-    for step in spec.steps():
-        if isinstance(step.layer, Convolution):
-            own = "Winograd" if axes(step.layer, step.input_shape[0]) else "direct"
-            names[own].append(step.layer.name)
+    names: Dict[str, List[str]] = {"Winograd": [place.layer.name for place in places(spec)], "direct": []}
+    for layer in spec.layers:
+        if isinstance(layer, Convolution) and layer.name not in names["Winograd"]:
+            names["direct"].append(layer.name)
     return "; ".join(f"{way}: {', '.join(layers)}" for way, layers in names.items() if layers)
 
 
