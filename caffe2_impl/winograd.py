@@ -23,7 +23,7 @@ from common.network.tiles import network_tables
 from common.network.winograd import axes, matrices, places
 
 _FORWARD, _BACKWARD = "Winograd", "WinogradGradient"  # no operators that Caffe2 has
-# What all layers of a net use one after the other, so that it is there once.
+# What the layers of all nets use one after the other, so that it is there once.
 _SCRATCH = {"tiles", "products", "output_tiles", "alias_in", "alias_out", "rows_in", "rows_out",
             "d_output_tiles", "d_products", "d_kernels", "d_tiles", "d_points", "d_input_products",
             "d_input_tiles", "ohwi", "split", "old_shape"}
@@ -206,4 +206,4 @@ class _Parts:
         self._ops.append(op)
 
     def _blob(self, name: str) -> str:
-        return self._scope + (f"winograd_{name}" if name in _SCRATCH else _name(self._layer, name))
+        return f"winograd/{name}" if name in _SCRATCH else self._scope + _name(self._layer, name)

@@ -50,10 +50,10 @@ def _bins_as_channels(layer: BinsAsChannels, x: tf.Tensor, context: Context) -> 
 
 
 def _convolution(layer: Convolution, x: tf.Tensor, context: Context) -> tf.Tensor:
-    weight, bias = (context.variables[f"{layer.name}/{role}"] for role in ("weight", "bias"))
+    bias = context.variables[f"{layer.name}/bias"]
     if f"{layer.name}/cut" in context.tables:
-        axes = winograd_axes(layer, x.shape[3])
-        return _biased(winograd.convolve(layer, axes, x, weight, context.tables), bias, context)
+        return _biased(_winograd(layer, x, context), bias, context)
+    weight = context.variables[f"{layer.name}/weight"]
     if layer.padded:
         # Apart, because TensorFlow takes a convolution's gradients to oneDNN only if the convolution
         # itself pads nothing; its own kernels are up to ten times slower.
@@ -63,6 +63,14 @@ def _convolution(layer: Convolution, x: tf.Tensor, context: Context) -> tf.Tenso
     else:
         x = _spliced_convolution(layer, x, weight)
     return _biased(x, bias, context)
+
+
+def _winograd(layer: Convolution, x: tf.Tensor, context: Context) -> tf.Tensor:
+    axes = winograd_axes(layer, x.shape[3])
+    if f"{layer.name}/kernels" in context.variables:
+        kernels = context.variables[f"{layer.name}/kernels"]
+        return winograd.product(layer, axes, x, kernels, context.tables)[0]
+    return winograd.convolve(layer, axes, x, context.variables[f"{layer.name}/weight"], context.tables)
 
 
 def _biased(x: tf.Tensor, bias: tf.Tensor, context: Context) -> tf.Tensor:

@@ -21,9 +21,9 @@ from common.network.layers import NetworkSpec, Parameter
 from common.network.optimizer import SGD
 from common.network.params import Params
 from common.network.tiles import network_tables
-from common.network.winograd import algorithm
+from common.network.winograd import algorithm, places
 from common.twin import Inspection, StepResult
-from tf_impl import exporter, layers, runtime
+from tf_impl import exporter, layers, runtime, winograd
 from tf_impl.network import Statistics, output_to_canonical, to_canonical, to_framework
 
 _SPECTROGRAMS = tf.TensorSpec((None, 512, None), tf.float32)
@@ -124,12 +124,16 @@ class Model:
     def _folded(self) -> tf.types.experimental.ConcreteFunction:
         """Testing network with batch norm folded into weights, made again when they change."""
         spec, params = fold_batch_norm(self.spec, self.params())
+        values = {name: _shaped(name, value) for name, value in params.items()}
+        prepared = {}  # no constants: of so large ones TensorFlow keeps several copies
+        for layer, axes, _ in () if self._direct else places(spec):
+            weight = values.pop(f"{layer.name}/weight")
+            prepared[f"{layer.name}/kernels"] = winograd.kernels(layer, axes, weight)
 
         def logits(spectrograms: tf.Tensor, tables: _Tables) -> tf.Tensor:
             # Constants of the graph, so that TensorFlow may fuse and reorder them beforehand.
-            constants = {name: tf.constant(_shaped(name, value))
-                         for name, value in params.items()}
-            return _logits(layers.forward(spec, spectrograms, constants, False, tables)[0])
+            constants = {name: tf.constant(value) for name, value in values.items()}
+            return _logits(layers.forward(spec, spectrograms, {**constants, **prepared}, False, tables)[0])
 
         # Concrete, because TensorFlow warns about a function that is made anew after each epoch.
         return tf.function(logits, (_SPECTROGRAMS, self._table_specs(False))).get_concrete_function()

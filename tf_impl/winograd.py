@@ -27,33 +27,56 @@ def convolve(layer: Convolution, axes: Tuple[Axis, Axis], x: tf.Tensor, weight: 
     Pads by itself; `axes` come from `common.network.winograd.axes`, `tables` for x's size from
     `common.network.tiles.layer_tables`.
     """
-    def table(name: str) -> tf.Tensor:
-        return tables[f"{layer.name}/{name}"]
-
-    outputs, inputs, kernel, turned = matrices(layer, axes)
+    outputs, inputs, kernel, _ = matrices(layer, axes)
 
     @tf.custom_gradient
     def run(x: tf.Tensor, weight: tf.Tensor):
-        tiles = tf.gather(_rows(x, with_zeros=layer.padded), table("cut"))
-        points = _apply(inputs, tiles, _phases(axes) * x.shape[3])
-        products = tf.matmul(points, _kernels(kernel, weight, axes))
-        y = _join(_apply(outputs, products, layer.channels), table("join"), layer.channels)
+        y, points = product(layer, axes, x, kernels(layer, axes, weight), tables)
+
+        def table(name: str) -> tf.Tensor:
+            return tables[f"{layer.name}/back_{name}"]
 
         def gradients(dy: tf.Tensor):
             with tf.name_scope(f"gradient_tape/{layer.name}"):  # as TensorFlow names its own
                 rows = _rows(dy, with_zeros=True)
-                d_products = _apply(outputs.T, tf.gather(rows, table("back_cut_outputs")), layer.channels)
+                d_products = _apply(outputs.T, tf.gather(rows, table("cut_outputs")), layer.channels)
                 d_kernels = tf.matmul(points, d_products, transpose_a=True)
                 d_weight = tf.matmul(kernel.T, tf.reshape(d_kernels, (len(kernel), -1)))
-                dy_points = _apply(inputs, tf.gather(rows, table("back_cut")), layer.channels)
-                d_products = tf.matmul(dy_points, _kernels(turned, weight, axes), transpose_b=True)
+                dy_points = _apply(inputs, tf.gather(rows, table("cut")), layer.channels)
+                d_products = tf.matmul(dy_points, kernels(layer, axes, weight, turned=True),
+                                       transpose_b=True)
                 d_tiles = _apply(outputs, d_products, d_products.shape[2])
-                d_x = _join(d_tiles, table("back_join"), x.shape[3])
+                d_x = _join(d_tiles, table("join"), x.shape[3])
                 return d_x, tf.reshape(d_weight, weight.shape)
 
         return y, gradients
 
     return run(x, weight)
+
+
+def kernels(layer: Convolution, axes: Tuple[Axis, Axis], weight: tf.Tensor, turned: bool = False
+            ) -> tf.Tensor:
+    """A weight in HWIO at every point, (points, phases * channels in, channels out), for `product`.
+
+    `turned`: with its taps in reverse order, for the input's gradient.
+    """
+    _, _, forward, backward = matrices(layer, axes)
+    matrix, phases = backward if turned else forward, _phases(axes)
+    at_points = tf.matmul(matrix, tf.reshape(weight, (matrix.shape[1], -1)))
+    return tf.reshape(at_points, (len(matrix) // phases, -1, layer.channels))
+
+
+def product(layer: Convolution, axes: Tuple[Axis, Axis], x: tf.Tensor, prepared: tf.Tensor,
+            tables: Mapping[str, tf.Tensor]) -> Tuple[tf.Tensor, tf.Tensor]:
+    """`convolve` with what `kernels` prepared; also x at every point, which gradients need.
+
+    x at every point: (points, tiles, phases * channels in).
+    """
+    outputs, inputs, *_ = matrices(layer, axes)
+    tiles = tf.gather(_rows(x, with_zeros=layer.padded), tables[f"{layer.name}/cut"])
+    points = _apply(inputs, tiles, _phases(axes) * x.shape[3])
+    tiles = _apply(outputs, tf.matmul(points, prepared), layer.channels)
+    return _join(tiles, tables[f"{layer.name}/join"], layer.channels), points
 
 
 def _rows(x: tf.Tensor, with_zeros: bool) -> tf.Tensor:
@@ -70,15 +93,8 @@ def _join(tiles: tf.Tensor, table: tf.Tensor, channels: int) -> tf.Tensor:
 
 def _apply(matrix: np.ndarray, tiles: tf.Tensor, channels: int) -> tf.Tensor:
     """`matrix` (a, b) on the first axis of tiles, of b: (a, tiles, channels)."""
-    product = tf.matmul(matrix, tf.reshape(tiles, (matrix.shape[1], -1)))
-    return tf.reshape(product, (matrix.shape[0], -1, channels))
-
-
-def _kernels(matrix: np.ndarray, weight: tf.Tensor, axes: Tuple[Axis, Axis]) -> tf.Tensor:
-    """A weight in HWIO at every point: (points, phases * channels in, channels out)."""
-    phases, outputs = _phases(axes), weight.shape[3]
-    flat = tf.reshape(weight, (matrix.shape[1], -1))
-    return tf.reshape(tf.matmul(matrix, flat), (len(matrix) // phases, -1, outputs))
+    applied = tf.matmul(matrix, tf.reshape(tiles, (matrix.shape[1], -1)))
+    return tf.reshape(applied, (matrix.shape[0], -1, channels))
 
 
 def _phases(axes: Tuple[Axis, Axis]) -> int:
