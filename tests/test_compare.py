@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import os
 import re
@@ -203,14 +204,20 @@ def session_of(pid: int) -> List[int]:
 def test_interrupted_it_leaves_no_process(tiny_data: Path, tmp_path: Path, whole_group: bool) -> None:
     words = command("compare.py", "--data", tiny_data, "--out", tmp_path / "out", *SMALL, "--networks", "tdnn",
                     "--frameworks", "caffe2", "--steps", "1000000", "--clocks", "resident")
-    with subprocess.Popen(words, cwd=PROJECT, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
-        for line in process.stderr:
-            if "timing" in line:  # from now on the worker is busy for hours
-                break
-        time.sleep(0.5)
-        assert len(session_of(process.pid)) == 2
-        (os.killpg if whole_group else os.kill)(process.pid, signal.SIGINT)
+    # Whatever started the tests may have had SIGINT ignored, as shells do for what runs in the background.
+    attended = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(words, cwd=PROJECT, stderr=subprocess.PIPE, text=True, start_new_session=True,
+                          preexec_fn=attended) as process:
+        try:
+            for line in process.stderr:
+                if "timing" in line:  # from now on the worker is busy for hours
+                    break
+            time.sleep(0.5)
+            assert len(session_of(process.pid)) == 2
+            (os.killpg if whole_group else os.kill)(process.pid, signal.SIGINT)
+            assert process.wait(timeout=20) == 130
+        finally:
+            process.kill()
         rest = process.stderr.read()
-        assert process.wait(timeout=20) == 130
     assert rest.splitlines()[-1] == "interrupted" and "Traceback" not in rest
     assert session_of(process.pid) == []
