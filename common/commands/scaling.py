@@ -19,7 +19,7 @@ _DESCRIPTION = """Time training and inference of both networks over batch size, 
 
 Frameworks take turns at every value, on random spectrograms. Writes scaling.md, scaling.json and a
 plot for each network, with what an utterance costs beside its multiply-accumulates. All of it takes
-about a quarter of an hour on two cores; fewer values or --width take less."""
+about 25 minutes on two cores; fewer values or --width take less."""
 
 _FRAMES, _SPEAKERS = 300, 50  # where the other axes are measured
 
