@@ -42,7 +42,7 @@ def forward(network: Network, spec: NetworkSpec, spectrograms: str) -> str:
     for step in spec.steps():
         layer, network.channels = step.layer, step.input_shape[0]
         x = BUILDERS[type(layer)](layer, x, network)
-        network.outputs[layer.name] = x
+        network.outputs[layer.name], network.layer = x, layer.name
         if network.layout == "NHWC" and not network.flat:
             network.channels_last.add(layer.name)
     return x

@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Dict, Optional, Tuple
+from types import MappingProxyType
+from typing import Dict, Mapping, Optional, Tuple
 
 import numpy as np
 from caffe2.proto import caffe2_pb2
 from caffe2.python import core, workspace
 
 from caffe2_impl import exporter, layers, runtime, winograd
-from caffe2_impl.network import Network, declare_inputs, finish
+from caffe2_impl.network import Network, declare_inputs, finish, found_layouts
 from common.network import params as parameters
-from common.network.folding import fold_batch_norm
+from common.network.folding import fold_batch_norm, folded_spec
 from common.network.layers import NetworkSpec
 from common.network.optimizer import SGD
 from common.network.params import Params
@@ -49,7 +50,8 @@ class Model:
         self._backward = self._add_backward()
         self._train_net = self._add_update(self._training.net)
         self._folded_is_current = False
-        self._test_logits = self._make_test_net()
+        self._make_test_net({})
+        self._layouts: Dict[Tuple[int, ...], Dict[str, str]] = {}  # shape of input -> what oneDNN chose
         self._sizes: Dict[str, Tuple[int, ...]] = {}  # scope -> shape of input that its nets know of
         self._make_size_net()
         for scope in (self._scope, self._test_scope):
@@ -90,9 +92,17 @@ class Model:
     def predict_staged(self) -> np.ndarray:
         if not self._folded_is_current:
             self._feed_folded()
-        self._adapt(self._test_scope)
-        workspace.RunNet(self._test_net)
-        return workspace.FetchBlob(self._test_logits)
+        shape = self._adapt(self._test_scope)
+        if shape in self._layouts:
+            self._read_as(self._layouts[shape])
+            workspace.RunNet(self._test_net)
+        else:
+            workspace.RunNet(self._test_net)
+            self._layouts[shape] = self._found_layouts(shape)
+            if self._read_as(self._layouts[shape]):
+                workspace.RunNet(self._test_net)
+        *_, logits = self._testing.outputs.values()
+        return workspace.FetchBlob(logits)
 
     def run_staged(self, until: str) -> None:
         self._folded_is_current = False
@@ -137,8 +147,10 @@ class Model:
                 facts["layout"] += ", Winograd NHWC"
         return facts
 
-    def _network(self, name: str, spec: NetworkSpec, training: bool, scope: str) -> Network:
-        network = Network(core.Net(name), runtime.device(), training, self._direct, scope=scope)
+    def _network(self, name: str, spec: NetworkSpec, training: bool, scope: str,
+                 layouts: Mapping[str, str] = MappingProxyType({})) -> Network:
+        network = Network(core.Net(name), runtime.device(), training, self._direct, scope=scope,
+                          layouts=layouts)
         layers.forward(network, spec, self.input_blobs[0])
         declare_inputs(network.net)
         return network
@@ -208,13 +220,13 @@ class Model:
                                 device_option=runtime.IDEEP)])
         return f"{gradient}_plain"
 
-    def _make_test_net(self) -> str:
-        spec, _ = fold_batch_norm(self.spec, parameters.initialise(self.spec))
-        self._testing = self._network("test", spec, training=False, scope=self._test_scope)
+    def _make_test_net(self, layouts: Mapping[str, str]) -> None:
+        """`layouts`: in which oneDNN leaves maps, see `caffe2_impl.network`."""
+        self._testing = self._network("test", folded_spec(self.spec), training=False,
+                                      scope=self._test_scope, layouts=layouts)
         self._test_net = self._testing.net
         for blob in self._test_net.Proto().external_input:
             workspace.CreateBlob(blob)
-        return self._testing.outputs[spec.layers[-1].name]
 
     def _feed_folded(self) -> None:
         _, params = fold_batch_norm(self.spec, self.params())
@@ -226,6 +238,20 @@ class Model:
         # A new net, because IDEEP convolutions keep the reordered weights of their first run.
         workspace.CreateNet(self._test_net, overwrite=True)
         self._folded_is_current = True
+
+    def _found_layouts(self, shape: Tuple[int, ...]) -> Dict[str, str]:
+        """What oneDNN chose for the testing net's maps when it ran on an input of `shape`."""
+        return found_layouts(self._testing, {step.layer.name: step.output_shape
+                                             for step in self.spec.steps(int(shape[-1]))})
+
+    def _read_as(self, layouts: Mapping[str, str]) -> bool:
+        """Have the testing net read maps in these layouts; returns whether it had to be made anew."""
+        if all(layouts[each.blob] == each.layout for each in self._testing.exits):
+            return False
+        workspace.C.delete_net(self._test_net.Name())
+        self._make_test_net(layouts)
+        workspace.CreateNet(self._test_net)
+        return True
 
     def _feed(self, values: Params, suffix: str = "") -> None:
         for name, value in values.items():
@@ -258,12 +284,12 @@ class Model:
             for name, value in winograd.constants(self.spec).items():
                 workspace.FeedBlob(scope + name, value)
 
-    def _adapt(self, scope: str) -> None:
-        """Feed what the nets of a scope have to know about the size of the staged batch."""
+    def _adapt(self, scope: str) -> Tuple[int, ...]:
+        """Feed what the nets of a scope have to know about the shape of the staged batch; returns it."""
         workspace.RunNet(self._size_net)
         shape = tuple(workspace.FetchBlob(f"{self._scope}size"))
         if shape == self._sizes.get(scope):
-            return
+            return shape
         training = scope == self._scope
         if not self._direct:
             tables = winograd.size_tables(self.spec, shape[0], shape[-1], training)
@@ -272,6 +298,7 @@ class Model:
         if training:
             self._feed_corrections(shape)
         self._sizes[scope] = shape
+        return shape
 
     def _feed_corrections(self, shape: Tuple[int, ...]) -> None:
         """Tell the running variances how many values a batch has per channel."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
-from typing import Dict, List, Set
+from typing import Dict, List, Mapping, Set, Tuple
 
 from caffe2.proto import caffe2_pb2
-from caffe2.python import core
+from caffe2.python import core, workspace
 
 from caffe2_impl import winograd
 from caffe2_impl.runtime import CPU, IDEEP
@@ -30,11 +30,15 @@ class Network:
     device: caffe2_pb2.DeviceOption = CPU  # where the next layer runs
     layout: str = "NCHW"  # of its input
     channels: int = 1  # of its input
+    layer: str = ""  # that made its input
     flat: bool = False  # whether its input is (N, features)
     scope: str = ""  # prefix of every blob
     outputs: Dict[str, str] = field(default_factory=dict)  # layer name -> blob
     channels_last: Set[str] = field(default_factory=set)  # those whose blob is NHWC
     devices: Dict[str, caffe2_pb2.DeviceOption] = field(default_factory=dict)  # parameter ->
+    # What oneDNN leaves behind in a blob that is copied to the CPU: "NHWC", or "NCHW" if not told.
+    layouts: Mapping[str, str] = field(default_factory=dict)
+    exits: List["Exit"] = field(default_factory=list)  # all such blobs
     corrections: List["Correction"] = field(default_factory=list)
     # When testing: what depends on parameters alone, to be run once for new ones.
     preparation: List[caffe2_pb2.OperatorDef] = field(default_factory=list)
@@ -59,6 +63,15 @@ class Network:
     @property
     def on_ideep(self) -> bool:
         return self.device.device_type == caffe2_pb2.IDEEP
+
+
+@dataclass(frozen=True)
+class Exit:
+    """A map that leaves IDEEP, and how the layers behind it read it."""
+
+    blob: str  # on IDEEP
+    layer: str  # that made it
+    layout: str
 
 
 @dataclass(frozen=True)
@@ -115,12 +128,33 @@ def to_home(network: Network, x: str) -> str:
 def to_cpu(network: Network, x: str) -> str:
     """Leave IDEEP: the layers that follow run on Caffe2's CPU operators."""
     if network.on_ideep:
+        # The copy keeps the order of memory, which oneDNN chooses by processor, shape and operator,
+        # though the copy's sizes say NCHW. `found_layouts` tells what it was.
+        network.layout = network.layouts.get(x, "NCHW")
+        network.exits.append(Exit(x, network.layer, network.layout))
         x = network.add("CopyIDEEPToCPU", [x], [x + "_cpu"])
         network.device = CPU
-        if not network.training:
-            # Convolutions that are not training leave NHWC behind, though the blob's sizes say NCHW.
-            network.layout = "NHWC"
     return x
+
+
+def found_layouts(network: Network, shapes: Mapping[str, Tuple[int, ...]]) -> Dict[str, str]:
+    """The layout of every map that left IDEEP when `network` last ran, by blob.
+
+    `shapes`: of each layer's output, (channels, height, width). Asked of Caffe2, which hands out a blob
+    with its sizes in the order of memory: (N, height, width, channels) if that is how it lies.
+
+    Raises RuntimeError if the blob lies in neither order.
+    """
+    layouts = {}
+    for each in network.exits:
+        channels, height, width = shapes[each.layer]
+        sizes = workspace.FetchBlob(each.blob).shape[1:]
+        names = {(channels, height, width): "NCHW", (height, width, channels): "NHWC"}
+        if sizes not in names or (len(names) == 1 and channels > 1):  # a cube looks the same either way
+            raise RuntimeError(f"cannot tell how oneDNN laid out {each.blob}: its sizes are {sizes}, the "
+                               f"map's (channels, height, width) {(channels, height, width)}")
+        layouts[each.blob] = names[sizes]
+    return layouts
 
 
 def finish(net: core.Net) -> None:

@@ -18,13 +18,8 @@ def fold_batch_norm(spec: NetworkSpec, params: Params) -> Tuple[NetworkSpec, Par
     Such a batch norm is, with its running statistics, a factor and an offset per output channel,
     which the layer before can carry. Computed in float64. Other batch norms stay.
     """
-    layers: List[Layer] = []
     folded = dict(params)
-    for layer in spec.layers:
-        before = layers[-1] if layers else None
-        if not isinstance(layer, BatchNorm) or not isinstance(before, (Convolution, Dense)):
-            layers.append(layer)
-            continue
+    for before, layer in _foldable(spec):
         scale, shift, mean, variance = (
             folded.pop(f"{layer.name}/{role}").astype(np.float64)
             for role in ("scale", "shift", "running_mean", "running_variance")
@@ -34,4 +29,17 @@ def fold_batch_norm(spec: NetworkSpec, params: Params) -> Tuple[NetworkSpec, Par
         per_channel = factor.reshape(-1, *[1] * (weight.ndim - 1))
         folded[f"{before.name}/weight"] = (weight * per_channel).astype(np.float32)
         folded[f"{before.name}/bias"] = ((bias - mean) * factor + shift).astype(np.float32)
-    return NetworkSpec(spec.name, tuple(layers), spec.num_speakers), folded
+    return folded_spec(spec), folded
+
+
+def folded_spec(spec: NetworkSpec) -> NetworkSpec:
+    """The spec alone that `fold_batch_norm` returns."""
+    gone = [layer for _, layer in _foldable(spec)]
+    return NetworkSpec(spec.name, tuple(layer for layer in spec.layers if layer not in gone),
+                       spec.num_speakers)
+
+
+def _foldable(spec: NetworkSpec) -> List[Tuple[Layer, BatchNorm]]:
+    """Every batch norm that can be folded, behind the layer that then carries it."""
+    return [(before, layer) for before, layer in zip(spec.layers, spec.layers[1:])
+            if isinstance(layer, BatchNorm) and isinstance(before, (Convolution, Dense))]
