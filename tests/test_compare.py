@@ -65,7 +65,8 @@ def test_all_files_are_written(comparison: Done) -> None:
 def test_terminal_shows_the_report_and_progress(comparison: Done) -> None:
     text = comparison.stdout
     assert "TensorFlow" in text and "Caffe2" in text and "SYNTHETIC" in text
-    assert "NOT" not in text and "DISAGREES" not in text and "nan" not in text
+    assert text.startswith("Checked in this run: all 24 checks of predictions, losses and settings passed.")
+    assert "NOT" not in text and "INVALID" not in text and "FAILED" not in text and "nan" not in text
     assert text.splitlines()[-1].startswith("written to out: report.md, ")
     steps = re.findall(r"\[(\d+)/(\d+)\] (\w+): (\w+), ", comparison.stderr)
     assert [int(step) for step, *_ in steps] == list(range(1, int(steps[0][1]) + 1)), "counts to its total"
@@ -109,6 +110,14 @@ def test_exports_agree_with_their_framework(report: Dict[str, Any]) -> None:
             assert 0 < check["largest_difference"] < 1e-3 and check["same_answer"] == 1.0
 
 
+def test_predictions_and_losses_of_what_was_timed_are_checked(report: Dict[str, Any]) -> None:
+    for result, pair in zip(report["results"], pairs(report)):
+        assert result["valid"] and len(result["checks"]) == 12 and all(check["passed"] for check in result["checks"])
+        for own in pair:
+            assert own["timed"]["utterances"] == 8 and 0 < own["timed"]["largest_difference"] < 1e-3
+        assert 0 < pair[1]["proof"]["logits"] < 1e-3 and 0 <= pair[1]["proof"]["losses"] < 1e-3
+
+
 def test_speeds_are_of_every_step_by_every_clock(report: Dict[str, Any]) -> None:
     for result, pair in zip(report["results"], pairs(report)):
         assert len(result["matmul_gflops"]) == 4 and min(result["matmul_gflops"]) > 0
@@ -142,12 +151,13 @@ def test_baselines_prove_themselves_and_nothing_is_learned(tiny_data: Path, tmp_
     names = ["caffe2-direct", "keras", "onnxruntime", "tensorflow-direct", "torch"]
     output = succeed("compare.py", "--data", tiny_data, "--out", tmp_path / "out", *SMALL, "--networks", "tdnn",
                      "--frameworks", "caffe2", "--epochs", "0", "--clocks", "resident", "--baselines", ",".join(names))
-    assert output.count(": the same network.") == len(names) and "NOT COMPARABLE" not in output and "top-1" not in output
+    assert output.startswith("Checked in this run: all 11 checks ") and "FAILED" not in output and "top-1" not in output
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "report.csv", "report.json", "report.md", "speed.png", "work"]
     result, = json.loads((tmp_path / "out" / "report.json").read_text())["results"]
     assert list(result["baselines"]) == names and result["frameworks"]["caffe2"]["evaluation"] is None
-    assert all(own["same_network"] and own["facts"]["threads"] == "1" for own in result["baselines"].values())
+    assert all(own["facts"]["threads"] == "1" for own in result["baselines"].values())
+    assert {check["whom"] for check in result["checks"]} == {"caffe2", *(f"{name} / caffe2" for name in names)}
     assert {(each["kind"], each["second"]) for each in result["ratios"]} == {
         *((kind, name) for kind in ("inference", "latency") for name in names),
         *(("training", name) for name in names if name != "onnxruntime")}

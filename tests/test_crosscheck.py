@@ -11,7 +11,7 @@ from common.errors import UserError
 from common.network import networks
 from common.network import params as parameters
 from common.network.onnx_file import read_parameters
-from common.proof.crosscheck import compare_ways, crosscheck, every_way
+from common.proof.crosscheck import TOLERANCE, compare_ways, crosscheck, every_way
 from common.training.checkpoint import Checkpoint
 from common.training.config import TrainingConfig
 
@@ -68,8 +68,10 @@ def test_crosscheck_fails_for_other_weights(twins, checkpoint, records, tmp_path
     ways = every_way(twins, checkpoint, records, everyone, 1, tmp_path)
     export = tmp_path / f"{checkpoint.config.network}-caffe2.onnx"
     native = ways["caffe2 native"]
-    assert crosscheck(export, records, everyone, native, 1).passed
-    assert not crosscheck(export, records, everyone, native + np.float32(2e-3), 1).passed
+    same = crosscheck(export, records, everyone, native, 1)
+    assert same.largest_difference < TOLERANCE and same.same_answer == 1
+    assert crosscheck(export, records, everyone, native + np.float32(2e-3), 1).largest_difference > TOLERANCE
+    assert crosscheck(export, records, everyone, -native, 1).same_answer < 1
 
 
 def test_weights_come_back_bit_for_bit_from_caffe2s_export(twins, checkpoint, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
@@ -23,7 +24,11 @@ _DESCRIPTION = """Compare TensorFlow and Caffe2 on who is speaking: speed, accur
   python compare.py {others} --help
 
 Each framework runs in a process of its own and they take turns, from the same parameters, on the
-same batches. Tables go to the terminal; the same as Markdown, CSV and JSON, and plots, to --out."""
+same batches. Tables go to the terminal; the same as Markdown, CSV and JSON, and plots, to --out.
+
+In every run predictions and losses of all are held against each other and ONNX Runtime. Exit status:
+0 every check passed; 1 a check failed: the report begins with it, is marked INVALID, and withholds
+ratios; 2 the options, the data or this machine do not allow a run."""
 
 _FRAMEWORKS = ("tensorflow", "caffe2")
 # And the package that each needs.
@@ -44,6 +49,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], others: Sequence[str],
 
     from common.compare.comparison import Comparison
     from common.compare.plots import write_plots
+    from common.compare.verdict import FAILED, verdict
     from common.files import make_folder
 
     plan, dataset, split = _plan(options, threads)
@@ -57,7 +63,10 @@ def run(loads: Mapping[str, Callable[[], Twin]], others: Sequence[str],
     report.write(folder)
     plots = write_plots(results, folder, dataset.synthetic)
     print(f"written to {folder}: {', '.join(['report.md', 'report.csv', 'report.json', *plots])}")
-    return 0
+    if all(result.valid for result in results):
+        return 0
+    print("\n".join(verdict(results)), file=sys.stderr)  # the report's beginning has scrolled away
+    return FAILED
 
 
 def _parser(others: Sequence[str]) -> argparse.ArgumentParser:
@@ -163,7 +172,7 @@ def _report(plan, dataset, split, results):
     from common.machine import describe
 
     versions = {name: own.facts["framework"] for result in results
-                for name, own in result.frameworks.items()}
+                for name, own in {**result.frameworks, **result.baselines}.items()}
     data = {"name": dataset.name, "synthetic": dataset.synthetic, "by": split.by,
             "speakers": len(dataset.speakers), "train": len(split.train), "dev": len(split.dev),
             "test": len(split.test), "fingerprint": dataset.fingerprint()}

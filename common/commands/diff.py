@@ -13,8 +13,9 @@ _DESCRIPTION = """Hold a stored comparison against an earlier one of the same se
   python compare.py diff results/january results/february
 
 Speeds are compared at an equal rate of the machine's own matrix product, which both runs measured.
-Exit status: 0 nothing lost; 1 a regression that noise does not explain (speed, accuracy, or an
-agreement that is gone); 3 NOT COMPARABLE (the runs' certificates differ); 2 a file cannot be read."""
+Exit status: 0 nothing lost; 1 a regression that noise does not explain (speed, accuracy, losses);
+3 NOT COMPARABLE (the runs' certificates differ, or a check of predictions and losses failed in one, or
+it made none); 2 a file cannot be read."""
 
 
 def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
@@ -46,7 +47,7 @@ def _text(changes, style: str) -> str:
         "network", "framework", "figure", "old", "new", "speed, new / old [95 %]", "verdict"])]
     parts += changes.notes
     if changes.incomparable:
-        parts += ["NOT COMPARABLE, the two runs did different work:", *changes.incomparable]
+        parts += ["NOT COMPARABLE:", *changes.incomparable]
     elif changes.regressions:
         parts += ["REGRESSION:", *changes.regressions]
     else:

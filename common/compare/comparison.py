@@ -19,6 +19,8 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from common.compare.session import Job
+from common.compare.verdict import Check, judge
+from common.data.batches import epoch_order
 from common.data.dataset import Dataset
 from common.data.splits import Split
 from common.network.networks import build
@@ -54,6 +56,8 @@ class Plan:
 class FrameworkResult(Measured):
     """One framework on one network; the last three are empty if nothing was to be learned."""
 
+    proof: Proof  # against the first framework
+    timed: CrossCheck  # of the batch that was timed, see Comparison._hold
     certificate: Certificate
     probe: List[float]  # losses of the first steps at PROBE_RATE
     epochs: List[Dict[str, Any]] = field(default_factory=list)  # see Session.train_epoch
@@ -65,8 +69,7 @@ class FrameworkResult(Measured):
 class BaselineResult(Measured):
     """One baseline on one network."""
 
-    proof: Proof
-    same_network: bool  # as the frameworks'; if not, its speeds are not comparable
+    proof: Proof  # against the first framework
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ class NetworkResult:
     matmuls: Dict[str, float]  # library -> median
     frameworks: Dict[str, FrameworkResult]
     baselines: Dict[str, BaselineResult]
-    ratios: List[RatioOf]  # of both frameworks, and of each to each baseline that is comparable
+    ratios: List[RatioOf]  # of both frameworks, and of each to each baseline
     end_to_end: List[RatioOf]  # of end to end to resident, first is the framework
     # The rest needs two frameworks; None if only one was asked for.
     sides: Optional[List[str]] = None  # first and second framework in what follows
@@ -99,6 +102,12 @@ class NetworkResult:
     loss_difference: Optional[float] = None  # largest relative, over the steps of the probe
     drift: Optional[float] = None  # the same over as many steps of the learning run
     agreement: Optional[float] = None  # share of testing utterances both take for the same speaker
+    checks: List[Check] = field(default_factory=list)  # see common.compare.verdict
+
+    @property
+    def valid(self) -> bool:
+        """Whether every check passed; if not, no figure here may be used."""
+        return all(check.passed for check in self.checks)
 
 
 # (what is being done, steps done, steps in all) -> None
@@ -120,14 +129,14 @@ class Comparison:
         return [self._compare(config) for config in self._plan.configs]
 
     def _steps_of(self, config: TrainingConfig) -> int:
-        """Steps of progress: opening, first steps, warm-up, blocks; probe, epochs, two of checking."""
+        """Steps of progress: opening, first steps, warm-up, blocks; two of checking, epochs, two more."""
         timing = self._plan.timing
         all_lanes = sum(lanes(timing), [])
         warmed = [lane for lane in all_lanes if lane.clock == RESIDENT and lane.kind in (TRAINING, INFERENCE)]
         contenders = len(timing.frameworks) + len(timing.baselines)
         learning = config.epochs + 2 if self._plan.learn else 0
         return (2 * contenders + len(warmed) + timing.blocks * len(all_lanes)
-                + len(timing.frameworks) * (1 + learning))
+                + len(timing.frameworks) * (2 + learning))
 
     def _compare(self, config: TrainingConfig) -> NetworkResult:
         plan = self._plan
@@ -142,12 +151,14 @@ class Comparison:
             timing.warm_up()
             timing.rounds()
             measured = {name: timing.measured(name, *opened[name]) for name in workers}
-            frameworks = {name: self._probe(workers[name], name, measured[name], opened[name][0])
-                          for name in plan.timing.frameworks}
+            held = self._hold(workers, config)
+            frameworks = {name: FrameworkResult(
+                **vars(measured[name]), proof=timing.proof(name), timed=held[name],
+                certificate=Certificate(**opened[name][0]["certificate"]),
+                probe=self._probe(workers[name], name)) for name in plan.timing.frameworks}
             if plan.learn:
                 self._learn(workers, frameworks, config.epochs)
-        baselines = {name: BaselineResult(**vars(measured[name]), proof=timing.proof(name),
-                                          same_network=timing.proof(name).same_network)
+        baselines = {name: BaselineResult(**vars(measured[name]), proof=timing.proof(name))
                      for name in plan.timing.baselines}
         medians = {name: float(np.median(values)) for name, values in timing.gflops.items()}
         best = max(medians, key=medians.get)
@@ -156,6 +167,7 @@ class Comparison:
                                _ratios(frameworks, baselines), _end_to_end(frameworks))
         if len(frameworks) == 2:
             self._side_by_side(result)
+        result.checks = judge(result)
         return result
 
     def _open(self, name: str, config: TrainingConfig, workers: Dict[str, Worker],
@@ -179,19 +191,36 @@ class Comparison:
             opened = worker.ask("build", work=dataclasses.asdict(work))
         return opened, time.perf_counter() - start
 
-    def _exported(self, workers: Dict[str, Worker]) -> Path:
-        """The network with its initial parameters as ONNX: Caffe2's export, the smaller graph."""
+    def _exported(self, workers: Dict[str, Worker], what: str = "initial") -> Path:
+        """The network with its parameters of now as ONNX: Caffe2's export, the smaller graph."""
         name = "caffe2" if "caffe2" in workers else next(iter(workers))
-        path = self._folder / f"{self._network}-initial.onnx"
+        path = self._folder / f"{self._network}-{what}.onnx"
         workers[name].ask("export", path=str(path))
         return path
 
-    def _probe(self, worker: Worker, name: str, measured: Measured, opened: Dict[str, Any]
-               ) -> FrameworkResult:
+    def _hold(self, workers: Dict[str, Worker], config: TrainingConfig) -> Dict[str, CrossCheck]:
+        """Each framework's predictions of the timed batch against ONNX Runtime's of one export.
+
+        All with the parameters to which the timed steps have brought the first framework: from the
+        start, a batch norm whose running statistics are still neutral hides what is wrong with them.
+        """
+        names = self._plan.timing.frameworks
+        params = self._folder / f"{self._network}-timed.npz"
+        workers[names[0]].ask("save", path=str(params))
+        logits = {}
+        for name in names:
+            self._step(f"{name}, checking predictions")
+            logits[name] = np.array(workers[name].ask("answer", path=str(params))["logits"])
+        onnx = self._exported(workers, "timed")
+        batch = epoch_order(self._split.train, config.seed, 0)[:config.batch_size]
+        right = crosscheck.run_onnx(onnx, self._dataset.records, batch, self._plan.threads)
+        for path in (params, onnx):
+            path.unlink()
+        return {name: CrossCheck.of(right, own) for name, own in logits.items()}
+
+    def _probe(self, worker: Worker, name: str) -> List[float]:
         self._step(f"{name}, comparing first steps")
-        losses = worker.ask("probe", steps=PROBE_STEPS, learning_rate=PROBE_RATE)["losses"]
-        return FrameworkResult(**vars(measured), certificate=Certificate(**opened["certificate"]),
-                               probe=losses)
+        return worker.ask("probe", steps=PROBE_STEPS, learning_rate=PROBE_RATE)["losses"]
 
     def _learn(self, workers: Dict[str, Worker], frameworks: Dict[str, FrameworkResult],
                epochs: int) -> None:
@@ -237,8 +266,7 @@ class Comparison:
 
 def _ratios(frameworks: Dict[str, FrameworkResult], baselines: Dict[str, BaselineResult]
             ) -> List[RatioOf]:
-    pairs = [*itertools.combinations(frameworks, 2),
-             *itertools.product(frameworks, (n for n, own in baselines.items() if own.same_network))]
+    pairs = [*itertools.combinations(frameworks, 2), *itertools.product(frameworks, baselines)]
     everyone = {**frameworks, **baselines}
     return [RatioOf(kind, a, b, rate_ratio(*(everyone[name].speeds[kind][RESIDENT]
                                              for name in (a, b))))

@@ -21,13 +21,12 @@ from typing import Any, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
+from common.compare.verdict import INVALID, LOSS_TOLERANCE
 from common.errors import UserError
 from common.files import read_json
-from common.proof.crosscheck import TOLERANCE as LOGITS_TOLERANCE
 
 REGRESSION, NOT_COMPARABLE = 1, 3  # exit statuses; 2 is a user's error
 TOLERANCE = 0.25
-LOSS_TOLERANCE = 1e-3  # relative, over a run's first steps: what rounding explains, with room
 _RESAMPLES = 4000
 # Facts of a machine whose change makes its speed another machine's.
 _MACHINE = ("processor", "cores", "memory")
@@ -45,7 +44,7 @@ class Run:
     seconds: Mapping[Key, np.ndarray]  # (blocks, steps of a block), of every timed step
     accuracy: Mapping[Key, Tuple[float, float, float]]  # share, and its 95 % interval
     certificates: Mapping[Key, Mapping[str, Any]]
-    agreements: Mapping[Key, bool]  # of the frameworks, and of their exports in ONNX Runtime
+    checks: Mapping[Key, bool]  # of predictions, losses and settings: whether they passed
     probes: Mapping[Key, Sequence[float]]  # losses of the first steps
 
 
@@ -107,24 +106,18 @@ def _run(path: Path, report: Any) -> Run:
             run.seconds[network, place[1], kind] = seconds
         for name, own in result["frameworks"].items():
             _read_framework(run, network, name, own)
-        for name, own in result.get("baselines", {}).items():
-            run.agreements[network, name, "is the same network"] = bool(own["same_network"])
-        if result.get("loss_difference") is not None:
-            both = network, "both", "take the same steps"
-            run.agreements[both] = result["loss_difference"] < LOSS_TOLERANCE
+        for check in result.get("checks", []):
+            run.checks[network, str(check["whom"]), str(check["what"])] = check["passed"] is True
     return run
 
 
 def _read_framework(run: Run, network: str, name: str, own: Mapping[str, Any]) -> None:
     """What a framework's result holds besides speeds; without a learning run there is less."""
     run.certificates[network, name, "certificate"] = dict(own["certificate"])
-    evaluation, check, probe = (own.get(key) for key in ("evaluation", "crosscheck", "probe"))
+    evaluation, probe = (own.get(key) for key in ("evaluation", "probe"))
     if evaluation:
         run.accuracy[network, name, "test top-1"] = tuple(
             float(evaluation[key]) for key in ("top1", "top1_low", "top1_high"))
-    if check:
-        run.agreements[network, name, "ONNX Runtime agrees"] = (
-            check["largest_difference"] < LOGITS_TOLERANCE and check["same_answer"] == 1)
     if probe:
         run.probes[network, name, "loss of the first steps"] = [float(loss) for loss in probe]
 
@@ -152,19 +145,30 @@ def compare_runs(old: Run, new: Run) -> Changes:
     common = _both(old.certificates, new.certificates)
     if not common:
         raise UserError(f"{old.path} and {new.path} have no network and framework in common")
+    for run in old, new:
+        _believe(run, changes)
     for key in common:
         _compare_certificates(key, old, new, changes)
     other = [f"{fact}: {old.machine.get(fact)} / {new.machine.get(fact)}" for fact in _MACHINE
              if old.machine.get(fact) != new.machine.get(fact)]
     if other:
         changes.notes.append(f"DIFFERENT MACHINES ({'; '.join(other)}): speeds are shown, not judged")
-    _compare_speeds(old, new, changes, judged=not other)
+    _compare_speeds(old, new, changes, judged=not other and not changes.incomparable)
     _compare_answers(old, new, changes)
     for a, b, where in ((old, new, "OLD"), (new, old, "NEW")):
         alone = sorted(" ".join(key) for key in set(a.seconds) - set(b.seconds))
         if alone:
             changes.notes.append(f"only in {where}: {', '.join(alone)}")
     return changes
+
+
+def _believe(run: Run, changes: Changes) -> None:
+    """Figures of numbers that are wrong, or that nobody checked, are not held against any others."""
+    changes.incomparable += [f"{run.path} is {INVALID}: this check failed in it: {' '.join(key)}"
+                             for key, passed in run.checks.items() if not passed]
+    for network in {key[0] for key in run.certificates} - {key[0] for key in run.checks}:
+        changes.incomparable.append(f"{run.path} does not say whether its {network} computed the right "
+                                    "numbers, as a report of today does; run the comparison again")
 
 
 def _compare_certificates(key: Key, old: Run, new: Run, changes: Changes) -> None:
@@ -223,15 +227,15 @@ def _milliseconds(seconds: np.ndarray) -> str:
 
 
 def _compare_answers(old: Run, new: Run, changes: Changes) -> None:
-    """Accuracy, agreements and first losses: what must not get worse, however fast."""
+    """Accuracy, checks and first losses: what must not get worse, however fast."""
     for key in _both(old.accuracy, new.accuracy):
         (before, low, _), (after, _, high) = old.accuracy[key], new.accuracy[key]
         # Intervals apart, not merely a difference that sampling would not explain: rounding alone,
         # grown over a training run, moves accuracy too.
         _judge(changes, key, f"{100 * before:.1f} %", f"{100 * after:.1f} %", worse=high < low)
-    for key in _both(old.agreements, new.agreements):
-        before, after = old.agreements[key], new.agreements[key]
-        _judge(changes, key, _yes(before), _yes(after), worse=before and not after)
+    for key in _both(old.checks, new.checks):
+        before, after = old.checks[key], new.checks[key]
+        _judge(changes, key, _passed(before), _passed(after), worse=before and not after)
     for key in _both(old.probes, new.probes):
         losses = list(zip(old.probes[key], new.probes[key]))
         difference = max((abs(a - b) / abs(a) for a, b in losses), default=0.0)
@@ -249,5 +253,5 @@ def _judge(changes: Changes, key: Key, before: str, after: str, worse: bool) -> 
                                    else f"{' '.join(key)}: {after}")
 
 
-def _yes(value: bool) -> str:
-    return "yes" if value else "NO"
+def _passed(value: bool) -> str:
+    return "passed" if value else "FAILED"

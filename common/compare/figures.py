@@ -11,6 +11,7 @@ from typing import Dict, List, Optional
 import numpy as np
 
 from common.compare.comparison import FrameworkResult, NetworkResult
+from common.compare.verdict import INVALID
 from common.speed.bench import (
     BACKWARD,
     END_TO_END,
@@ -90,24 +91,31 @@ def learning_figures(own: FrameworkResult) -> Figures:
         "test top-5": f"{100 * accuracy.top5:.1f} %",
         "ONNX Runtime, largest difference": f"{check.largest_difference:.1e}",
         "ONNX Runtime, same answer": f"{100 * check.same_answer:.1f} % of {check.utterances}",
-        "ONNX Runtime, verdict": "agrees" if check.passed else "DISAGREES",
     }
 
 
 def ratio_rows(result: NetworkResult) -> List[List[str]]:
-    """A row for each pair of contenders: training, inference, latency."""
+    """A row for each pair of contenders: training, inference, latency; none where a check failed."""
+    if not result.valid:
+        return []
     kinds = TRAINING, INFERENCE, LATENCY
     found = {(each.first, each.second, each.kind): str(each.ratio) for each in result.ratios}
     pairs = dict.fromkeys((each.first, each.second) for each in result.ratios)
     rows = []
     for a, b in pairs:
-        unfair = b in result.frameworks and result.differences
-        rows.append([f"{NAMES[a]} / {NAMES[b]}",
-                     *("NOT COMPARABLE" if unfair else found.get((a, b, kind), "") for kind in kinds)])
-    for name, own in result.baselines.items():
-        if not own.same_network:
-            rows.append([f"... / {NAMES[name]}", *["NOT COMPARABLE"] * len(kinds)])
+        rows.append([f"{NAMES[a]} / {NAMES[b]}", *(found.get((a, b, kind), "") for kind in kinds)])
     return rows
+
+
+def check_rows(result: NetworkResult) -> List[List[str]]:
+    """A row for each check: what, of whom, found, allowed, whether it passed."""
+    return [[check.what, check.names, check.found, f"{check.limit:g}",
+             "passed" if check.passed else "FAILED"] for check in result.checks]
+
+
+def heading(result: NetworkResult, name: str) -> str:
+    """What a column or row of figures is called: where a check failed nobody shall take it for good."""
+    return NAMES[name] if result.valid else f"{INVALID} {NAMES[name]}"
 
 
 def all_figures(result: NetworkResult, own: Measured) -> Figures:

@@ -5,12 +5,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import List, Sequence
+from typing import TYPE_CHECKING, List, Sequence
 
 from common.compare.comparison import NetworkResult
+from common.compare.verdict import INVALID
 from common.speed.bench import INFERENCE, RESIDENT, TRAINING
 from common.speed.timing import NAMES
 from common.training.crossover import Crossing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _COLOURS = {"tensorflow": "#e8710a", "caffe2": "#1a73e8", "keras": "#f5b971", "torch": "#8ab4f8",
             "onnxruntime": "#9aa0a6", "tensorflow-direct": "#a34d05", "caffe2-direct": "#0d47a1"}
@@ -52,6 +56,7 @@ def _learning_curves(results: List[NetworkResult], path: Path, synthetic: bool) 
             axis.legend(fontsize=8)
     figure.suptitle("Learning curves" + (" on synthetic voices" if synthetic else ""))
     figure.tight_layout()
+    _mark(figure, results)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 
@@ -87,8 +92,17 @@ def _speed(results: List[NetworkResult], path: Path) -> None:
     figure.legend([pyplot.Rectangle((0, 0), 1, 1, color=_COLOURS[name]) for name in names],
                   [NAMES[name] for name in names], loc="upper center", ncol=len(names), fontsize=8)
     figure.tight_layout(rect=(0, 0, 1, 0.93))
+    _mark(figure, results)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
+
+
+def _mark(figure: "Figure", results: List[NetworkResult]) -> None:
+    """Across the whole plot, if a check failed, that it must not be used and for which networks."""
+    failed = [result.network for result in results if not result.valid]
+    if failed:
+        figure.text(0.5, 0.5, f"{INVALID}: checks of {', '.join(failed)} failed", rotation=20, fontsize=34,
+                    color="red", alpha=0.6, ha="center", va="center", zorder=10)
 
 
 def plot_crossings(crossings: Sequence[Crossing], path: Path, network: str) -> None:

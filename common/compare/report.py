@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping
@@ -19,17 +20,19 @@ from common.compare.comparison import PROBE_RATE, PROBE_STEPS, NetworkResult
 from common.compare.figures import (
     Figures,
     all_figures,
+    check_rows,
+    heading,
     learning_figures,
     part_figures,
     process_figures,
     ratio_rows,
     speed_figures,
 )
+from common.compare.verdict import INVALID, verdict
 from common.files import write_json, write_text
-from common.speed.timing import NAMES, PROOF_STEPS, Measured
+from common.speed.timing import NAMES, Measured
 from common.training.certificate import differing_facts, same_facts
 
-_PARITY = 1e-3  # relative loss difference over the first steps that rounding explains, with room
 _END_TO_END = 0.02  # the share of speed that reading may cost
 
 _LEGEND = """\
@@ -42,8 +45,9 @@ Ratios: of speeds (of one call's, for latency), 95 % interval over whole rounds.
 Forward, backward, update: medians of a step's beginnings and their differences. \
 Latency: one utterance from NumPy to logits. Page faults and context switches: of timed training steps, or of \
 inference where nothing is trained. \
-Learning run: from the record files, with its crops. ONNX Runtime's rows: the framework's own export against its \
-native logits on the test utterances."""
+Learning run: from the record files, with its crops. Checks against ONNX Runtime: on the test utterances each \
+framework's own export against its native logits; on the timed batch, after the timed steps, each framework's logits \
+against one export's, all with the same parameters."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,8 @@ class Report:
     results: List[NetworkResult]
 
     def text(self, style: str = "simple") -> str:
-        """All tables with their notes; `style` is tabulate's ("simple", "github")."""
-        parts = [self._head(), self._about_data(), _LEGEND]
+        """The verdict, then all tables with their notes; `style` is tabulate's ("simple", "github")."""
+        parts = ["\n".join(verdict(self.results)), self._head(), self._about_data(), _LEGEND]
         for result in self.results:
             parts += _sections(result, style)
         return "\n\n".join(parts) + "\n"
@@ -69,7 +73,16 @@ class Report:
         write_text(folder / "report.md", "# TensorFlow and Caffe2, who is speaking?\n\n"
                    + self.text("github"))
         write_text(folder / "report.csv", self._csv())
-        write_json(folder / "report.json", dataclasses.asdict(self))
+        write_json(folder / "report.json", self._plain())
+
+    def _plain(self) -> Dict[str, Any]:
+        """As JSON has it: the verdict beside the results, and no ratio of wrong numbers."""
+        report = _finite(dataclasses.asdict(self))
+        for result, plain in zip(self.results, report["results"]):
+            plain["valid"] = result.valid
+            if not result.valid:
+                plain["ratios"] = plain["end_to_end"] = []
+        return {"verdict": verdict(self.results), **report}
 
     def _head(self) -> str:
         facts = (self.machine, self.versions, self.settings)
@@ -86,7 +99,8 @@ class Report:
 
     def _csv(self) -> str:
         rows: List[Figures] = [
-            {"network": result.network, "framework": NAMES[name], "parameters": str(result.parameters),
+            {"checks": "passed" if result.valid else INVALID, "network": result.network,
+             "framework": heading(result, name), "parameters": str(result.parameters),
              "macs": str(result.macs), **all_figures(result, own)}
             for result in self.results for name, own in _contenders(result).items()]
         text = io.StringIO()
@@ -107,20 +121,24 @@ def _sections(result: NetworkResult, style: str) -> List[str]:
     matmuls = ", ".join(f"{NAMES[name]} {gflops:.0f}" for name, gflops in result.matmuls.items())
     parts = [f"{result.network}: {result.parameters:,} parameters, {result.macs / 1e6:,.0f} million "
              f"multiply-accumulates an utterance. Matrix product, GFLOP/s: {matmuls}",
-             _table(everyone, lambda own: speed_figures(result, own), style)]
-    if result.ratios or result.baselines:
-        parts.append(tabulate(ratio_rows(result), ["times as fast", "training", "inference", "latency"],
+             _table(result, everyone, lambda own: speed_figures(result, own), style)]
+    ratios = ratio_rows(result)
+    if ratios:
+        parts.append(tabulate(ratios, ["times as fast", "training", "inference", "latency"],
                               tablefmt=style, disable_numparse=True))
-    parts += _proofs(result) + _shares(result)
+    parts += _shares(result)
     for figures, own in ((part_figures, result.frameworks), (process_figures, everyone),
                          (learning_figures, result.frameworks)):
-        table = _table(own, figures, style)
+        table = _table(result, own, figures, style)
         if table:
             parts.append(table)
-    return [*parts, _verdict(result)]
+    parts.append(tabulate(check_rows(result), ["check", "of", "found", "allowed below", "verdict"],
+                          tablefmt=style, disable_numparse=True))
+    return [*parts, _comparable(result)]
 
 
-def _table(contenders: Mapping[str, Measured], figures: Callable[[Any], Figures], style: str) -> str:
+def _table(result: NetworkResult, contenders: Mapping[str, Measured], figures: Callable[[Any], Figures],
+           style: str) -> str:
     """A row for each figure that anybody has, a column for each contender."""
     columns = [figures(own) for own in contenders.values()]
     names = [name for name in dict.fromkeys(name for column in columns for name in column)
@@ -129,25 +147,15 @@ def _table(contenders: Mapping[str, Measured], figures: Callable[[Any], Figures]
         return ""
     rows = [[name, *(column.get(name, "") for column in columns)] for name in names]
     # As text: numbers are formatted where their meaning is known.
-    return tabulate(rows, headers=["", *(NAMES[name] for name in contenders)], tablefmt=style,
+    return tabulate(rows, headers=["", *(heading(result, name) for name in contenders)], tablefmt=style,
                     disable_numparse=True)
 
 
-def _proofs(result: NetworkResult) -> List[str]:
-    """Whether each baseline is the same network, and by what."""
-    lines = []
-    for name, own in result.baselines.items():
-        by = f"logits {own.proof.logits:.1e}" + (
-            "" if own.proof.losses is None else f", losses of {PROOF_STEPS} steps {own.proof.losses:.1e}")
-        verdict = "the same network" if own.same_network else "NOT COMPARABLE"
-        lines.append(f"{NAMES[name]} ({own.facts['framework']}) against "
-                     f"{NAMES[next(iter(result.frameworks))]}, of their scale: {by}: {verdict}.")
-    return ["\n".join(lines)] if lines else []
-
-
 def _shares(result: NetworkResult) -> List[str]:
-    """What reading from files costs, against the target."""
+    """What reading from files costs, against the target; nothing where a check failed."""
     lines = []
+    if not result.valid:
+        return lines
     for each in result.end_to_end:
         share = each.ratio
         reached = "reached" if share.low >= 1 - _END_TO_END else \
@@ -158,19 +166,27 @@ def _shares(result: NetworkResult) -> List[str]:
     return ["\n".join(lines)] if lines else []
 
 
-def _verdict(result: NetworkResult) -> str:
-    """Whether the frameworks' columns may be compared, and whether they computed the same."""
+def _comparable(result: NetworkResult) -> str:
+    """Whether the frameworks' columns may be compared, and how far their learning runs went apart."""
     if result.differences is None:
         return f"{result.network}: one framework only, nothing to compare"
     if result.differences:
         return (f"{result.network}: NOT COMPARABLE, the two runs differ in "
                 + differing_facts(result.differences))
-    close = "the same to rounding" if result.loss_difference < _PARITY else "NOT THE SAME"
-    text = (f"Comparable: same {same_facts()}.\n"
+    text = (f"{'Comparable: same' if result.valid else 'The same were'} {same_facts()}.\n"
             f"Loss over the first {PROBE_STEPS} steps at a rate of {PROBE_RATE:g} differs by at most "
-            f"{result.loss_difference:.1e} of itself: {close}.")
+            f"{result.loss_difference:.1e} of itself.")
     if result.agreement is None:
         return text
     return (f"{text}\nIn the learning run rounding grows with every step: {result.drift:.1e} of the "
             f"loss by step {PROBE_STEPS}; after it both name the same speaker for "
             f"{100 * result.agreement:.1f} % of the test utterances.")
+
+
+def _finite(value: Any) -> Any:
+    """`value` with None for every number that JSON does not have: broken contenders give them."""
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

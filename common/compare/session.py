@@ -21,6 +21,7 @@ import numpy as np
 from common.data.batches import BatchReader
 from common.data.dataset import open_dataset
 from common.data.splits import split_dataset
+from common.network import params as parameters
 from common.speed.bench import Bench, Engine, Work, twin_engine
 from common.training.certificate import certify, stated_facts
 from common.training.config import from_dict
@@ -84,6 +85,17 @@ class Session(Bench):
             losses.append(self._model.train_staged(learning_rate).loss)
         self._model.load(self._initial)
         return {"losses": losses}
+
+    def save(self, path: str) -> Dict[str, Any]:
+        """Write the parameters as they stand (npz)."""
+        parameters.save(Path(path), params=self._model.params())
+        return {}
+
+    def answer(self, path: str) -> Dict[str, Any]:
+        """Logits of the timed batch with the parameters of a file that `save` wrote."""
+        self._close_stream()
+        self._model.load(parameters.load(Path(path))["params"])
+        return {"logits": self._runner.answer(self._batch.spectrograms).tolist()}
 
     def train_epoch(self) -> Dict[str, Any]:
         """One pass over the training side from the record files; returns every step's loss."""

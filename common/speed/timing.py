@@ -80,14 +80,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class Proof:
-    """How far a baseline is from the first framework, relative to the scale of what it says."""
+    """How far a contender is from the first framework, relative to the scale of what it says."""
 
     logits: float  # of the staged batch, from the initial parameters
     losses: Optional[float]  # of the first steps; None: it does not train
-
-    @property
-    def same_network(self) -> bool:
-        return self.logits < PROOF_TOLERANCE and (self.losses is None or self.losses < PROOF_TOLERANCE)
 
 
 def lanes(plan: TimingPlan) -> List[List[Lane]]:
@@ -155,7 +151,7 @@ class Timing:
                         self._workers[name].ask("peak_memory")["mib"])
 
     def proof(self, name: str) -> Proof:
-        """Whether a baseline runs the network that the first framework runs."""
+        """How far a contender is from running the network that the first framework runs."""
         own, first = self._evidence[name], self._evidence[self._plan.frameworks[0]]
         return Proof(_distance(own["logits"], first["logits"]),
                      _distance(own["losses"], first["losses"]) if own["losses"] else None)
