@@ -3,17 +3,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 import numpy as np
 import numpy_twin
 import pytest
 
+from common.compare import session as session_module
 from common.compare.session import Job, Session
-from common.data.dataset import open_dataset
+from common.data.dataset import Dataset, open_dataset
 from common.data.splits import split_dataset
 from common.errors import UserError
+from common.speed import bench as bench_module
 from common.speed.bench import CLOCKS
 from common.training.config import TrainingConfig
 from common.training.loop import Trainer, fresh, read_log
@@ -24,7 +27,7 @@ CONFIG = TrainingConfig(network="tdnn", width=0.02, batch_size=8, epochs=2, crop
 
 def opened(data: Path, config: TrainingConfig = CONFIG) -> Session:
     session = Session(numpy_twin.load)
-    session.open(dataclasses.asdict(Job([str(data)], dataclasses.asdict(config), "cpu", 1)))
+    session.open(dataclasses.asdict(Job([str(data)], 4, dataclasses.asdict(config), "cpu", 1)))
     return session
 
 
@@ -90,7 +93,23 @@ def test_divergence_is_the_users_to_mend(tiny_data: Path, monkeypatch: pytest.Mo
         session.train_epoch()
 
 
+def test_the_network_is_built_before_data_are_opened(tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the start of a framework would be charged with the reading of labels and hashes."""
+    opened_at = []
+
+    def spy(paths: List[Path]) -> Dataset:
+        opened_at.append(time.monotonic())
+        return open_dataset(paths)
+
+    for module in (session_module, bench_module):
+        monkeypatch.setattr(module, "open_dataset", spy)
+    start = time.monotonic()
+    session = Session(numpy_twin.load)
+    built_at = session.open(dataclasses.asdict(Job([str(tiny_data)], 4, dataclasses.asdict(CONFIG), "cpu", 1)))["built_at"]
+    assert start < built_at < min(opened_at)
+
+
 def test_settings_are_checked(tiny_data: Path) -> None:
-    job = dataclasses.asdict(Job([str(tiny_data)], {"epochs": 0}, "cpu", 1))
+    job = dataclasses.asdict(Job([str(tiny_data)], 4, {"epochs": 0}, "cpu", 1))
     with pytest.raises(UserError, match="epochs"):
         Session(numpy_twin.load).open(job)

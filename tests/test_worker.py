@@ -49,7 +49,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 @pytest.fixture()
 def job(tiny_data: Path) -> dict:
     config = TrainingConfig(network="tdnn", width=0.02, batch_size=4, epochs=2)
-    return dataclasses.asdict(Job([str(tiny_data)], dataclasses.asdict(config), "cpu", 1))
+    return dataclasses.asdict(Job([str(tiny_data)], 4, dataclasses.asdict(config), "cpu", 1))
 
 
 def gone(pid: int) -> bool:

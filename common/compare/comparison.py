@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -175,11 +174,11 @@ class Comparison:
         """Start a contender and build its network; returns its facts and the seconds that took."""
         plan = self._plan
         self._step(f"{name}, starting")
-        start = time.perf_counter()
         if name in FRAMEWORKS:
             worker = Worker(f"{FRAMEWORKS[name]}.worker", plan.threads)
             workers[name] = stack.enter_context(worker)
-            job = Job(plan.data, dataclasses.asdict(config), plan.device, plan.threads)
+            job = Job(plan.data, len(self._dataset.speakers), dataclasses.asdict(config),
+                      plan.device, plan.threads)
             opened = worker.ask("open", job=dataclasses.asdict(job))
         else:
             arguments = [str(self._exported(workers))] if name == "onnxruntime" else []
@@ -189,7 +188,7 @@ class Comparison:
                         batch_size=config.batch_size, seed=config.seed, device=plan.device,
                         threads=plan.threads, data=plan.data)
             opened = worker.ask("build", work=dataclasses.asdict(work))
-        return opened, time.perf_counter() - start
+        return opened, opened["built_at"] - worker.started_at
 
     def _exported(self, workers: Dict[str, Worker], what: str = "initial") -> Path:
         """The network with its parameters of now as ONNX: Caffe2's export, the smaller graph."""

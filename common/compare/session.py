@@ -35,6 +35,7 @@ class Job:
     """What a worker is to work on: the same for both frameworks."""
 
     data: List[str]
+    num_speakers: int  # in these data
     config: Dict[str, Any]  # of common.training.config.TrainingConfig
     device: str
     threads: int
@@ -51,12 +52,11 @@ class Session(Bench):
         """Load framework, data and network; adds the certificate to what `build` returns."""
         job_ = Job(**job)
         config = self._config = from_dict(job_.config, "job")
+        work = Work(config.network, job_.num_speakers, config.width, batch_size=config.batch_size,
+                    seed=config.seed, device=job_.device, threads=job_.threads, data=job_.data)
+        built = self._build(work, config.optimizer)
         self._dataset = open_dataset([Path(path) for path in job_.data])
         self._split = split_dataset(self._dataset, config.seed)
-        work = Work(config.network, len(self._dataset.speakers), config.width,
-                    batch_size=config.batch_size, seed=config.seed, device=job_.device,
-                    threads=job_.threads, data=job_.data)
-        built = self._build(work, config.optimizer)
         self._crops = self._training_reader()
         self._schedule = config.schedule_over(config.epochs * self._crops.steps_per_epoch)
         self._epoch = self._step = 0

@@ -38,6 +38,7 @@ class Worker:
     def __init__(self, module: str, threads: int, *arguments: str) -> None:
         """Start `python -m module arguments`, which has to call `serve`."""
         self.module = module
+        self.started_at = time.monotonic()
         self._log = tempfile.TemporaryFile("w+", errors="replace")
         variables = {name: str(threads) for name in
                      ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
