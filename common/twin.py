@@ -98,7 +98,8 @@ class Twin:
     framework: str  # TensorFlow | Caffe2
     # Choose device and number of threads; once per process, before the first model.
     configure: Callable[[str, int], None]
-    # (spec, params, optimizer) -> a model on the configured device
+    # (spec, params, optimizer) -> a model on the configured device; takes direct=True for the
+    # framework's own convolutions alone
     model: Callable[[NetworkSpec, Params, SGD], Model]
     # Stage one batch after the other through the framework's own input queue; yields the speakers
     # (N,) of each batch once it is staged.

@@ -2,24 +2,23 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
+import importlib.util
 from pathlib import Path
 from typing import Any, Dict
 
 import numpy as np
 import pytest
+from matplotlib.colors import is_color_like
 
-from common.commands import compare
-from common.compare import plots
+from common.contenders import CONTENDERS, FRAMEWORKS
 from common.speed import bench as module
 from common.speed import onnx_baseline
 from common.speed.bench import Bench, Work, twin_engine
-from common.speed.timing import BASELINES, FRAMEWORKS, NAMES
 from common.twin import Twin
 
 NETWORKS = {"vgg_m": Work("vgg_m", 5, 0.03, 130, 6), "tdnn": Work("tdnn", 5, 0.05, 60, 6)}
 KERAS_AND_TORCH = ["tf_impl.baseline", "caffe2_impl.baseline"]
-DIRECT = {"tf_impl": "tf_impl.direct", "caffe2_impl": "caffe2_impl.direct"}
+TWINS = ["tf_impl", "caffe2_impl"]
 
 
 def evidence(bench: Bench, work: Work) -> Dict[str, Any]:
@@ -27,9 +26,10 @@ def evidence(bench: Bench, work: Work) -> Dict[str, Any]:
     return bench.evidence(4, 0.01)
 
 
-@pytest.fixture(params=[*KERAS_AND_TORCH, *DIRECT.values()])
+@pytest.fixture(params=[*KERAS_AND_TORCH, *TWINS])
 def baseline(request: pytest.FixtureRequest) -> Bench:
-    engine = importlib.import_module(request.param).load()
+    loaded = importlib.import_module(request.param).load()
+    engine = twin_engine(loaded, direct=True) if request.param in TWINS else loaded
     # Threads of a framework that runs already cannot be set again.
     return Bench(lambda: dataclasses.replace(engine, configure=lambda device, threads: None))
 
@@ -47,15 +47,19 @@ def test_same_logits_and_losses_as_a_twin(network: str, twin: Twin, baseline: Be
 
 
 def test_every_contender_can_be_asked_for_named_and_drawn() -> None:
-    assert set(compare._BASELINES) == set(BASELINES)
-    assert set(plots._COLOURS) == {*FRAMEWORKS, *BASELINES} < set(NAMES)
+    assert all(row.key == key for key, row in CONTENDERS.items()) and set(FRAMEWORKS) == {"tensorflow", "caffe2"}
+    for row in CONTENDERS.values():
+        assert importlib.util.find_spec(row.module) and importlib.util.find_spec(row.package), row.key
+        assert row.own_of in (None, *FRAMEWORKS) and is_color_like(row.colour), row.key
+    looks = [(row.label, row.short, row.colour, row.hatch, row.marker) for row in CONTENDERS.values()]
+    assert all(len(set(each)) == len(each) for each in zip(*looks)), "told apart, in grey print too"
 
 
-@pytest.mark.parametrize("package", DIRECT)
+@pytest.mark.parametrize("package", TWINS)
 def test_direct_is_a_twin_with_its_frameworks_own_convolutions(package: str) -> None:
     """The same to rounding, and not to the bit: the twin's first layer is by Winograd, the baseline's is not."""
     twin, work = importlib.import_module(package).load(), NETWORKS["tdnn"]
-    engines = [twin_engine(twin), importlib.import_module(DIRECT[package]).load()]
+    engines = [twin_engine(twin), twin_engine(twin, direct=True)]
     benches = [Bench(lambda own=own: dataclasses.replace(own, configure=lambda device, threads: None)) for own in engines]
     ways = [bench.build(dataclasses.asdict(work))["facts"]["algorithm"] for bench in benches]
     assert ways[0].startswith("Winograd: frame1; direct: ") and ways[1] == "direct"

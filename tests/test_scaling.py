@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Tuple
 import pytest
 from commands import run
 
+from common.contenders import FRAMEWORKS, Contender
 from common.network.networks import build
 from common.speed import scaling
 from common.speed.bench import Work
@@ -15,7 +16,6 @@ from common.speed.scaling import BATCH, FRAMES, SPEAKERS, THREADS, Point, Scalin
 from common.speed.scaling_plot import plot_scaling
 
 BASE = Work("tdnn", 50, width=0.1, batch_size=8, threads=2)
-FRAMEWORKS = {"tensorflow": "tf_impl", "caffe2": "caffe2_impl"}
 
 
 @pytest.fixture()
@@ -24,9 +24,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> List[Tuple[str, str, Dict[str, Any
     made: List[Tuple[str, str, Dict[str, Any]]] = []
 
     class Fake:
-        def __init__(self, module: str, threads: int) -> None:
-            self.name = module
-            made.append((self.name, "start", {"threads": threads}))
+        @classmethod
+        def of(cls, contender: Contender, threads: int) -> "Fake":
+            own = cls()
+            own.name = contender.key
+            made.append((own.name, "start", {"threads": threads}))
+            return own
 
         def __enter__(self) -> "Fake":
             return self
@@ -50,7 +53,7 @@ def measured(values: Dict[str, List[int]]) -> Tuple[List[Point], Scaling]:
 
 def test_one_axis_changes_at_a_time(asked: List) -> None:
     points, _ = measured({BATCH: [2, 1], THREADS: [1], FRAMES: [100], SPEAKERS: [1251]})
-    works = [arguments["work"] for name, command, arguments in asked if command == "build" and name.startswith("tf")]
+    works = [arguments["work"] for name, command, arguments in asked if command == "build" and name == "tensorflow"]
     varied = [{key: value for key, value in work.items() if value != getattr(BASE, key)} for work in works]
     assert varied == [{"batch_size": 1}, {"batch_size": 2}, {"threads": 1}, {"frames": 100}, {"num_speakers": 1251}]
     assert [arguments["threads"] for _, command, arguments in asked if command == "start"][4:6] == [1, 1]
@@ -62,7 +65,7 @@ def test_frameworks_take_turns(asked: List) -> None:
     measured({BATCH: [4]})
     timed = [(name[:2], arguments["kind"], arguments["steps"]) for name, command, arguments in asked if command == "time"]
     order = [name for name, kind, _ in timed if kind == "training"]
-    assert sorted(order[:2]) == sorted(order[2:4]) == ["ca", "tf"] and order[:4] == order[:4][::-1] and len(order) == 8
+    assert sorted(order[:2]) == sorted(order[2:4]) == ["ca", "te"] and order[:4] == order[:4][::-1] and len(order) == 8
     assert {steps for *_, steps in timed} == {3}  # of 0.1 s, for a third of a second
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any, Callable, Dict, List
@@ -13,8 +14,8 @@ from common.compare import plots
 from common.compare.comparison import NetworkResult, RatioOf
 from common.compare.plots import write_plots
 from common.compare.verdict import Check, failures, verdict
+from common.contenders import CONTENDERS
 from common.proof.crosscheck import CrossCheck
-from common.speed import timing
 from common.speed.benchmark import Ratio
 from common.speed.timing import Proof
 
@@ -147,7 +148,7 @@ def test_a_framework_that_predicts_wrongly_ends_the_run_with_a_status(
     (tmp_path / "made_impl").mkdir()
     (tmp_path / "made_impl" / "worker.py").write_text(WORKER)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(__file__).parents[1]}")
-    monkeypatch.setitem(timing.FRAMEWORKS, "caffe2", "made_impl")
+    monkeypatch.setitem(CONTENDERS, "caffe2", dataclasses.replace(CONTENDERS["caffe2"], module="made_impl.worker"))
     status = main(["--data", str(tiny_data), "--out", str(tmp_path / "out"), "--frameworks", "caffe2", "--networks", "tdnn",
                    "--width", "0.05", "--epochs", "0", "--batch-size", "8", "--threads", "1", "--blocks", "2", "--steps", "1",
                    "--block-seconds", "0", "--calls", "1", "--clocks", "resident"])

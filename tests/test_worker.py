@@ -14,6 +14,7 @@ from typing import Callable
 import pytest
 
 from common.compare.session import Job
+from common.contenders import Contender
 from common.errors import UserError, friendly
 from common.speed.worker import Worker, WorkerError
 from common.training.config import TrainingConfig
@@ -77,6 +78,16 @@ def test_commands_run_one_after_the_other_on_one_session(package: Callable[[str]
 def test_threads_of_blas_are_set(package: Callable[[str], str], job: dict) -> None:
     load = "raise UserError(os.environ['OMP_NUM_THREADS'] + os.environ['OPENBLAS_NUM_THREADS'])"
     with Worker(package(SERVE.format(load=load)), threads=3) as worker, pytest.raises(UserError, match="^33$"):
+        worker.ask("open", job=job)
+
+
+def test_variables_of_a_contender_are_set_and_taken_away(package: Callable[[str], str], job: dict,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAKEN", "here")
+    load = "raise UserError(str([os.environ.get(name) for name in ('TAKEN', 'GIVEN')]) + sys.argv[1])"
+    row = Contender("made", "Made", "Made", package(SERVE.format(load=load)), "numpy", "red", arguments=("direct",),
+                    environment={"TAKEN": None, "GIVEN": "1"})
+    with Worker.of(row, 1) as worker, pytest.raises(UserError, match=r"^\[None, '1'\]direct$"):
         worker.ask("open", job=job)
 
 

@@ -2,7 +2,8 @@
 
     python -m tf_impl.baseline       # as a worker of `compare.py`, see `common.speed.worker`
 
-Keras as it comes: its layers, `compile`, `fit` and `predict`, nothing tuned. Its batch norm averages
+Keras as it comes: its layers, `compile`, `fit` and `predict`, nothing tuned; whether TensorFlow uses
+oneDNN is the processor's choice, or that of TF_ENABLE_ONEDNN_OPTS. Its batch norm averages
 the biased variance, which no step and no speed depends on.
 """
 from __future__ import annotations
@@ -16,6 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework import test_util
 
 from common.errors import UserError
 from common.network.layers import (
@@ -69,10 +71,12 @@ class Network:
         return self._model.predict_on_batch(spectrograms)
 
     def facts(self) -> Dict[str, str]:
+        # Of the processor's choosing where the variable for it is not set.
+        engine = "Eigen + oneDNN" if test_util.IsMklEnabled() else "Eigen"
         return {
             "framework": f"Keras {keras.__version__} on TensorFlow {tf.__version__}",
             "device": "cpu" if not tf.config.get_visible_devices("GPU") else "gpu",
-            "engine": "XLA, Keras's own choice" if self._model.jit_compile else "TensorFlow",
+            "engine": f"{engine}, XLA by Keras's choice" if self._model.jit_compile else engine,
             "layout": "NHWC",
             "precision": keras.config.floatx(),
             "threads": str(tf.config.threading.get_intra_op_parallelism_threads()),

@@ -10,6 +10,7 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
 from common.commands.options import add_machine_options, data_or_embedded, make_parser, prepare_threads
 from common.commands.progress import Progress
+from common.contenders import BASELINES, CONTENDERS, FRAMEWORKS
 from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.twin import Twin
@@ -30,10 +31,6 @@ In every run predictions and losses of all are held against each other and ONNX 
 0 every check passed; 1 a check failed: the report begins with it, is marked INVALID, and withholds
 ratios; 2 the options, the data or this machine do not allow a run."""
 
-_FRAMEWORKS = ("tensorflow", "caffe2")
-# And the package that each needs.
-_BASELINES = {"keras": "keras", "onnxruntime": "onnxruntime", "torch": "torch",
-              "tensorflow-direct": "tensorflow", "caffe2-direct": "torch"}
 _CLOCKS = ("resident", "fed", "end-to-end")
 # What pays within a few minutes on two cores: the time-delay network costs a seventh of VGG-M.
 _DEFAULT_EPOCHS = {"vgg_m": 3, "tdnn": 8}
@@ -77,10 +74,10 @@ def _parser(others: Sequence[str]) -> argparse.ArgumentParser:
                         help="data folders or record files (default: embedded synthetic voices)")
     parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS),
                         metavar="NAME", help=f"of {', '.join(NETWORKS)} (all)")
-    parser.add_argument("--frameworks", nargs="+", choices=_FRAMEWORKS, default=list(_FRAMEWORKS),
-                        metavar="NAME", help=f"of {', '.join(_FRAMEWORKS)} (both)")
+    parser.add_argument("--frameworks", nargs="+", choices=FRAMEWORKS, default=FRAMEWORKS,
+                        metavar="NAME", help=f"of {', '.join(FRAMEWORKS)} (both)")
     parser.add_argument("--baselines", type=_baselines, default=[], metavar="NAME,...",
-                        help=f"time these beside them, of {', '.join(_BASELINES)} (none)")
+                        help=f"time these beside them, of {', '.join(BASELINES)} (none)")
     parser.add_argument("--epochs", type=int, help="of the learning run, for every network "
                         f"({', '.join(f'{n}: {e}' for n, e in _DEFAULT_EPOCHS.items())}); 0: "
                         "measure speed alone, learn nothing")
@@ -114,10 +111,10 @@ def _add_timing_options(group: "argparse._ArgumentGroup") -> None:
 def _baselines(text: str) -> List[str]:
     """An argparse type: names with commas between them."""
     names = list(dict.fromkeys(name for name in text.split(",") if name))
-    unknown = [name for name in names if name not in _BASELINES]
+    unknown = [name for name in names if name not in BASELINES]
     if unknown:
         raise argparse.ArgumentTypeError(f"there is no baseline {unknown[0]}; choose from "
-                                         f"{', '.join(_BASELINES)}")
+                                         f"{', '.join(BASELINES)}")
     return names
 
 
@@ -128,7 +125,7 @@ def _timing_plan(options: argparse.Namespace):
         if not getattr(options, name) >= least:
             raise UserError(f"--{name.replace('_', '-')} must be at least {least}")
     for name in options.baselines:
-        package = _BASELINES[name]
+        package = CONTENDERS[name].package
         if importlib.util.find_spec(package) is None:
             raise UserError(f"the baseline {name} is not installed here: pip install {package}")
     clocks = [clock for clock in _CLOCKS if clock == "resident" or clock in options.clocks]

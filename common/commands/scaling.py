@@ -8,6 +8,7 @@ from typing import Callable, Dict, List, Mapping, Optional
 
 from common.commands.options import DEVICES, make_parser, prepare_threads
 from common.commands.progress import Progress
+from common.contenders import FRAMEWORKS
 from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.twin import Twin
@@ -34,7 +35,6 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     from common.speed.bench import Work
     from common.speed.scaling import Scaling
     from common.speed.scaling_plot import plot_scaling
-    from common.speed.timing import FRAMEWORKS
 
     make_folder(options.out)
     text, stored, left_out = _head(options, most), [], []

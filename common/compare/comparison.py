@@ -19,6 +19,7 @@ import numpy as np
 
 from common.compare.session import Job
 from common.compare.verdict import Check, judge
+from common.contenders import CONTENDERS
 from common.data.batches import epoch_order
 from common.data.dataset import Dataset
 from common.data.splits import Split
@@ -27,7 +28,7 @@ from common.proof import crosscheck
 from common.proof.crosscheck import CrossCheck
 from common.speed.bench import END_TO_END, INFERENCE, LATENCY, RESIDENT, TRAINING, Work
 from common.speed.benchmark import Ratio, rate_ratio, turns
-from common.speed.timing import BASELINES, FRAMEWORKS, Measured, Proof, Timing, TimingPlan, lanes
+from common.speed.timing import Measured, Proof, Timing, TimingPlan, lanes
 from common.speed.worker import Worker
 from common.training.certificate import Certificate, compare_certificates
 from common.training.config import TrainingConfig
@@ -174,16 +175,14 @@ class Comparison:
         """Start a contender and build its network; returns its facts and the seconds that took."""
         plan = self._plan
         self._step(f"{name}, starting")
-        if name in FRAMEWORKS:
-            worker = Worker(f"{FRAMEWORKS[name]}.worker", plan.threads)
-            workers[name] = stack.enter_context(worker)
+        arguments = [str(self._exported(workers))] if name == "onnxruntime" else []
+        worker = workers[name] = stack.enter_context(
+            Worker.of(CONTENDERS[name], plan.threads, *arguments))
+        if CONTENDERS[name].framework:
             job = Job(plan.data, len(self._dataset.speakers), dataclasses.asdict(config),
                       plan.device, plan.threads)
             opened = worker.ask("open", job=dataclasses.asdict(job))
         else:
-            arguments = [str(self._exported(workers))] if name == "onnxruntime" else []
-            worker = Worker(BASELINES[name], plan.threads, *arguments)
-            workers[name] = stack.enter_context(worker)
             work = Work(config.network, len(self._dataset.speakers), config.width,
                         batch_size=config.batch_size, seed=config.seed, device=plan.device,
                         threads=plan.threads, data=plan.data)

@@ -12,6 +12,7 @@ import numpy as np
 
 from common.compare.comparison import FrameworkResult, NetworkResult
 from common.compare.verdict import INVALID
+from common.contenders import label
 from common.speed.bench import (
     BACKWARD,
     END_TO_END,
@@ -23,7 +24,7 @@ from common.speed.bench import (
     TRAINING,
 )
 from common.speed.benchmark import Speed
-from common.speed.timing import NAMES, Measured
+from common.speed.timing import Measured
 
 Figures = Dict[str, str]
 
@@ -103,7 +104,7 @@ def ratio_rows(result: NetworkResult) -> List[List[str]]:
     pairs = dict.fromkeys((each.first, each.second) for each in result.ratios)
     rows = []
     for a, b in pairs:
-        rows.append([f"{NAMES[a]} / {NAMES[b]}", *(found.get((a, b, kind), "") for kind in kinds)])
+        rows.append([f"{label(a)} / {label(b)}", *(found.get((a, b, kind), "") for kind in kinds)])
     return rows
 
 
@@ -115,7 +116,7 @@ def check_rows(result: NetworkResult) -> List[List[str]]:
 
 def heading(result: NetworkResult, name: str) -> str:
     """What a column or row of figures is called: where a check failed nobody shall take it for good."""
-    return NAMES[name] if result.valid else f"{INVALID} {NAMES[name]}"
+    return label(name) if result.valid else f"{INVALID} {label(name)}"
 
 
 def all_figures(result: NetworkResult, own: Measured) -> Figures:

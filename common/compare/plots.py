@@ -5,19 +5,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, List, Sequence
+from typing import TYPE_CHECKING, Dict, List, Sequence
 
 from common.compare.comparison import NetworkResult
 from common.compare.verdict import INVALID
+from common.contenders import CONTENDERS
 from common.speed.bench import INFERENCE, RESIDENT, TRAINING
-from common.speed.timing import NAMES
 from common.training.crossover import Crossing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_COLOURS = {"tensorflow": "#e8710a", "caffe2": "#1a73e8", "keras": "#f5b971", "torch": "#8ab4f8",
-            "onnxruntime": "#9aa0a6", "tensorflow-direct": "#a34d05", "caffe2-direct": "#0d47a1"}
 
 
 def write_plots(results: List[NetworkResult], folder: Path, synthetic: bool) -> List[str]:
@@ -41,14 +38,15 @@ def _learning_curves(results: List[NetworkResult], path: Path, synthetic: bool) 
         for name, own in result.frameworks.items():
             losses = [loss for epoch in own.epochs for loss in epoch["losses"]]
             ends = _ends([len(epoch["losses"]) for epoch in own.epochs])
-            above.plot(range(1, len(losses) + 1), losses, color=_COLOURS[name], alpha=0.8,
-                       label=NAMES[name])
-            for key, style, label in (("train_top1", ":", "training"),
-                                      ("dev_top1", "-", "development")):
+            row = CONTENDERS[name]
+            above.plot(range(1, len(losses) + 1), losses, row.line, color=row.colour, alpha=0.8,
+                       label=row.label)
+            for key, fill, side in (("train_top1", "white", "training"),
+                                    ("dev_top1", row.colour, "development")):
                 shares = [epoch[key] for epoch in own.epochs]
                 if None not in shares:
-                    below.plot(ends, [100 * share for share in shares], style, marker="o",
-                               color=_COLOURS[name], label=f"{NAMES[name]}, {label}")
+                    below.plot(ends, [100 * share for share in shares], row.line, marker=row.marker,
+                               color=row.colour, markerfacecolor=fill, label=f"{row.label}, {side}")
         above.set(title=result.network, ylabel="loss of the step", ylim=(0, None))
         below.set(xlabel="step", ylabel="top-1 accuracy, %", ylim=(0, 102))
         for axis in (above, below):
@@ -82,15 +80,15 @@ def _speed(results: List[NetworkResult], path: Path) -> None:
                     continue
                 spread = [[speed.median - speed.low], [speed.high - speed.median]]
                 bar = axis.bar(group + width * names.index(name), speed.median, 0.95 * width,
-                               yerr=spread, capsize=3, color=_COLOURS[name])
+                               yerr=spread, capsize=3, **_filling(name))
                 axis.bar_label(bar, fmt="%.1f", padding=3, fontsize=8)
         axis.set(title=kind, ylabel="utterances of 3.015 s per second",
                  xticks=[group + width * (len(names) - 1) / 2 for group in range(len(results))])
         axis.set_xticklabels([result.network for result in results])
         axis.grid(axis="y", alpha=0.3)
         axis.margins(y=0.15)
-    figure.legend([pyplot.Rectangle((0, 0), 1, 1, color=_COLOURS[name]) for name in names],
-                  [NAMES[name] for name in names], loc="upper center", ncol=len(names), fontsize=8)
+    figure.legend([pyplot.Rectangle((0, 0), 1, 1, **_filling(name)) for name in names],
+                  [CONTENDERS[name].short for name in names], loc="upper center", ncol=len(names), fontsize=8)
     figure.tight_layout(rect=(0, 0, 1, 0.93))
     _mark(figure, results)
     figure.savefig(path, dpi=110)
@@ -103,6 +101,10 @@ def _mark(figure: "Figure", results: List[NetworkResult]) -> None:
     if failed:
         figure.text(0.5, 0.5, f"{INVALID}: checks of {', '.join(failed)} failed", rotation=20, fontsize=34,
                     color="red", alpha=0.6, ha="center", va="center", zorder=10)
+
+
+def _filling(name: str) -> Dict[str, str]:
+    return {"facecolor": CONTENDERS[name].colour, "hatch": CONTENDERS[name].hatch, "edgecolor": "white"}
 
 
 def plot_crossings(crossings: Sequence[Crossing], path: Path, network: str) -> None:

@@ -29,8 +29,9 @@ from common.compare.figures import (
     speed_figures,
 )
 from common.compare.verdict import INVALID, verdict
+from common.contenders import label
 from common.files import write_json, write_text
-from common.speed.timing import NAMES, Measured
+from common.speed.timing import Measured
 from common.training.certificate import differing_facts, same_facts
 
 _END_TO_END = 0.02  # the share of speed that reading may cost
@@ -118,7 +119,7 @@ def _contenders(result: NetworkResult) -> Dict[str, Measured]:
 def _sections(result: NetworkResult, style: str) -> List[str]:
     """Everything about one network: tables, each followed by what it comes to."""
     everyone = _contenders(result)
-    matmuls = ", ".join(f"{NAMES[name]} {gflops:.0f}" for name, gflops in result.matmuls.items())
+    matmuls = ", ".join(f"{label(name)} {gflops:.0f}" for name, gflops in result.matmuls.items())
     parts = [f"{result.network}: {result.parameters:,} parameters, {result.macs / 1e6:,.0f} million "
              f"multiply-accumulates an utterance. Matrix product, GFLOP/s: {matmuls}",
              _table(result, everyone, lambda own: speed_figures(result, own), style)]
@@ -160,7 +161,7 @@ def _shares(result: NetworkResult) -> List[str]:
         share = each.ratio
         reached = "reached" if share.low >= 1 - _END_TO_END else \
             "not told from noise" if share.high >= 1 - _END_TO_END else "MISSED"
-        lines.append(f"{NAMES[each.first]}, {each.kind} end to end: {100 * share.ratio:.1f} % of resident "
+        lines.append(f"{label(each.first)}, {each.kind} end to end: {100 * share.ratio:.1f} % of resident "
                      f"[{100 * share.low:.1f}, {100 * share.high:.1f}]; within {100 * _END_TO_END:.0f} %: "
                      f"{reached}.")
     return ["\n".join(lines)] if lines else []

@@ -42,11 +42,11 @@ class Job:
 
 
 class Session(Bench):
-    """One network in one framework."""
+    """One network in one framework; `direct`: by the framework's own convolutions alone."""
 
-    def __init__(self, load: Callable[[], Twin]) -> None:
+    def __init__(self, load: Callable[[], Twin], direct: bool = False) -> None:
         super().__init__(self._load_engine)
-        self._load_twin = load
+        self._load_twin, self._direct = load, direct
 
     def open(self, job: Dict[str, Any]) -> Dict[str, Any]:
         """Load framework, data and network; adds the certificate to what `build` returns."""
@@ -66,7 +66,7 @@ class Session(Bench):
 
     def _load_engine(self) -> Engine:
         self._twin = self._load_twin()
-        return twin_engine(self._twin)
+        return twin_engine(self._twin, self._direct)
 
     @property
     def _model(self) -> Model:

@@ -14,8 +14,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence
 
+from common.contenders import label
 from common.proof.crosscheck import TOLERANCE, CrossCheck
-from common.speed.timing import NAMES, PROOF_STEPS, PROOF_TOLERANCE, Proof
+from common.speed.timing import PROOF_STEPS, PROOF_TOLERANCE, Proof
 
 if TYPE_CHECKING:
     from common.compare.comparison import NetworkResult
@@ -48,7 +49,7 @@ class Check:
     @property
     def names(self) -> str:
         """Whom it is of, as people write them."""
-        return " / ".join(NAMES[name] for name in self.whom.split(" / "))
+        return " / ".join(label(name) for name in self.whom.split(" / "))
 
 
 def judge(result: "NetworkResult") -> List[Check]:

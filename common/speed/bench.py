@@ -14,6 +14,7 @@ import dataclasses
 import itertools
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Protocol, Tuple
 
@@ -118,10 +119,11 @@ class TwinRunner:
         return self.model.facts()
 
 
-def twin_engine(twin: Twin) -> Engine:
-    """A twin as an engine."""
+def twin_engine(twin: Twin, direct: bool = False) -> Engine:
+    """A twin as an engine; `direct`: by its framework's own convolutions alone."""
+    model = partial(twin.model, direct=True) if direct else twin.model
     return Engine(twin.configure,
-                  lambda spec, params, optimizer: TwinRunner(twin, twin.model(spec, params, optimizer)),
+                  lambda spec, params, optimizer: TwinRunner(twin, model(spec, params, optimizer)),
                   twin.matmul)
 
 

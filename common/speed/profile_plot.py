@@ -7,11 +7,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Dict, List
 
+from common.contenders import CONTENDERS
 from common.network.layers import NetworkSpec
 from common.speed.profile import OUTSIDE, PHASES, Profile
-from common.speed.timing import NAMES
 
-_SHADES = {"tensorflow": ("#e8710a", "#f6ae6d", "#fbdcc0"), "caffe2": ("#1a73e8", "#7fb2f5", "#c7ddfb")}
+_PALER = (1.0, 0.55, 0.25)  # how much of a framework's colour each phase keeps; the rest is white
 _LEAST = 0.005  # share of a step in some framework; what takes less is put together
 _REST = "the rest"
 
@@ -45,12 +45,19 @@ def _bars(axis, framework: str, profile: Profile, rows: List[str], number: int, 
     thickness = 0.8 / frameworks
     places = [row - 0.4 + thickness * (number + 0.5) for row in range(len(rows))]
     left = [0.0] * len(rows)
-    for phase, colour in zip(PHASES, _SHADES[framework]):
+    own = CONTENDERS[framework]
+    for phase, strength in zip(PHASES, _PALER):
         lengths = [1000 * _total(profile, row, rows, phase) for row in rows]
         if any(lengths):
-            axis.barh(places, lengths, thickness, left, color=colour,
-                      label=f"{NAMES[framework]}, {phase}")
+            axis.barh(places, lengths, thickness, left, color=_paler(own.colour, strength),
+                      hatch=own.hatch, edgecolor="white", label=f"{own.label}, {phase}")
             left = [a + b for a, b in zip(left, lengths)]
+
+
+def _paler(colour: str, strength: float) -> List[float]:
+    from matplotlib.colors import to_rgb
+
+    return [1 - strength * (1 - part) for part in to_rgb(colour)]
 
 
 def _rows(profiles: Dict[str, Profile], spec: NetworkSpec) -> List[str]:

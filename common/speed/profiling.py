@@ -10,17 +10,17 @@ from typing import Any, Callable, Dict
 
 import numpy as np
 
+from common.contenders import CONTENDERS, FRAMEWORKS
 from common.speed.bench import INFERENCE, TRAINING, Work
 from common.speed.profile import OpTime, Profile
-from common.speed.timing import FRAMEWORKS
 from common.speed.worker import Worker
 
 
 def profile_network(work: Work, steps: int) -> Dict[str, Dict[str, Profile]]:
     """Kind of step -> framework -> profile of `work`, in a worker process a framework."""
     profiles: Dict[str, Dict[str, Profile]] = {TRAINING: {}, INFERENCE: {}}
-    for framework, package in FRAMEWORKS.items():
-        with Worker(f"{package}.worker", work.threads) as worker:
+    for framework in FRAMEWORKS:
+        with Worker.of(CONTENDERS[framework], work.threads) as worker:
             worker.ask("build", work=dataclasses.asdict(work))
             for kind, each in profiles.items():
                 each[framework] = profile_step(worker.ask, kind, steps)

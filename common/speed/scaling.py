@@ -16,6 +16,7 @@ from typing import Callable, Dict, List, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
+from common.contenders import CONTENDERS
 from common.network.networks import build
 from common.speed.bench import INFERENCE, TRAINING, Work
 from common.speed.benchmark import turns
@@ -62,7 +63,7 @@ class Scaling:
     """
 
     base: Work
-    frameworks: Mapping[str, str]  # name -> package
+    frameworks: Sequence[str]  # keys of `common.contenders.CONTENDERS`
     show: Show
     left_out: List[str] = dataclasses.field(default_factory=list)
 
@@ -98,7 +99,7 @@ class Scaling:
         macs = build(work.network, work.num_speakers, work.width).macs(work.frames)
         seconds: Dict[str, Dict[str, List[float]]] = {kind: {name: [] for name in names} for kind in KINDS}
         with ExitStack() as stack:
-            workers = {name: stack.enter_context(Worker(f"{self.frameworks[name]}.worker", work.threads))
+            workers = {name: stack.enter_context(Worker.of(CONTENDERS[name], work.threads))
                        for name in names}
             for worker in workers.values():
                 worker.ask("build", work=dataclasses.asdict(work))

@@ -7,10 +7,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import List, Sequence
 
+from common.contenders import CONTENDERS
 from common.speed.scaling import KINDS, THREADS, Point
-from common.speed.timing import NAMES
-
-_COLOURS = {"tensorflow": "#e8710a", "caffe2": "#1a73e8"}
 
 
 def plot_scaling(points: Sequence[Point], path: Path) -> None:
@@ -41,10 +39,11 @@ def _curves(place, points: List[Point]) -> None:
         values, costs = [p.value for p in own], [p.per_utterance for p in own]
         low = [cost - 1000 * min(p.seconds) / p.batch_size for p, cost in zip(own, costs)]
         high = [1000 * max(p.seconds) / p.batch_size - cost for p, cost in zip(own, costs)]
-        colour = _COLOURS[framework]
-        place.errorbar(values, costs, [low, high], marker="o", markersize=4, capsize=3, color=colour,
-                       label=NAMES[framework])
-        place.plot(values, [costs[0] * _arithmetic(p, own[0]) for p in own], "--", linewidth=1, color=colour)
+        row = CONTENDERS[framework]
+        place.errorbar(values, costs, [low, high], marker=row.marker, markersize=4, capsize=3,
+                       color=row.colour, label=row.label)
+        place.plot(values, [costs[0] * _arithmetic(p, own[0]) for p in own], "--", linewidth=1,
+                   color=row.colour)
     place.set_xscale("log", base=2)
     place.set_xticks(sorted({point.value for point in points}))
     place.set_xticklabels([str(value) for value in sorted({point.value for point in points})], fontsize=8)

@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 
 import numpy as np
 
+from common.contenders import CONTENDERS
 from common.machine import MATRIX_SIZE, best_gflops, matmul
 from common.speed.bench import (
     BACKWARD,
@@ -27,18 +28,6 @@ from common.speed.bench import (
 )
 from common.speed.benchmark import Block, Speed, turns
 from common.speed.worker import Worker
-
-FRAMEWORKS = {"tensorflow": "tf_impl", "caffe2": "caffe2_impl"}
-# What people get out of the box, and each framework without what was added to it, as modules that
-# serve a bench.
-BASELINES = {"keras": "tf_impl.baseline", "torch": "caffe2_impl.baseline",
-             "onnxruntime": "common.speed.onnx_baseline",
-             "tensorflow-direct": "tf_impl.direct", "caffe2-direct": "caffe2_impl.direct"}
-TRAINS = (*FRAMEWORKS, "keras", "torch", "tensorflow-direct", "caffe2-direct")
-# As people write them.
-NAMES = {"tensorflow": "TensorFlow", "caffe2": "Caffe2", "keras": "Keras", "torch": "PyTorch",
-         "onnxruntime": "ONNX Runtime", "tensorflow-direct": "TensorFlow direct",
-         "caffe2-direct": "Caffe2 direct", "NumPy": "NumPy"}
 
 PROOF_STEPS, PROOF_RATE = 3, 1e-3  # the first steps by which a baseline proves what it is
 PROOF_TOLERANCE = 1e-3  # of the scale of logits and losses: what rounding explains, with room
@@ -90,10 +79,11 @@ def lanes(plan: TimingPlan) -> List[List[Lane]]:
     """The lanes of training, and those of inference."""
     both: List[List[Lane]] = [[], []]
     for name in (*plan.frameworks, *plan.baselines):
-        clocks = plan.clocks if name in FRAMEWORKS else (RESIDENT,)
-        if name in TRAINS:
+        own = CONTENDERS[name]
+        clocks = plan.clocks if own.framework else (RESIDENT,)
+        if own.trains:
             both[0] += [Lane(name, TRAINING, clock) for clock in clocks]
-        if name in FRAMEWORKS and plan.parts:
+        if own.framework and plan.parts:
             both[0] += [Lane(name, kind, RESIDENT) for kind in (FORWARD, BACKWARD)]
         both[1] += [*(Lane(name, INFERENCE, clock) for clock in clocks), Lane(name, LATENCY, RESIDENT)]
     return both

@@ -18,8 +18,9 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Mapping, Optional
 
+from common.contenders import Contender
 from common.errors import UserError
 from common.speed.bench import Bench
 
@@ -35,17 +36,27 @@ class WorkerError(UserError):
 class Worker:
     """The parent's end of a worker process. Use as a context: leaving it ends the process."""
 
-    def __init__(self, module: str, threads: int, *arguments: str) -> None:
-        """Start `python -m module arguments`, which has to call `serve`."""
+    def __init__(self, module: str, threads: int, *arguments: str,
+                 environment: Mapping[str, Optional[str]] = {}) -> None:
+        """Start `python -m module arguments`, which has to call `serve`.
+
+        environment: variables of the process; None: the variable is not set.
+        """
         self.module = module
         self.started_at = time.monotonic()
         self._log = tempfile.TemporaryFile("w+", errors="replace")
-        variables = {name: str(threads) for name in
-                     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+        variables = {**os.environ, **environment, **{name: str(threads) for name in (
+            "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}}
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments], cwd=_ROOT, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
-            env={**os.environ, **variables})
+            env={name: value for name, value in variables.items() if value is not None})
+
+    @classmethod
+    def of(cls, contender: Contender, threads: int, *arguments: str) -> "Worker":
+        """Start the worker of a contender."""
+        return cls(contender.module, threads, *contender.arguments, *arguments,
+                   environment=contender.environment)
 
     def __enter__(self) -> "Worker":
         return self
