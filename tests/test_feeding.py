@@ -2,13 +2,17 @@
 from __future__ import annotations
 
 import threading
-from typing import Iterator, List
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Dict, Iterator, List
 
+import numpy as np
 import pytest
 from small_networks import SPECS, drawn_batch, drawn_params
 
-from common.data.batches import Batch
-from common.data.records import RecordError
+from common.data.augment import Augmentation
+from common.data.batches import Batch, BatchReader
+from common.data.records import RecordError, RecordSet
 from common.network.optimizer import SGD
 from common.twin import Model, Twin
 
@@ -55,3 +59,24 @@ def test_stopping_early_leaves_a_queue_that_works_and_no_thread(twin: Twin, mode
             break
     assert threading.active_count() <= before
     assert len(list(twin.staged(model, batches(4, [])))) == 4
+
+
+@pytest.mark.parametrize("options", [{}, {"crop_frames": 100}, {"augmentation": Augmentation(time_mask=9)}],
+                         ids=["whole", "crops", "masks"])
+def test_tensorflow_takes_batches_over_without_a_copy(options: Dict[str, Any], tiny_data: Path) -> None:
+    """By the address: the tensor that arrives lies where the reader wrote it."""
+    from tf_impl import feeding
+
+    reader = BatchReader(RecordSet.open(sorted(tiny_data.glob("*.bin"))), np.arange(12), 4, 0, True, True, **options)
+    written, arrived = [], []
+
+    def noted() -> Iterator[Batch]:
+        for batch in reader.epoch(0):
+            written.append(batch.spectrograms.ctypes.data)
+            yield batch
+
+    model = SimpleNamespace(stage_tensors=lambda spectrograms, _: arrived.append(
+        np.asarray(memoryview(spectrograms)).ctypes.data))
+    for _ in feeding.staged(model, noted()):
+        pass
+    assert arrived == written and len(written) == 3

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.data.randomness import MASKS, random_numbers
-from common.data.records import NUM_BINS, NUM_FRAMES
+from common.data.records import NUM_BINS, NUM_FRAMES, aligned_empty
 from common.errors import UserError
 
 
@@ -54,7 +54,8 @@ def augment(spectrograms: np.ndarray, augmentation: Augmentation, seed: int, epo
     Returns the same shape. What is masked becomes its bin's mean over time (zero where normalised).
     An utterance's masks depend on (seed, epoch, its position) alone, not on the size of the batch.
     """
-    masked = spectrograms.copy()
+    masked = aligned_empty(spectrograms.shape)
+    masked[:] = spectrograms
     bins, frames = spectrograms.shape[1:]
     for offset, utterance in enumerate(masked):  # (512, frames)
         random = random_numbers(MASKS, seed, epoch, position + offset)

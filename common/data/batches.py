@@ -13,7 +13,7 @@ import numpy as np
 
 from common.data.augment import Augmentation, augment
 from common.data.randomness import CROP, ORDER, random_numbers
-from common.data.records import NUM_BINS, NUM_FRAMES, RecordSet
+from common.data.records import NUM_BINS, NUM_FRAMES, RecordSet, aligned_empty
 from common.errors import UserError
 
 
@@ -89,7 +89,7 @@ class BatchReader:
 
 def _crop(spectrograms: np.ndarray, starts: np.ndarray, frames: int) -> np.ndarray:
     """(B, 512, 300) to (B, 512, frames), each from its own start."""
-    cropped = np.empty((len(spectrograms), NUM_BINS, frames), dtype=np.float32)
+    cropped = aligned_empty((len(spectrograms), NUM_BINS, frames))
     for target, source, start in zip(cropped, spectrograms, starts):
         target[:] = source[:, start:start + frames]
     return cropped
