@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Optional, Protocol
 
-import numpy as np
-
-from common.data.batches import Batch
 from common.network.layers import NetworkSpec
 from common.network.optimizer import SGD
-from common.network.params import Params
 
-if TYPE_CHECKING:  # it measures what is described here
+if TYPE_CHECKING:  # every command imports this file, and NumPy must not load before --threads is read
+    import numpy as np
+
+    from common.data.batches import Batch
+    from common.network.params import Params
     from common.speed.profile import OpTime
 
 DEVICES = ("auto", "cpu", "gpu")

@@ -38,10 +38,13 @@ def num_threads(threads: int) -> int:
 
 
 def prepare_threads(threads: int) -> int:
-    """Pin the thread pools of BLAS and OpenMP; they read these variables when first loaded."""
+    """Pin the thread pools of BLAS and OpenMP in this process, and in those it starts."""
+    from threadpoolctl import threadpool_limits
+
     number = num_threads(threads)
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[variable] = str(number)
+        os.environ[variable] = str(number)  # read by a library when it is loaded
+    threadpool_limits(number)  # and these are loaded already, where a command's options need NumPy
     return number
 
 
