@@ -11,6 +11,9 @@ def load() -> Twin:
     """Import TensorFlow and return this implementation; takes seconds."""
     # Before the first import: start-up chatter off the terminal (failures still raise).
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # By itself TensorFlow takes oneDNN only on processors with AVX512_VNNI, BF16 or AMX; where there
+    # is AVX2 alone it makes training up to 2.7 times as fast. 0 turns it off.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     # TensorFlow takes several models in one process for one that is built again by mistake.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     from tf_impl import feeding, importer, matmul, model, profile, runtime

@@ -1,12 +1,12 @@
 """TensorFlow in this process: device, threads, versions."""
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Dict
 
 import tensorflow as tf
+from tensorflow.python.framework import test_util
 
 from common.errors import UserError
 
@@ -49,7 +49,7 @@ def on_gpu() -> bool:
 
 def facts() -> Dict[str, str]:
     """How this process computes."""
-    onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0"
+    onednn = test_util.IsMklEnabled()  # TensorFlow's own word: it may differ from the variable's
     cpu = "Eigen + oneDNN" if onednn else "Eigen"
     tf32 = tf.config.experimental.tensor_float_32_execution_enabled()
     return {
@@ -70,7 +70,7 @@ def _cpu_libraries(onednn: bool) -> Dict[str, str]:
                                 "EIGEN_WORLD_VERSION", "EIGEN_MAJOR_VERSION", "EIGEN_MINOR_VERSION")
     dnnl = "oneDNN " + _version(headers / "external/onednn/include/oneapi/dnnl/dnnl_version.h",
                                 "DNNL_VERSION_MAJOR", "DNNL_VERSION_MINOR", "DNNL_VERSION_PATCH")
-    return {"blas": f"{eigen} with the inner product of {dnnl}",
+    return {"blas": dnnl if onednn else f"{eigen} with the inner product of {dnnl}",
             "convolutions": dnnl if onednn else eigen}
 
 
