@@ -43,6 +43,7 @@ def forward(network: Network, spec: NetworkSpec, spectrograms: str) -> str:
         layer, network.channels = step.layer, step.input_shape[0]
         x = BUILDERS[type(layer)](layer, x, network)
         network.outputs[layer.name], network.layer = x, layer.name
+        network.sizes[x] = step.output_shape
         if network.layout == "NHWC" and not network.flat:
             network.channels_last.add(layer.name)
     return x
@@ -76,7 +77,8 @@ def _convolution(layer: Convolution, x: str, network: Network) -> str:
 
 def _winograd(layer: Convolution, x: str, network: Network, input_gradient: bool) -> str:
     inputs, y = [x, *_weight_and_bias(layer, network)], network.blob(layer.name)
-    operator = winograd.operator(layer, network.channels, inputs, y, network.scope, input_gradient)
+    operator = winograd.operator(layer, network.channels, inputs, y, network.scope, network.training,
+                                 input_gradient)
     if network.training:
         network.net.Proto().op.extend([operator])  # `winograd.expand` follows the gradients
     else:

@@ -19,7 +19,7 @@ from caffe2.proto import caffe2_pb2
 from caffe2.python import core, workspace
 
 from caffe2_impl import exporter, layers, runtime, winograd
-from caffe2_impl.network import Network, declare_inputs, finish, found_layouts
+from caffe2_impl.network import Network, create, declare_inputs, finish, found_layouts
 from common.network import params as parameters
 from common.network.folding import fold_batch_norm, folded_spec
 from common.network.layers import NetworkSpec
@@ -49,6 +49,7 @@ class Model:
         self._training = self._network("train", spec, training=True, scope=self._scope)
         self._backward = self._add_backward()
         self._train_net = self._add_update(self._training.net)
+        self._inspecting: Optional[core.Net] = None
         self._folded_is_current = False
         self._make_test_net({})
         self._layouts: Dict[Tuple[int, ...], Dict[str, str]] = {}  # shape of input -> what oneDNN chose
@@ -59,9 +60,7 @@ class Model:
         self.load(params)
         for net in (self._forward, self._backward, self._train_net):
             finish(net)
-            for blob in net.Proto().external_input:  # tables come with the first batch
-                workspace.CreateBlob(blob)
-            workspace.CreateNet(net)
+            create(net, self._training, kept=())
 
     @property
     def input_blobs(self) -> Tuple[str, str]:
@@ -113,7 +112,7 @@ class Model:
         before = self.params()
         self.stage(spectrograms, speakers)
         self._adapt(self._scope)
-        workspace.RunNet(self._backward)
+        workspace.RunNet(self._inspection())
         outputs = {name: self._output(name) for name in self._training.outputs}
         gradients = {p.name: workspace.FetchBlob(f"{self._scope}{p.name}_grad")
                      for p in self._parameters if p.trainable}
@@ -161,6 +160,13 @@ class Model:
         if layer in self._training.channels_last:
             return np.ascontiguousarray(value.transpose(0, 3, 1, 2))
         return value
+
+    def _inspection(self) -> core.Net:
+        """The backward net that keeps every layer's output; made when it is first wanted."""
+        if self._inspecting is None:
+            self._inspecting = self._backward.Clone("inspect")
+            create(self._inspecting, self._training, kept=self._training.outputs.values())
+        return self._inspecting
 
     def _tail_device(self) -> caffe2_pb2.DeviceOption:
         """Where inputs arrive and logits leave."""
@@ -225,8 +231,6 @@ class Model:
         self._testing = self._network("test", folded_spec(self.spec), training=False,
                                       scope=self._test_scope, layouts=layouts)
         self._test_net = self._testing.net
-        for blob in self._test_net.Proto().external_input:
-            workspace.CreateBlob(blob)
 
     def _feed_folded(self) -> None:
         _, params = fold_batch_norm(self.spec, self.params())
@@ -236,8 +240,12 @@ class Model:
         for operator in self._testing.preparation:
             workspace.RunOperatorOnce(operator)
         # A new net, because IDEEP convolutions keep the reordered weights of their first run.
-        workspace.CreateNet(self._test_net, overwrite=True)
+        self._create_test_net()
         self._folded_is_current = True
+
+    def _create_test_net(self) -> None:
+        *_, logits = self._testing.outputs.values()
+        create(self._test_net, self._testing, kept=[logits, *(each.blob for each in self._testing.exits)])
 
     def _found_layouts(self, shape: Tuple[int, ...]) -> Dict[str, str]:
         """What oneDNN chose for the testing net's maps when it ran on an input of `shape`."""
@@ -250,7 +258,7 @@ class Model:
             return False
         workspace.C.delete_net(self._test_net.Name())
         self._make_test_net(layouts)
-        workspace.CreateNet(self._test_net)
+        self._create_test_net()
         return True
 
     def _feed(self, values: Params, suffix: str = "") -> None:

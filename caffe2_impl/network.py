@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
-from typing import Dict, List, Mapping, Set, Tuple
+from typing import Dict, Iterable, List, Mapping, Set, Tuple
 
 from caffe2.proto import caffe2_pb2
 from caffe2.python import core, workspace
 
 from caffe2_impl import winograd
+from caffe2_impl.recycling import recycle
 from caffe2_impl.runtime import CPU, IDEEP
 from common.network.layers import BatchNorm
 
@@ -34,6 +35,7 @@ class Network:
     flat: bool = False  # whether its input is (N, features)
     scope: str = ""  # prefix of every blob
     outputs: Dict[str, str] = field(default_factory=dict)  # layer name -> blob
+    sizes: Dict[str, Tuple[int, ...]] = field(default_factory=dict)  # that blob -> of an utterance of 3 s
     channels_last: Set[str] = field(default_factory=set)  # those whose blob is NHWC
     devices: Dict[str, caffe2_pb2.DeviceOption] = field(default_factory=dict)  # parameter ->
     # What oneDNN leaves behind in a blob that is copied to the CPU: "NHWC", or "NCHW" if not told.
@@ -155,6 +157,19 @@ def found_layouts(network: Network, shapes: Mapping[str, Tuple[int, ...]]) -> Di
                                f"map's (channels, height, width) {(channels, height, width)}")
         layouts[each.blob] = names[sizes]
     return layouts
+
+
+def create(net: core.Net, network: Network, kept: Iterable[str]) -> None:
+    """Have Caffe2 run `net`, of which `network` is the forward part, with no more memory than it needs.
+
+    kept: outputs of layers, and gradients of them, that are asked for after a run. What runs has other
+    names for the rest; in `net` they stay as they are.
+    """
+    for blob in net.Proto().external_input:  # tables come with the first batch
+        workspace.CreateBlob(blob)
+    proto = caffe2_pb2.NetDef.FromString(net.Proto().SerializeToString())
+    recycle(proto, network.sizes, set(kept))
+    workspace.CreateNet(proto, overwrite=True)
 
 
 def finish(net: core.Net) -> None:

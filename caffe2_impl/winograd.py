@@ -23,17 +23,22 @@ from common.network.tiles import network_tables
 from common.network.winograd import axes, matrices, places
 
 _FORWARD, _BACKWARD = "Winograd", "WinogradGradient"  # no operators that Caffe2 has
-# What the layers of all nets use one after the other, so that it is there once.
-_SCRATCH = {"tiles", "products", "output_tiles", "alias_in", "alias_out", "rows_in", "rows_out",
-            "d_output_tiles", "d_products", "d_kernels", "d_tiles", "d_points", "d_input_products",
-            "d_input_tiles", "ohwi", "split", "old_shape"}
+# What the layers of all nets use one after the other, so that it is there once: blob -> its name there.
+_SCRATCH = {
+    **dict.fromkeys(("tiles", "d_output_tiles", "d_tiles"), "tiles"),
+    **dict.fromkeys(("products", "d_products", "d_input_products"), "products"),
+    **dict.fromkeys(("output_tiles", "d_input_tiles"), "output_tiles"),
+    "d_points": "points",  # but a training net keeps its "points" for the weight's gradient
+    **{name: name for name in ("alias_in", "alias_out", "rows_in", "rows_out", "d_kernels", "ohwi", "split",
+                               "old_shape")},
+}
 _SIZES = ("kernel", "stride", "padding", "dilation", "padding_after")
 
 Operators = List[caffe2_pb2.OperatorDef]
 
 
 def operator(layer: Convolution, channels: int, inputs: Sequence[str], output: str, scope: str,
-             input_gradient: bool) -> caffe2_pb2.OperatorDef:
+             training: bool, input_gradient: bool) -> caffe2_pb2.OperatorDef:
     """One operator for all of `layer` on a blob (N, h, w, channels), in `expand`'s hands.
 
     `inputs`: that blob, the weight in OIHW, the bias. `scope` begins the names of its constants.
@@ -41,7 +46,8 @@ def operator(layer: Convolution, channels: int, inputs: Sequence[str], output: s
     sizes = {name: list(getattr(layer, name) or layer.padding) for name in _SIZES}
     return core.CreateOperator(
         _FORWARD, list(inputs), [output], device_option=CPU, layer=layer.name, scope=scope,
-        channels_out=layer.channels, channels=channels, input_gradient=int(input_gradient), **sizes)
+        channels_out=layer.channels, channels=channels, training=int(training),
+        input_gradient=int(input_gradient), **sizes)
 
 
 def parts(op: caffe2_pb2.OperatorDef) -> Tuple[Operators, Operators]:
@@ -116,6 +122,7 @@ class _Parts:
         self._scope = _argument(op, "scope").s.decode()
         self._given, self._wanted = list(op.input), list(op.output)
         self._is_gradient = op.type == _BACKWARD
+        self._scratch = {**_SCRATCH, **({} if _argument(op, "training").i else {"points": "points"})}
         self._ops: Operators = []
 
     def kernels(self) -> Operators:
@@ -206,4 +213,5 @@ class _Parts:
         self._ops.append(op)
 
     def _blob(self, name: str) -> str:
-        return f"winograd/{name}" if name in _SCRATCH else self._scope + _name(self._layer, name)
+        shared = self._scratch.get(name)
+        return f"winograd/{shared}" if shared else self._scope + _name(self._layer, name)

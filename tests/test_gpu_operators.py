@@ -27,12 +27,13 @@ def spec(request: pytest.FixtureRequest) -> NetworkSpec:
 @pytest.fixture()
 def caffe2_operators(spec: NetworkSpec, monkeypatch: pytest.MonkeyPatch) -> List:
     """The operators of training and testing net as they are built for a card."""
-    from caffe2_impl import model, runtime
+    from caffe2_impl import model, network, runtime
 
     if "caffe2.python.caffe2_pybind11_state_gpu" not in sys.modules:
         pytest.skip("this PyTorch wheel is one for CPUs only: its Caffe2 has no CUDA part to ask")
     nothing = SimpleNamespace(**{name: lambda *_, **__: None for name in ("CreateBlob", "FeedBlob", "CreateNet")})
-    monkeypatch.setattr(model, "workspace", nothing)  # blobs on a card need a card; nets are only built
+    for module in (model, network):  # blobs on a card need a card; nets are only built
+        monkeypatch.setattr(module, "workspace", nothing)
     monkeypatch.setattr(runtime, "_device", runtime.CUDA)
     nets = model.Model(spec, initialise(spec), SGD()).nets
     return [operator for net in nets for operator in net.Proto().op]
