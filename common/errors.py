@@ -4,9 +4,17 @@
 """
 from __future__ import annotations
 
+import contextlib
+import errno
 import functools
+import os
 import sys
 from typing import Callable, List, Optional
+
+
+# What the machine refuses, and no change of ours would mend.
+_REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE,
+            errno.ENFILE)
 
 
 class UserError(Exception):
@@ -16,14 +24,19 @@ class UserError(Exception):
 def friendly(main: Callable[[Optional[List[str]]], int]) -> Callable[[Optional[List[str]]], int]:
     """Wrap a command's `main(argv)`: user errors become one line on stderr and exit status 2.
 
-    Anything else is a defect of ours and keeps its traceback. Ctrl-C ends with status 130, and a
-    reader that closes the pipe (`| head`) with 141, as a shell reports those signals.
+    So does what the machine refuses, wherever it does: a disk or a standard output that is full or
+    fails, a folder that may not be written to. Anything else is a defect of ours and keeps its
+    traceback. Ctrl-C ends with status 130, and a reader that closes the pipe (`| head`) with 141, as a
+    shell reports those signals.
     """
 
     @functools.wraps(main)
     def wrapped(argv: Optional[List[str]] = None) -> int:
         try:
-            return main(argv)
+            try:
+                return main(argv)
+            finally:
+                sys.stdout.flush()  # here, where a failure can still be told
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
@@ -31,6 +44,20 @@ def friendly(main: Callable[[Optional[List[str]]], int]) -> Callable[[Optional[L
             print("interrupted", file=sys.stderr)
             return 130
         except BrokenPipeError:
+            _drop_output()
             return 141
+        except OSError as error:
+            if error.errno not in _REFUSED:
+                raise
+            _drop_output()
+            where = error.filename or "standard output or a file"
+            print(f"error: {where}: {error.strerror}; check the place and the free space", file=sys.stderr)
+            return 2
 
     return wrapped
+
+
+def _drop_output() -> None:
+    """Let what is still to be written go nowhere, else Python says at its end that it cannot write it."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,15 +1,19 @@
-"""Small text and JSON files, read defensively and written whole or not at all.
+"""Files read defensively and written whole or not at all, and locks on what one process may write at a time.
 
-    from common.files import read_json, read_text, write_json, write_text
+    from common.files import locked, read_json, read_text, replacing, write_json, write_text
 """
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import re
+import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
-from typing import Any, Dict, List, NoReturn, Tuple
+from typing import IO, Any, Dict, Iterator, List, NoReturn, Tuple
 
 from common.errors import UserError
 
@@ -78,15 +82,32 @@ def read_json(path: Path, what: str) -> Any:
         refuse("nested too deeply")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write through a temporary name in the same folder, so that no half-written file has the real one."""
-    temporary = path.with_name(path.name + ".partial")
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name in the folder of `path`; what is written there gets the real one if the block ends well.
+
+    Whatever ends the block, no half-written file is left, and one that was there before stays as it was.
+    Raises `UserError` for a disk that is full, read-only or fails.
+    """
+    target = Path(os.path.realpath(path))  # a link is written through, not replaced
+    special = target.exists() and not target.is_file()  # such as /dev/null, which nothing should replace
+    temporary = target if special else target.with_name(target.name + ".partial")
     try:
-        temporary.write_bytes(text.encode("utf-8"))
-        os.replace(temporary, path)
+        yield temporary
+        if not special:
+            os.replace(temporary, target)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(f"{path}: cannot write: {error.strerror}; check the folder and the free space") from None
+        raise UserError(f"{path}: cannot write: {error.strerror or error}; check the folder and the free space") from None
+    finally:
+        if not special:
+            with contextlib.suppress(OSError):  # in a read-only folder there is nothing to take away
+                temporary.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text, whole or not at all. Raises `UserError`."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(text.encode("utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -100,6 +121,43 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{path}: cannot make this folder: {error.strerror}; choose another") from None
+
+
+@contextlib.contextmanager
+def locked(path: Path, busy: str, wait: bool = False, hint: str = "choose another folder") -> Iterator[None]:
+    """Hold the lock file at `path`, which is made and stays; the system lets go however the process ends.
+
+    busy: what a `UserError` says where another process holds it; with `wait` it is waited for
+    hint: what to do where the folder cannot be written to
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "ab")
+    except OSError as error:
+        raise UserError(f"{path.parent}: cannot write here: {error.strerror}; {hint}") from None
+    with file:
+        lock(file, busy, wait)
+        yield
+
+
+def lock(file: IO[Any], busy: str, wait: bool = False) -> None:
+    """Lock an open file for as long as it is open; see `locked`. Where the file system has no locks it goes on."""
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            raise UserError(busy) from None
+        print(f"note: {file.name}: no lock can be held here ({error.strerror}); "
+              "see that no other process writes to this folder", file=sys.stderr)
+
+
+def temporary_root(longest: int) -> str:
+    """The system's folder for temporary files; where that is longer than so many bytes, as TMPDIR may be, another."""
+    chosen = tempfile.gettempdir()
+    others = [folder for folder in ("/tmp", "/var/tmp", "/dev/shm") if os.access(folder, os.W_OK)]
+    return others[0] if others and len(os.fsencode(chosen)) > longest else chosen
 
 
 def natural_key(path: Path) -> List[Tuple[int, int, str]]:

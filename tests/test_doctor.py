@@ -118,12 +118,13 @@ def test_axis_of_normalisation(axis: Optional[int], expected: int) -> None:
 
 
 def test_measures_of_extreme_values() -> None:
-    huge = np.full((NUM_BINS, NUM_FRAMES), 3e38, dtype=np.float32)
-    assert measure(huge)[0]["not_finite"] == 0  # its sum overflows, its values are legal
-    huge[5, 7] = -np.inf
-    row, descriptor = measure(huge)
-    assert (row["not_finite"], row["first_not_finite"]) == (1, 5 * NUM_FRAMES + 7)
-    assert not descriptor.any()
+    large = np.full((NUM_BINS, NUM_FRAMES), 9e14, dtype=np.float32)
+    assert measure(large)[0]["bad"] == 0  # its sum of cubes overflows, its values are legal
+    for value, not_finite in ((-np.inf, 1), (3e38, 0), (-1.1e15, 0)):
+        large[5, 7] = value
+        row, descriptor = measure(large)
+        assert (row["bad"], row["not_finite"], row["first"]) == (1, not_finite, 5 * NUM_FRAMES + 7)
+        assert not descriptor.any()
 
 
 def test_truncated_tail_and_empty_file(data: Path, capsys: pytest.CaptureFixture) -> None:
@@ -167,6 +168,29 @@ def test_values_that_are_not_finite(data: Path, capsys: pytest.CaptureFixture) -
     assert status == 1 and codes(report) == {"not-finite": "problem"}
     assert places(report, "not-finite") == [("part-2.bin", 6, 6 * RECORD_BYTES + 4 + 4 * 1000)]
     assert "1, with 2 such values" in finding(report, "not-finite")["message"]
+
+
+def test_values_of_no_sensible_magnitude(data: Path, capsys: pytest.CaptureFixture) -> None:
+    patch(data / "part-2.bin", 6, np.float32([3e38, 3e38, -3e38]), offset=4 + 4 * 1000)
+    patch(data / "part-1.bin", 3, np.full(RECORD_BYTES // 4 - 1, 1e-40, np.float32), offset=4)
+    status, report = examine(capsys, data)
+    assert status == 1 and codes(report) == {"magnitude": "problem"}
+    assert places(report, "magnitude") == [("part-1.bin", 3, 3 * RECORD_BYTES + 4),
+                                           ("part-2.bin", 6, 6 * RECORD_BYTES + 4 + 4 * 1000)]
+    assert "values that are below 1e-15, as all are" in finding(report, "magnitude")["message"]
+
+
+def test_denormal_values_are_a_warning(data: Path, capsys: pytest.CaptureFixture) -> None:
+    patch(data / "part-2.bin", 6, np.float32([1e-40, -1e-39]), offset=4 + 4 * 1000)
+    status, report = examine(capsys, data)
+    assert status == 0 and codes(report) == {"vanishing-values": "warning"}
+    assert places(report, "vanishing-values") == [("part-2.bin", 6, 6 * RECORD_BYTES + 4 + 4 * 1000)]
+
+
+def test_a_big_endian_file_is_named_as_what_it_is(data: Path, capsys: pytest.CaptureFixture) -> None:
+    (data / "part-1.bin").write_bytes(np.fromfile(data / "part-1.bin", "<f4").astype(">f4").tobytes())
+    report = examine(capsys, data)[1]
+    assert "read as big-endian float32 all are ordinary numbers" in finding(report, "not-finite")["message"]
 
 
 def test_constant_spectrograms(data: Path, capsys: pytest.CaptureFixture) -> None:

@@ -146,7 +146,7 @@ def test_label_that_is_not_a_whole_number(tmp_path: Path, label: float) -> None:
 def test_label_stored_as_int32_is_explained(tmp_path: Path) -> None:
     write(tmp_path / "a.bin", [0, 1])
     patch(tmp_path / "a.bin", RECORD_BYTES, float(np.int32(41).view(np.float32)))
-    with pytest.raises(RecordError, match=r"record 1 at byte 614404 .*read as int32 it is 41: store it as float32"):
+    with pytest.raises(RecordError, match=r"record 1 at byte 614404 .*read as int32 it is 41: the file was written with"):
         RecordSet.open([tmp_path / "a.bin"])
 
 
@@ -171,11 +171,46 @@ def test_value_that_is_not_finite(tmp_path: Path, value: float) -> None:
         records.read([0, 2, 1])
 
 
-def test_legal_values_whose_sum_overflows_are_read(tmp_path: Path) -> None:
-    values = np.full((NUM_BINS, NUM_FRAMES), 3e38, dtype=np.float32)
+@pytest.mark.parametrize("value", [9.9e14, -9.9e14, 1.1e-15, 0.0])
+def test_values_up_to_the_limits_are_read(tmp_path: Path, value: float) -> None:
+    """A whole record of them; a sum of squares alone would not tell the greatest from what is beyond."""
+    values = np.full((NUM_BINS, NUM_FRAMES), value, dtype=np.float32)
     with RecordWriter(tmp_path / "a.bin") as writer:
         writer.append(values, 0)
     np.testing.assert_array_equal(RecordSet.open([tmp_path / "a.bin"]).read([0])[0][0], values)
+
+
+@pytest.mark.parametrize("value", [3e38, -3e38, 1.1e15])
+def test_a_value_of_no_sensible_magnitude_is_named(tmp_path: Path, value: float) -> None:
+    write(tmp_path / "a.bin", [0, 1])
+    offset = RECORD_BYTES + 4 * (1 + 5 * NUM_FRAMES + 7)
+    patch(tmp_path / "a.bin", offset, value)
+    with pytest.raises(RecordError, match=rf"a\.bin: record 1 holds 1 values that are beyond 1e\+15, .* byte {offset};"):
+        RecordSet.open([tmp_path / "a.bin"]).read([0, 1])
+
+
+def rewritten(path: Path, type_: str, labels: Sequence[int] = (0, 0)) -> None:
+    """A file of records of another type of number: ordinary ones of -9 to 9, whole ones for int32."""
+    values = np.random.default_rng(0).uniform(-9, 9, (len(labels), RECORD_BYTES // 4))
+    values[:, 0] = labels
+    path.write_bytes(np.rint(values).astype(type_).tobytes() if "i" in type_ else values.astype(type_).tobytes())
+
+
+@pytest.mark.parametrize("type_, name", [(">f4", "big-endian float32"), ("<i4", "int32"), ("<f8", "float64")])
+@pytest.mark.parametrize("labels", [(0, 0), (0, 3)], ids=["one speaker", "two speakers"])
+def test_values_of_another_type_are_recognised(tmp_path: Path, type_: str, name: str, labels: Sequence[int]) -> None:
+    rewritten(tmp_path / "a.bin", type_, labels)
+    with pytest.raises(RecordError, match=rf"a\.bin: record \d .* read as {name} all are ordinary numbers.*'{type_}'"):
+        RecordSet.open([tmp_path / "a.bin"]).read([0])
+
+
+def test_a_file_of_numpy_is_recognised_at_any_length(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((2, RECORD_BYTES // 4), np.float32))
+    for length in (None, 2 * RECORD_BYTES):
+        content = (tmp_path / "a.npy").read_bytes()[:length]
+        (tmp_path / "a.bin").write_bytes(content)
+        with pytest.raises(RecordError, match=r"a\.bin: .*looks like a NumPy \.npy file"):
+            RecordSet.open([tmp_path / "a.bin"])
 
 
 def test_file_that_shrinks_while_in_use(tmp_path: Path) -> None:

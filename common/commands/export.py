@@ -23,6 +23,7 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     if not options.onnx.parent.is_dir():
         raise UserError(f"there is no folder {options.onnx.parent} to write {options.onnx.name} to")
 
+    from common.files import replacing
     from common.network.onnx_file import annotate, metadata_of
     from common.training.checkpoint import load_checkpoint
 
@@ -30,8 +31,9 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     twin = load()
     twin.configure("cpu", 1)
     model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
-    model.export_onnx(options.onnx)
-    annotate(options.onnx, metadata_of(checkpoint))
+    with replacing(options.onnx) as temporary:  # it gets its name with its metadata, not before
+        model.export_onnx(temporary)
+        annotate(temporary, metadata_of(checkpoint))
     print(f"written: {options.onnx}")
     return 0
 

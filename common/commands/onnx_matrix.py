@@ -29,7 +29,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     threads = prepare_threads(options.threads)
 
     from common.data.dataset import open_dataset
-    from common.files import make_folder
+    from common.files import make_folder, write_text
     from common.proof.crosscheck import TOLERANCE, compare_ways, every_way
     from common.training.checkpoint import load_checkpoint
 
@@ -44,7 +44,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     rows = compare_ways(ways)
     text = _table(rows, checkpoint, len(indices))
     print(text)
-    (options.out / "onnx.md").write_text(text + "\n")
+    write_text(options.out / "onnx.md", text + "\n")
     worst = max(row["largest difference"] for row in rows)
     same = min(row["same top-1"] for row in rows)
     agree = worst < TOLERANCE and same == 1.0

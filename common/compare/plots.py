@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Dict, List, Sequence
 from common.compare.comparison import NetworkResult
 from common.compare.verdict import INVALID
 from common.contenders import CONTENDERS
+from common.files import replacing
 from common.speed.bench import INFERENCE, RESIDENT, TRAINING
 from common.training.crossover import Crossing
 
@@ -55,7 +56,8 @@ def _learning_curves(results: List[NetworkResult], path: Path, synthetic: bool) 
     figure.suptitle("Learning curves" + (" on synthetic voices" if synthetic else ""))
     figure.tight_layout()
     _mark(figure, results)
-    figure.savefig(path, dpi=110)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
     pyplot.close(figure)
 
 
@@ -91,7 +93,8 @@ def _speed(results: List[NetworkResult], path: Path) -> None:
                   [CONTENDERS[name].short for name in names], loc="upper center", ncol=len(names), fontsize=8)
     figure.tight_layout(rect=(0, 0, 1, 0.93))
     _mark(figure, results)
-    figure.savefig(path, dpi=110)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
     pyplot.close(figure)
 
 
@@ -128,5 +131,6 @@ def plot_crossings(crossings: Sequence[Crossing], path: Path, network: str) -> N
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)
     figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
     pyplot.close(figure)

@@ -22,6 +22,7 @@ from common.data.batches import BatchReader
 from common.data.dataset import open_dataset
 from common.data.splits import split_dataset
 from common.network import params as parameters
+from common.files import replacing
 from common.speed.bench import Bench, Engine, Work, twin_engine
 from common.training.certificate import certify, stated_facts
 from common.training.config import from_dict
@@ -132,7 +133,8 @@ class Session(Bench):
                              drop_remainder=False)
         logits, speakers, rate = predict(self._twin, self._model, reader)
         if logits_path is not None:
-            np.save(logits_path, logits)
+            with replacing(logits_path) as temporary, open(temporary, "wb") as file:
+                np.save(file, logits)
         return Evaluation.of(logits, speakers, rate)
 
     def _training_reader(self) -> BatchReader:

@@ -18,17 +18,18 @@ from typing import BinaryIO, Iterator, List, Optional, Sequence, Tuple, Type, Un
 import numpy as np
 
 from common.data.classes import read_classes, write_classes
+from common.data.values import HINT_BYTES, all_usable, bad_values, foreign_hint, label_hint, number_hint, what_is_bad
 from common.errors import UserError
+from common.files import replacing
 
 __all__ = ["MAX_SPEAKERS", "NUM_BINS", "NUM_FRAMES", "RECORD_BYTES", "RECORD_FLOATS", "RecordError", "RecordSet",
-           "RecordWriter", "foreign_hint", "open_record_file", "read_classes", "write_classes"]
+           "RecordWriter", "open_record_file", "read_classes", "write_classes"]
 
 NUM_BINS = 512
 NUM_FRAMES = 300
 RECORD_FLOATS = 1 + NUM_BINS * NUM_FRAMES
 RECORD_BYTES = 4 * RECORD_FLOATS
 MAX_SPEAKERS = 2**24  # float32 holds every whole number up to here
-_PIECE = NUM_BINS * NUM_FRAMES // 16  # values of a record that are looked at in one go
 # Records whose pages stay mapped once read, 315 MB: mapping them anew costs more than copying them.
 _KEPT_RECORDS = 512
 _MAPPED_AROUND = 2**16  # bytes that Linux maps around a page that is touched, if they are in its cache
@@ -38,6 +39,10 @@ Indices = Union[Sequence[int], np.ndarray]
 
 class RecordError(UserError):
     """A record file that is not what it should be."""
+
+
+class NoRecords(RecordError):
+    """A record file would have been written without a record."""
 
 
 def aligned_empty(shape: Tuple[int, ...]) -> np.ndarray:
@@ -64,7 +69,7 @@ class RecordSet:
         self._starts = np.cumsum([0] + [len(file) for file in self._files])  # first record of each file
         self._kept = np.zeros(len(self.labels), bool)     # stays mapped
         self._room = _KEPT_RECORDS                        # for more of them
-        self._checked = np.zeros(len(self.labels), bool)  # was read and is finite
+        self._checked = np.zeros(len(self.labels), bool)  # was read and has values that can be used
 
     @staticmethod
     def open(paths: Sequence[Union[str, Path]], num_speakers: Optional[int] = None) -> RecordSet:
@@ -80,7 +85,7 @@ class RecordSet:
         for path in files:
             with open_record_file(path) as file:
                 records = _check_length(path, file)
-                labels.append(_check_labels(path, _read_labels(path, file, records), num_speakers))
+                labels.append(_check_labels(path, file, _read_labels(path, file, records), num_speakers))
                 maps.append(mmap.mmap(file.fileno(), records * RECORD_BYTES, access=mmap.ACCESS_READ))
         return RecordSet(files, maps, labels)
 
@@ -101,8 +106,8 @@ class RecordSet:
 
         out: float32 (B, 512, 300), C order, filled and returned when given
         Returns (spectrograms float32 (B, 512, 300), labels int32 (B,)).
-        Raises `RecordError` when a value is not finite (looked for when a record is read first) or a file
-        has shrunk, `IndexError` outside 0..N-1.
+        Raises `RecordError` when a value cannot be used (looked for when a record is read first, see `bad_values`)
+        or a file has shrunk, `IndexError` outside 0..N-1.
         """
         wanted = np.asarray(indices, dtype=np.int64)
         shape = (len(wanted), NUM_BINS, NUM_FRAMES)
@@ -135,7 +140,7 @@ class RecordSet:
             # Drop the mapping, not the page cache: else 9 GB of data would count as our memory.
             self._advise("MADV_DONTNEED", file, record, _MAPPED_AROUND)
         if not self._checked[index]:
-            self._check_finite(target, file, record)
+            self._check_values(target, file, record)
             self._checked[index] = True
 
     def _find(self, index: int) -> Tuple[int, int]:
@@ -163,15 +168,15 @@ class RecordSet:
             raise RecordError(f"{path}: the file shrank from {expected} to {size} bytes while in use, "
                               f"record {size // RECORD_BYTES} and later are gone; start again with a whole file")
 
-    def _check_finite(self, values: np.ndarray, file: int, record: int) -> None:
-        if _all_finite(values):
+    def _check_values(self, values: np.ndarray, file: int, record: int) -> None:
+        if all_usable(values):
             return
-        bad = np.flatnonzero(~np.isfinite(values))
+        bad = np.flatnonzero(bad_values(values))
         first = int(bad[0])
         raise RecordError(
-            f"{self.paths[file]}: record {record} holds {bad.size} values that are not finite, the first is "
+            f"{self.paths[file]}: record {record} holds {bad.size} values that {what_is_bad(values)}, the first is "
             f"{values[first]} in bin {first // NUM_FRAMES}, frame {first % NUM_FRAMES}, "
-            f"byte {record * RECORD_BYTES + 4 * (1 + first)}; {_REPAIR_HINT}")
+            f"byte {record * RECORD_BYTES + 4 * (1 + first)}{number_hint(values)}; {_REPAIR_HINT}")
 
 
 _REPAIR_HINT = "`python -m common.doctor FILE --repair OUT` keeps the good records"
@@ -197,7 +202,7 @@ def _check_length(path: Path, file: BinaryIO) -> int:
     whole, rest = divmod(size, RECORD_BYTES)
     if size == 0:
         raise RecordError(f"{path}: the file is empty (0 bytes, no record 0 at byte 0); fetch or prepare it again")
-    hint = foreign_hint(file.read(16))
+    hint = foreign_hint(file.read(HINT_BYTES))
     if rest and hint:
         raise RecordError(f"{path}: wrong length of {size} bytes, and record 0 at byte 0 {hint}; "
                           "give a file of records")
@@ -208,14 +213,6 @@ def _check_length(path: Path, file: BinaryIO) -> int:
         raise RecordError(f"{path}: truncated tail: record {whole} at byte {whole * RECORD_BYTES} has {rest} of its "
                           f"{RECORD_BYTES} bytes; fetch the file again, or {_REPAIR_HINT}")
     return whole
-
-
-def foreign_hint(head: bytes) -> str:
-    """What a file that is no record file seems to be, or an empty string."""
-    known = {b"RIFF": "looks like a WAV file", b"fLaC": "looks like a FLAC file", b"\x1f\x8b": "looks like gzip",
-             b"PK\x03\x04": "looks like a zip archive", b"OggS": "looks like an Ogg file",
-             b"<": "looks like a web page or XML, so a download may have failed"}
-    return next((meaning for start, meaning in known.items() if head.startswith(start)), "")
 
 
 def _read_labels(path: Path, file: BinaryIO, records: int) -> np.ndarray:
@@ -231,7 +228,7 @@ def _read_labels(path: Path, file: BinaryIO, records: int) -> np.ndarray:
     return labels
 
 
-def _check_labels(path: Path, labels: np.ndarray, num_speakers: Optional[int]) -> np.ndarray:
+def _check_labels(path: Path, file: BinaryIO, labels: np.ndarray, num_speakers: Optional[int]) -> np.ndarray:
     """int32 labels, or `RecordError` for the first that is not a class."""
     limit = MAX_SPEAKERS if num_speakers is None else num_speakers
     with np.errstate(invalid="ignore"):
@@ -241,26 +238,21 @@ def _check_labels(path: Path, labels: np.ndarray, num_speakers: Optional[int]) -
     record = int(wrong[0])
     label = labels[record]
     where = f"{path}: record {record} at byte {record * RECORD_BYTES}"
-    as_int = int(labels[record:record + 1].view("<i4")[0])
     if not np.isfinite(label) or label != np.floor(label):
-        swapped = f" (read as int32 it is {as_int}: store it as float32)" if 0 < as_int < MAX_SPEAKERS else ""
-        problem = f"has the label {label!s}, which is not a whole number{swapped}"
+        problem = f"has the label {label!s}, which is not a whole number{label_hint(labels[record:record + 1], limit)}"
     else:
-        problem = f"has the label {int(label)}, outside the classes 0..{limit - 1}"
-    raise RecordError(f"{where} {problem}; {wrong.size} of {len(labels)} labels are wrong. "
+        problem = f"has the label {label:.0f}, outside the classes 0..{limit - 1}"
+    raise RecordError(f"{where} {problem}; {wrong.size} of {len(labels)} labels are wrong{_meant(file)}. "
                       f"Check that these are record files and that classes.txt belongs to them, or {_REPAIR_HINT}")
 
 
-def _all_finite(values: np.ndarray) -> bool:
-    """One NaN or infinity makes a sum of squares not finite; so may large legal values: then look at each.
-
-    The squares are summed in pieces so short that BLAS does not share them out among its threads,
-    which are busy training while this runs.
-    """
-    pieces = values.reshape(-1, 1, _PIECE)
-    with np.errstate(over="ignore", invalid="ignore"):
-        sums = np.matmul(pieces, pieces.transpose(0, 2, 1))
-        return bool(np.isfinite(sums).all() or np.isfinite(values).all())
+def _meant(file: BinaryIO) -> str:
+    """What the first record of a file was meant as, if its values cannot be used as they are."""
+    file.seek(0)
+    head = file.read(RECORD_BYTES)
+    values = np.frombuffer(head, "<f4")[1:]
+    hint = foreign_hint(head[:HINT_BYTES])
+    return f"; it {hint}" if hint else number_hint(values) if bad_values(values).any() else ""
 
 
 class RecordWriter:
@@ -273,20 +265,21 @@ class RecordWriter:
     def __init__(self, path: Union[str, Path]) -> None:
         self.path = Path(path)
         self.records = 0
-        self._temporary = self.path.with_name(self.path.name + ".partial")
+        self._replacing = replacing(self.path)
         self._file: Optional[BinaryIO] = None
 
     def __enter__(self) -> RecordWriter:
+        temporary = self._replacing.__enter__()
         try:
-            self._file = open(self._temporary, "wb")
+            self._file = open(temporary, "wb")
         except OSError as error:
             raise RecordError(f"{self.path}: cannot write: {error.strerror}; check the output folder") from None
         return self
 
     def append(self, spectrogram: np.ndarray, label: int) -> None:
-        """Add one record. spectrogram: finite float32 (512, 300); label: the speaker, 0 or more.
+        """Add one record. spectrogram: float32 (512, 300); label: the speaker, 0 or more.
 
-        Raises `RecordError` for values that are not finite and when the disk is full.
+        Raises `RecordError` for values that the reader would refuse and when the disk is full.
         """
         if self._file is None:
             raise ValueError("RecordWriter is used outside its `with` block")
@@ -295,9 +288,9 @@ class RecordWriter:
         if label != int(label) or not 0 <= label < MAX_SPEAKERS:
             raise ValueError(f"a label must be a whole number in 0..{MAX_SPEAKERS - 1}, not {label}")
         values = np.ascontiguousarray(spectrogram, dtype="<f4")
-        if not _all_finite(values):
+        if not all_usable(values):
             raise RecordError(f"{self.path}: record {self.records} at byte {self.records * RECORD_BYTES} would hold "
-                              "values that are not finite; check the recording it is made from")
+                              f"values that {what_is_bad(values)}; check the recording it is made from")
         try:
             self._file.write(np.array(label, dtype="<f4"))
             self._file.write(values)
@@ -309,17 +302,19 @@ class RecordWriter:
                  trace: Optional[TracebackType]) -> None:
         assert self._file is not None
         file, self._file = self._file, None
+        failure: Optional[BaseException] = error
         try:
             file.close()  # writes what is still buffered, so a full disk shows here too
-            if kind is None and self.records:
-                os.replace(self._temporary, self.path)
-        except OSError as failure:
-            if kind is None:
-                raise self._cannot_write(failure) from None
-        finally:
-            self._temporary.unlink(missing_ok=True)
-        if kind is None and not self.records:
-            raise RecordError(f"{self.path}: nothing to write: a record file needs at least one record")
+        except OSError as full:
+            failure = error or self._cannot_write(full)
+        if failure is None and not self.records:
+            failure = NoRecords(f"{self.path}: nothing to write: a record file needs at least one record")
+        if failure is None:
+            self._replacing.__exit__(None, None, None)
+        else:
+            self._replacing.__exit__(type(failure), failure, trace)
+            if failure is not error:
+                raise failure
 
     def _cannot_write(self, error: OSError) -> RecordError:
         return RecordError(f"{self.path}: cannot write record {self.records} at byte "

@@ -82,12 +82,10 @@ def _scan(paths: List[Path], workers: int) -> Scan:
 
 def _plot(scan: Scan, diagnosis: Diagnosis, folder: Path) -> None:
     from common.doctor.plots import plot
+    from common.files import make_folder
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        written = plot(scan, diagnosis.report, folder)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot write the plots: {error.strerror}") from None
+    make_folder(folder)
+    written = plot(scan, diagnosis.report, folder)
     print(f"plots: {', '.join(map(str, written)) or 'none, there are no records'}", file=sys.stderr)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from common.data.classes import read_classes
 from common.data.dataset import find_classes
 from common.data.records import RECORD_BYTES
+from common.data.values import label_hint, number_hint, what_is_bad
 from common.doctor.duplicates import comparable
 from common.doctor.report import Finding, problem, warning
 from common.doctor.scan import Place, Scan
@@ -67,7 +68,7 @@ def check_labels(scan: Scan, speakers: Optional[Sequence[str]]) -> Tuple[np.ndar
     if broken.size:
         findings.append(problem("label-not-whole", broken.size, f"labels that are not whole numbers: {broken.size} of "
                                 f"{len(labels)}, the first is {labels[broken[0]]}"
-                                + _type_hint(labels[broken[:1]], limit), scan.places(broken)))
+                                + label_hint(labels[broken[:1]], limit), scan.places(broken)))
     if outside.size:
         findings.append(problem("label-outside-classes", outside.size, f"labels outside 0..{limit - 1}: {outside.size} "
                                 f"of {len(labels)}, the first is {labels[outside[0]]:.0f}; is classes.txt the one of "
@@ -75,25 +76,29 @@ def check_labels(scan: Scan, speakers: Optional[Sequence[str]]) -> Tuple[np.ndar
     return inside, findings
 
 
-def _type_hint(label: np.ndarray, limit: int) -> str:
-    """What a label float32 (1,) may have been meant as, or an empty string."""
-    for name, value in (("int32", label.view("<i4")[0]), ("big-endian float32", label.view(">f4")[0])):
-        if 0 <= value < limit and value == int(value):
-            return f" (read as {name} it is {int(value)}: the file was written with labels of that type)"
-    return ""
-
-
 def check_values(scan: Scan) -> List[Finding]:
-    """Findings for values that are not finite, and for constant and mirrored spectrograms."""
+    """Findings for values that cannot be used, and for constant and mirrored spectrograms."""
     findings = []
     measures = scan.measures
     broken = np.flatnonzero(measures["not_finite"])
     if broken.size:
-        places = tuple(Place(place.path, place.record, place.byte + 4 * (1 + int(first)))
-                       for place, first in zip(scan.places(broken), measures["first_not_finite"][broken]))
         findings.append(problem("not-finite", broken.size, f"records with NaN or infinity: {broken.size}, with "
-                                f"{int(measures['not_finite'].sum())} such values; repair leaves them out", places))
-    constant = np.flatnonzero(~comparable(scan) & (measures["not_finite"] == 0))
+                                f"{int(measures['not_finite'].sum())} such values; repair leaves them out"
+                                + number_hint(scan.read(broken[0]).ravel()), _first_bad(scan, broken)))
+    beyond = np.flatnonzero((measures["bad"] > 0) & (measures["not_finite"] == 0))
+    if beyond.size:
+        values = scan.read(beyond[0]).ravel()
+        findings.append(problem("magnitude", beyond.size, "records with values of no sensible magnitude, which training "
+                                f"refuses: {beyond.size}, in the first {measures['bad'][beyond[0]]} values that {what_is_bad(values)}; "
+                                f"repair leaves them out{number_hint(values)}", _first_bad(scan, beyond)))
+    vanishing = np.flatnonzero(measures["vanishing"])
+    if vanishing.size:
+        places = tuple(_at_value(place, int(np.flatnonzero((scan.read(record) != 0) & (np.square(scan.read(record)) == 0))[0]))
+                       for place, record in zip(scan.places(vanishing), vanishing))
+        findings.append(warning("vanishing-values", vanishing.size, "records with values so small that their square is 0 "
+                                f"(below 4e-23, denormals among them): {vanishing.size}; a network takes them for 0, "
+                                "slowly, and whoever wrote them may have meant something else", places))
+    constant = np.flatnonzero(~comparable(scan) & (measures["bad"] == 0))
     if constant.size:
         findings.append(warning("constant", constant.size, "spectrograms of a single value (silence, or an error in "
                                 f"preparing them): {constant.size}; repair leaves them out", scan.places(constant)))
@@ -103,6 +108,15 @@ def check_values(scan: Scan) -> List[Finding]:
                                 "512-point FFT with its mirror image does (the paper's authors' released code): "
                                 f"{mirrored.size}; half of such an input says nothing new", scan.places(mirrored)))
     return findings
+
+
+def _first_bad(scan: Scan, records: np.ndarray) -> Tuple[Place, ...]:
+    return tuple(_at_value(place, int(first)) for place, first in zip(scan.places(records), scan.measures["first"][records]))
+
+
+def _at_value(place: Place, value: int) -> Place:
+    """The place of a value (counting from 0) in the record at `place`."""
+    return Place(place.path, place.record, place.byte + 4 * (1 + value))
 
 
 def check_balance(counts: np.ndarray, speakers: Optional[Sequence[str]]) -> List[Finding]:

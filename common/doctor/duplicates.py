@@ -21,8 +21,8 @@ _BLOCK = 2048  # records compared with as many others at once, in 20 MB
 
 
 def comparable(scan: Scan) -> np.ndarray:
-    """bool (N,): finite and not constant; all silent records are equal, which says nothing."""
-    return (scan.measures["not_finite"] == 0) & (scan.measures["minimum"] < scan.measures["maximum"])
+    """bool (N,): of usable values and not constant; all silent records are equal, which says nothing."""
+    return (scan.measures["bad"] == 0) & (scan.measures["minimum"] < scan.measures["maximum"])
 
 
 def exact_groups(scan: Scan) -> List[np.ndarray]:

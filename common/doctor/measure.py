@@ -10,13 +10,16 @@ from typing import NamedTuple, Tuple
 import numpy as np
 
 from common.data.records import NUM_BINS, NUM_FRAMES
+from common.data.values import MAX_MAGNITUDE, MIN_MAGNITUDE, bad_values
 
 NORMALISATIONS = ("none", "bins", "frames", "utterance")  # along which axis mean 0 and deviation 1 were made
 NONE, BINS, FRAMES, UTTERANCE = range(4)
 
 MEASURES = np.dtype([
-    ("not_finite", np.int32),        # values that are NaN or infinite; if there are any, nothing below is known
-    ("first_not_finite", np.int32),  # position of the first of them, -1 without
+    ("not_finite", np.int32),        # values that are NaN or infinite
+    ("bad", np.int32),               # values that cannot be used, these included; with any, nothing below is known
+    ("first", np.int32),             # position of the first of them, -1 without
+    ("vanishing", np.int32),         # values, zeros left out, whose square is 0 in float32, denormals among them
     ("minimum", np.float32),
     ("maximum", np.float32),
     ("skewness", np.float32),        # of all values: magnitudes lean far to the right, logarithms do not
@@ -40,18 +43,20 @@ def measure(spectrogram: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     with loudness, small noise and shifts by a frame, or zeros for a constant spectrogram).
     """
     row = np.zeros((), dtype=MEASURES)
-    row["first_not_finite"] = -1
-    with np.errstate(all="ignore"):  # legal values may overflow when squared; then nothing is concluded
+    row["first"] = -1
+    with np.errstate(all="ignore"):  # sums of cubes may overflow; then nothing is concluded
+        row["minimum"], row["maximum"] = spectrogram.min(), spectrogram.max()
+        if not MIN_MAGNITUDE <= max(-row["minimum"], row["maximum"]) <= MAX_MAGNITUDE:  # so also where it is NaN
+            bad = np.flatnonzero(bad_values(spectrogram))
+            if bad.size:
+                row["bad"], row["first"], row["not_finite"] = bad.size, bad[0], (~np.isfinite(spectrogram)).sum()
+                return row, np.zeros(DESCRIPTOR_SIZE, dtype=np.float32)
         groups = spectrogram.reshape(_GROUPS, -1, NUM_FRAMES).sum(axis=1)  # (16, 300)
-        if not np.isfinite(groups.sum()) and not np.isfinite(spectrogram).all():
-            bad = np.flatnonzero(~np.isfinite(spectrogram))
-            row["not_finite"], row["first_not_finite"] = bad.size, bad[0]
-            return row, np.zeros(DESCRIPTOR_SIZE, dtype=np.float32)
         squares = np.square(spectrogram)
+        row["vanishing"] = np.count_nonzero(spectrogram) - np.count_nonzero(squares)
         bins = _Moments(spectrogram @ _ONES[:NUM_FRAMES] / NUM_FRAMES, squares @ _ONES[:NUM_FRAMES] / NUM_FRAMES)
         frames = _Moments(groups.sum(axis=0) / NUM_BINS, _ONES @ squares / NUM_BINS)
         cube = float(np.dot(squares.reshape(-1), spectrogram.reshape(-1))) / spectrogram.size
-        row["minimum"], row["maximum"] = spectrogram.min(), spectrogram.max()
         row["skewness"] = _skewness(float(bins.mean.mean()), float(bins.square.mean()), cube)
         row["normalised"] = _normalised(bins, frames)
         row["mirrored"] = _mirrored(spectrogram, float(row["maximum"] - row["minimum"]))

@@ -5,12 +5,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import List
+from typing import TYPE_CHECKING, List
 
 import numpy as np
 
 from common.doctor.report import Report
 from common.doctor.scan import Scan
+from common.files import replacing
+
+if TYPE_CHECKING:  # slow to import
+    from matplotlib.figure import Figure
 
 _SPECTROGRAMS = 12
 _FRAME_SECONDS, _BIN_KILOHERTZ = 0.010, 8.0 / 512
@@ -18,7 +22,7 @@ _FRAME_SECONDS, _BIN_KILOHERTZ = 0.010, 8.0 / 512
 
 def plot(scan: Scan, report: Report, folder: Path) -> List[Path]:
     """Write `speakers.png` and `spectrograms.png` into `folder`, which exists. Returns what was written."""
-    from matplotlib.figure import Figure  # slow to import; the Figure alone needs no display
+    from matplotlib.figure import Figure  # alone it needs no display
 
     written = []
     if report.records_by_speaker:
@@ -28,8 +32,7 @@ def plot(scan: Scan, report: Report, folder: Path) -> List[Path]:
         axes.bar(range(len(counts)), [count for _, count in counts])
         axes.set(ylabel="records", title=f"{report.records} records of {report.speakers} speakers")
         axes.set_xticks(range(len(counts)), [name for name, _ in counts], rotation=90, fontsize=6)
-        written.append(folder / "speakers.png")
-        figure.savefig(written[-1], dpi=120)
+        written.append(_save(figure, folder / "speakers.png", dpi=120))
     if report.records:
         figure = Figure(figsize=(13, 8), layout="constrained")
         chosen = np.unique(np.linspace(0, report.records - 1, _SPECTROGRAMS).astype(int))
@@ -43,6 +46,11 @@ def plot(scan: Scan, report: Report, folder: Path) -> List[Path]:
             axes.set_title(f"{Path(place.path).name} record {place.record}, label {scan.labels[index]:g}", fontsize=8)
         figure.supxlabel("seconds")
         figure.supylabel("kHz")
-        written.append(folder / "spectrograms.png")
-        figure.savefig(written[-1], dpi=110)
+        written.append(_save(figure, folder / "spectrograms.png", dpi=110))
     return written
+
+
+def _save(figure: Figure, path: Path, dpi: int) -> Path:
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=dpi, format="png")
+    return path

@@ -13,7 +13,8 @@ from typing import Callable, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from common.data.records import NUM_BINS, NUM_FRAMES, RECORD_BYTES, RecordError, foreign_hint, open_record_file
+from common.data.records import NUM_BINS, NUM_FRAMES, RECORD_BYTES, RecordError, open_record_file
+from common.data.values import HINT_BYTES, foreign_hint
 from common.doctor.measure import DESCRIPTOR_SIZE, MEASURES, measure
 
 MAX_PLACES = 5
@@ -114,7 +115,7 @@ def _look_at(path: Path) -> ScannedFile:
     with open_record_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         whole, rest = divmod(size, RECORD_BYTES)
-        return ScannedFile(path, size, whole, foreign_hint(file.read(16)) if rest else "")
+        return ScannedFile(path, size, whole, foreign_hint(file.read(HINT_BYTES)) if rest else "")
 
 
 def _empty(records: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from typing import Dict, Mapping
 
 import onnx
 
+from common.files import replacing
 from common.network.layers import NetworkSpec
 from common.network.params import Params, check
 from common.prepare.features import FFT_POINTS, NUM_BINS, SAMPLE_RATE, STEP_SAMPLES, WINDOW_SAMPLES
@@ -43,14 +44,19 @@ def save(model: onnx.ModelProto, path: Path) -> None:
     _free_axes(graph.input[0], {0: "utterances", 2: "frames"})
     _free_axes(graph.output[0], {0: "utterances"})
     onnx.checker.check_model(model)
-    onnx.save(model, str(path))
+    _write(model, path)
 
 
 def annotate(path: Path, facts: Mapping[str, str]) -> None:
     """Add metadata (speaker names, preprocessing, ...) to the ONNX file at `path`."""
     model = onnx.load(str(path))
     onnx.helper.set_model_props(model, {**metadata(model), **facts})
-    onnx.save(model, str(path))
+    _write(model, path)
+
+
+def _write(model: onnx.ModelProto, path: Path) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(model.SerializeToString())
 
 
 def metadata_of(checkpoint: Checkpoint) -> Dict[str, str]:

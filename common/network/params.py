@@ -20,6 +20,7 @@ from typing import Dict, Iterable, Mapping
 import numpy as np
 
 from common.errors import UserError
+from common.files import replacing
 from common.network.layers import NetworkSpec, Parameter
 
 Params = Dict[str, np.ndarray]
@@ -83,14 +84,8 @@ def save(path: Path, **groups: Mapping[str, np.ndarray]) -> None:
     """
     tensors = {f"{group}:{name}": value for group, values in groups.items()
                for name, value in values.items()}
-    temporary = path.with_name(path.name + ".partial")
-    try:
-        with open(temporary, "wb") as file:
-            np.savez(file, **tensors)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(f"{path}: cannot write: {error.strerror}; check the folder and the free space") from None
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **tensors)
 
 
 def load(path: Path) -> Dict[str, Params]:

@@ -8,7 +8,6 @@ dataset.json is written last. Only one process at a time works on a folder.
 """
 from __future__ import annotations
 
-import contextlib
 import csv
 import dataclasses
 import io
@@ -17,16 +16,16 @@ import shutil
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
 from common.data.classes import write_classes
 from common.errors import UserError
-from common.files import read_json, write_json, write_text
+from common.files import locked, read_json, write_json, write_text
 from common.prepare.options import Copies
 from common.prepare.parts import PartJob, PartReport, Tally, build_part, read_report, start_part_worker
 from common.prepare.plan import Plan
 from common.prepare.samples import pick_samples
-from common.prepare.workers import CONTEXT
+from common.prepare.workers import CONTEXT, starting
 
 POLL_SECONDS = 0.1
 
@@ -55,7 +54,7 @@ def build(tree: Path, out: Path, plan: Plan, workers: int, progress: Progress = 
     if finished:
         return finished
     work = out / "unfinished"
-    with _locked(work):
+    with locked(work / "lock", f"{out}: another process is preparing this folder; wait for it"):
         _claim(work, plan)
         jobs = _jobs(tree, work, plan)
         reports = {job.number: report for job in jobs for report in [read_report(job)] if report}
@@ -77,24 +76,6 @@ def _finished(out: Path, plan: Plan) -> Optional[Summary]:
                         "choose another folder or delete this one")
     shutil.rmtree(out / "unfinished", ignore_errors=True)
     return Summary(**{**made["summary"], "absent": tuple(made["summary"]["absent"])})
-
-
-@contextlib.contextmanager
-def _locked(work: Path) -> Iterator[None]:
-    """Hold the work folder; the system lets go of it however the process ends."""
-    import fcntl
-
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-        lock = open(work / "lock", "w")
-    except OSError as error:
-        raise UserError(f"{work}: cannot write here: {error.strerror}; choose another folder") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f"{work.parent}: another process is preparing this folder; wait for it") from error
-        yield
 
 
 def _claim(work: Path, plan: Plan) -> None:
@@ -140,8 +121,10 @@ def _build_parts(jobs: List[PartJob], workers: int, progress: Progress) -> Dict[
     from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
     from concurrent.futures.process import BrokenProcessPool
 
-    tally = Tally(max((job.number for job in jobs), default=0))
-    with ProcessPoolExecutor(max(1, min(workers, len(jobs))), CONTEXT, start_part_worker, (tally,)) as pool:
+    with starting():
+        tally = Tally(max((job.number for job in jobs), default=0))
+        pool = ProcessPoolExecutor(max(1, min(workers, len(jobs))), CONTEXT, start_part_worker, (tally,))
+    with pool:
         futures = {pool.submit(build_part, job): job.number for job in jobs}
         waiting = set(futures)
         try:

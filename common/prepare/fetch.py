@@ -4,9 +4,10 @@
         https://example.org/voxceleb-abridged-classes.txt data/homework
 
 The homework's own address no longer has its 9 GB; whoever has a copy can serve it anywhere. A file
-has its name in the folder only when all of it is there. Until then it is NAME.part, and the same
-command goes on where it stopped, with NAME.part.json to tell whether the server still has that file.
-Record files (.bin) are checked once they are there.
+has its name in the folder only when all of it is there and looks like what its name says: whole
+records in .bin, speakers in classes.txt, no web page. Until then it is NAME.part, and the same command
+goes on where it stopped, with NAME.part.json to tell whether the server still has that file; what is
+refused is kept as NAME.refused.
 """
 from __future__ import annotations
 
@@ -41,13 +42,14 @@ def fetch(url: str, folder: Path, progress: Progress = lambda there, total: None
     """Download `url` into `folder`, or the rest of it; returns the file. Raises UserError."""
     target = folder / file_name(url)
     if target.exists():
+        _check(target, target.name, "delete it to download it again")
         return target
     with PartialFile.opened(target, url) as partial:
         failures, furthest = 0, partial.size
         while True:
             try:
                 _attempt(partial, progress)
-                return partial.complete()
+                return _accepted(partial, target.name)
             except _Interrupted as error:
                 failures = 1 if partial.size > furthest else failures + 1
                 furthest = max(furthest, partial.size)
@@ -159,12 +161,33 @@ def _reason(error: Exception) -> str:
     return re.sub(r"<[^>]*>[:,]? ?", "", str(getattr(inner, "reason", inner))) or type(error).__name__
 
 
-def check_records(path: Path) -> None:
-    """Raise UserError if a file called .bin does not hold whole records with sensible labels."""
-    from common.data.records import RecordSet
+def _accepted(partial: PartialFile, name: str) -> Path:
+    """The file under its name, if it is what that says. Raises UserError."""
+    try:
+        _check(partial.path, name, "")
+    except UserError as error:
+        kept = partial.refuse()
+        raise UserError(f"{error}. What came is kept as {kept}; the same command downloads it again") from None
+    return partial.complete()
 
-    if path.suffix == ".bin":
-        RecordSet.open([path])
+
+def _check(path: Path, name: str, hint: str) -> None:
+    """Raise UserError if the file at `path` is not what a file of that name should hold."""
+    from common.data.classes import read_classes
+    from common.data.records import RecordSet
+    from common.data.values import HINT_BYTES, foreign_hint
+
+    with open(path, "rb") as file:
+        head = foreign_hint(file.read(HINT_BYTES))
+    try:
+        if name.endswith(".bin"):
+            RecordSet.open([path])
+        elif name.endswith("classes.txt"):
+            read_classes(path)
+        elif "web page" in head and not name.endswith((".html", ".htm", ".xml")):
+            raise UserError(f"{path}: {head}")
+    except UserError as error:
+        raise UserError(f"{error}; {hint}" if hint else str(error)) from None
 
 
 def fetch_all(urls: List[str], folder: Path) -> List[Path]:
@@ -183,7 +206,6 @@ def fetch_all(urls: List[str], folder: Path) -> List[Path]:
         for name, url in zip(names, urls):
             task = bar.add_task(name, total=None)
             paths.append(fetch(url, folder, lambda there, total: bar.update(task, completed=there, total=total)))
-            check_records(paths[-1])
             size = paths[-1].stat().st_size
             bar.update(task, completed=size, total=size)
     return paths

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Iterator, Optional
 
 from common.errors import UserError
-from common.files import read_json, write_json
+from common.files import lock, read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,6 @@ class PartialFile:
     @contextlib.contextmanager
     def opened(target: Path, url: str) -> "Iterator[PartialFile]":
         """The partial file of a target, new or left by an earlier download. Raises UserError."""
-        import fcntl
-
         path = _part_path(target)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,10 +48,7 @@ class PartialFile:
         except OSError as error:
             raise UserError(f"{path}: cannot write here: {error.strerror}; choose another folder") from error
         with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise UserError(f"{path}: another process is downloading this file; wait for it") from error
+            lock(file, f"{path}: another process is downloading this file; wait for it")
             yield PartialFile(target, url, file)
 
     @property
@@ -85,9 +80,16 @@ class PartialFile:
 
     def complete(self) -> Path:
         """Give the file its name."""
-        os.replace(self.path, self._target)
+        return self._move(self._target)
+
+    def refuse(self) -> Path:
+        """Put away what is whole but not what it should be, so that the next download starts anew."""
+        return self._move(self._target.with_name(self._target.name + ".refused"))
+
+    def _move(self, name: Path) -> Path:
+        os.replace(self.path, name)
         self._state.unlink(missing_ok=True)
-        return self._target
+        return name
 
     def _stored(self, url: str) -> Source:
         """What an earlier download knew. Nothing, if that was another address or the file is damaged."""

@@ -17,7 +17,7 @@ from typing import Dict, FrozenSet, Iterator, List, Optional, Tuple
 import numpy as np
 
 from common.data.dataset import SessionRow, write_sessions
-from common.data.records import NUM_BINS, NUM_FRAMES, RecordError, RecordWriter
+from common.data.records import NUM_BINS, NUM_FRAMES, NoRecords, RecordWriter
 from common.errors import UserError
 from common.files import read_json, write_json
 from common.prepare.audio import AudioError, read_blocks
@@ -119,9 +119,8 @@ def build_part(job: PartJob) -> PartReport:
                     note = f"; its {kept} utterances before that are kept" if kept else ""
                     skipped.append((recording.name, error.problem + note))
                 _report_progress(len(rows) - rows_before)
-    except RecordError:
-        if rows:  # a file without records is refused, and here it is no error
-            raise
+    except NoRecords:
+        pass  # a part may turn out to be empty
     if rows:
         write_sessions(job.records_path, rows)
     report = PartReport(dict(Counter(row.speaker for row in rows)), tuple(skipped))

@@ -6,6 +6,7 @@
 """
 from __future__ import annotations
 
+import io
 from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import FrozenSet, Iterable
@@ -13,7 +14,7 @@ from typing import FrozenSet, Iterable
 import numpy as np
 
 from common.data.records import RecordWriter
-from common.errors import UserError
+from common.files import make_folder, replacing
 from common.prepare.options import SAMPLE_RATE
 from common.prepare.sources import NO_SESSION, Recording
 
@@ -43,14 +44,19 @@ def sample_stem(recording: Recording) -> str:
 
 def write_sample(folder: Path, recording: Recording, samples: np.ndarray, bins: np.ndarray, label: int) -> None:
     """Write one utterance: samples (48240,) as wav, bins (512, 300) as a record. Raises UserError."""
-    import soundfile
-
     place = folder / recording.speaker
     stem = sample_stem(recording)
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        soundfile.write(place / f"{stem}.wav", np.clip(samples, -1, 1), SAMPLE_RATE, subtype="PCM_16")
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise UserError(f"{place / stem}.wav: cannot write ({error}); is the disk full?") from error
+    make_folder(place)
+    write_wav(place / f"{stem}.wav", samples)
     with RecordWriter(place / f"{stem}.bin") as writer:
         writer.append(bins, label)
+
+
+def write_wav(path: Path, samples: np.ndarray) -> None:
+    """Write samples (n,) from -1 to 1 at 16 kHz; what is beyond is clipped. Raises UserError."""
+    import soundfile
+
+    wav = io.BytesIO()  # libsndfile's own words on a full disk are "System error."
+    soundfile.write(wav, np.clip(samples, -1, 1), SAMPLE_RATE, subtype="PCM_16", format="WAV")
+    with replacing(path) as temporary:
+        temporary.write_bytes(wav.getbuffer())

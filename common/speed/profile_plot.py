@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Dict, List
 
 from common.contenders import CONTENDERS
+from common.files import replacing
 from common.network.layers import NetworkSpec
 from common.speed.profile import OUTSIDE, PHASES, Profile
 
@@ -36,7 +37,8 @@ def plot_profiles(profiles: Dict[str, Dict[str, Profile]], spec: NetworkSpec, pa
         axis.grid(axis="x", alpha=0.3)
         axis.legend(fontsize=8)
     figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
     pyplot.close(figure)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import List, Sequence
 
 from common.contenders import CONTENDERS
+from common.files import replacing
 from common.speed.scaling import KINDS, THREADS, Point
 
 
@@ -29,7 +30,8 @@ def plot_scaling(points: Sequence[Point], path: Path) -> None:
     places[0][0].legend(fontsize=8)
     figure.suptitle(f"{points[0].network}: bars from fastest to slowest step; dashed: as the arithmetic grows")
     figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
     pyplot.close(figure)
 
 

@@ -20,6 +20,7 @@ from typing import List, Optional, Tuple
 import numpy as np
 
 from common.errors import UserError
+from common.files import temporary_root
 from common.prepare.options import SAMPLE_RATE
 
 # From espeak-ng's speak_lib.h and espeak_ng.h.
@@ -102,7 +103,8 @@ class _Engine:
     """The loaded library. One a process: it has only one state."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="voice")  # of the voice file, removed at exit
+        self._folder = tempfile.TemporaryDirectory(  # of the voice file, removed at exit
+            prefix="voice", dir=temporary_root(_MAX_PATH_BYTES - 20))
         self._library, data = _load(Path(self._folder.name))
         self._library.espeak_ng_InitializePath(os.fsencode(data))
         self._check("espeak_ng_Initialize", self._library.espeak_ng_Initialize(None))

@@ -10,7 +10,6 @@ folder `recordings`, to listen to. The same options give the same recordings and
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -19,13 +18,14 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, List, Optional, Tuple
 
 import numpy as np
 
 from common.errors import UserError, friendly
+from common.files import locked, make_folder
 from common.prepare.options import SAMPLE_RATE, SEGMENT_SAMPLES
-from common.prepare.workers import CONTEXT, available_cores, start_worker
+from common.prepare.workers import CONTEXT, available_cores, start_worker, starting
 
 if TYPE_CHECKING:
     from common.voices.espeak import Voice
@@ -76,7 +76,8 @@ def default_corpus(cache_dir: Optional[Path] = None, corpus: Corpus = Corpus()) 
     folder = cache / corpus.key
     if folder.is_dir():
         return folder
-    with _locked(cache, corpus.key):
+    with locked(cache / f"{corpus.key}.lock", busy="", wait=True,
+                hint="the synthetic corpus is kept here; set XDG_CACHE_HOME to a folder that can be written"):
         if not folder.is_dir():
             unfinished = cache / f"{corpus.key}.unfinished"
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -88,22 +89,6 @@ def default_corpus(cache_dir: Optional[Path] = None, corpus: Corpus = Corpus()) 
 def default_cache() -> Path:
     """The folder in the user's cache where corpora are kept."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "speaker-comparison"
-
-
-@contextlib.contextmanager
-def _locked(cache: Path, key: str) -> Iterator[None]:
-    """Hold the lock on one corpus; the system releases it however the process ends."""
-    import fcntl
-
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        lock = open(cache / f"{key}.lock", "w")
-    except OSError as error:
-        raise UserError(f"{cache}: cannot keep the synthetic corpus here ({error.strerror}); set XDG_CACHE_HOME "
-                        "to a folder that can be written") from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _build(folder: Path, corpus: Corpus) -> None:
@@ -128,7 +113,9 @@ def _in_a_new_process(tree: Path, corpus: Corpus, speaker: int) -> None:
     from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
 
-    with ProcessPoolExecutor(1, CONTEXT, start_worker) as process:
+    with starting():
+        pool = ProcessPoolExecutor(1, CONTEXT, start_worker)
+    with pool as process:
         try:
             process.submit(record_speaker, tree, corpus, speaker).result()
         except BrokenProcessPool as error:
@@ -138,6 +125,7 @@ def _in_a_new_process(tree: Path, corpus: Corpus, speaker: int) -> None:
 
 def record_speaker(tree: Path, corpus: Corpus, speaker: int) -> None:
     """Write SPEAKER/SESSION/NN.wav of one speaker, each of 48,240 samples. Raises UserError."""
+    from common.prepare.samples import write_wav
     from common.voices.channel import random_channel
     from common.voices.espeak import random_voice
 
@@ -147,19 +135,10 @@ def record_speaker(tree: Path, corpus: Corpus, speaker: int) -> None:
         channel = random_channel(generator)
         words_per_minute, pitch_percent = int(generator.integers(120, 190)), int(generator.integers(38, 63))
         folder = tree / f"synthetic_{speaker + 1:02d}" / f"session_{session + 1}"
-        folder.mkdir(parents=True)
+        make_folder(folder)
         for utterance in range(corpus.utterances):
             clean = _utterance(voice, words_per_minute, pitch_percent, generator)
-            _write_wav(folder / f"{utterance + 1:02d}.wav", channel.record(clean, generator))
-
-
-def _write_wav(path: Path, samples: np.ndarray) -> None:
-    import soundfile
-
-    try:
-        soundfile.write(path, samples, SAMPLE_RATE, subtype="PCM_16")
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise UserError(f"{path}: cannot write ({error}); is the disk full?") from error
+            write_wav(folder / f"{utterance + 1:02d}.wav", channel.record(clean, generator))
 
 
 def _utterance(voice: Voice, words_per_minute: int, pitch_percent: int,
