@@ -282,9 +282,28 @@ def test_record_files_are_checked(server: Tuple[str, Behaviour], tmp_path: Path,
         writer.append(np.ones((512, 300), np.float32), 3)
     how.content = (tmp_path / "made.bin").read_bytes()
     assert main(["--from-url", url.replace("file.dat", "part-1.bin"), str(tmp_path / "out")]) == 0
-    how.content = CONTENT
-    assert main(["--from-url", url.replace("file.dat", "part-2.bin"), str(tmp_path / "out")]) == 2
-    assert "part-2.bin" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name, content, named", [
+    ("part-2.bin", CONTENT, "truncated tail"), ("part-2.bin", b"<html>Please log in</html>", "looks like a web page"),
+    ("part-1.sessions.csv", b"\n <!DOCTYPE html>", "looks like a web page"), ("classes.txt", b"{'error': 1}", "line 1"),
+], ids=["cut", "login page", "page with spaces", "no classes"])
+def test_what_is_not_what_its_name_says_does_not_get_it(server: Tuple[str, Behaviour], tmp_path: Path, name: str,
+                                                        content: bytes, named: str) -> None:
+    url, how = server
+    how.content = content
+    with pytest.raises(UserError, match=f"{name}.*{named}.*kept as .*{name}.refused; the same command downloads it again"):
+        fetch(url.replace("file.dat", name), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [f"{name}.refused"]
+    assert (tmp_path / f"{name}.refused").read_bytes() == content
+    how.content, requests = b"0 Ada\n" if name == "classes.txt" else np.zeros(153_601, "<f4").tobytes(), len(how.seen)
+    assert fetch(url.replace("file.dat", name), tmp_path).read_bytes() == how.content and len(how.seen) == requests + 1
+
+
+def test_what_is_there_already_is_checked_too(server: Tuple[str, Behaviour], tmp_path: Path) -> None:
+    (tmp_path / "part-1.bin").write_text("<html>")
+    with pytest.raises(UserError, match="part-1.bin.*web page.*delete it to download it again"):
+        fetch(server[0].replace("file.dat", "part-1.bin"), tmp_path)
 
 
 def test_a_full_disk(server: Tuple[str, Behaviour], tmp_path: Path) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import resource
@@ -21,9 +22,13 @@ import pytest
 from recordings import contents, write_tree
 
 from common.data.dataset import open_dataset
+from common.data.records import RecordWriter
 from common.errors import UserError
+from common.files import locked
 from common.prepare import __main__ as prepare
-from common.prepare import building
+from common.prepare.options import Options
+from common.prepare.parts import PartJob, build_part
+from common.prepare.sources import find_recordings
 
 PROJECT = Path(__file__).parents[1]
 KILLS = int(os.environ.get("KILLS", 2))
@@ -138,8 +143,24 @@ def test_a_full_disk_is_a_clear_error_that_leaves_what_was_valid(tree: Path, who
     assert contents(tmp_path / "data") == contents(whole)
 
 
+def test_a_disk_that_is_full_from_the_start_loses_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part whose first record cannot be written is not one without records."""
+    tree = write_tree(tmp_path / "tree", ["s1/v/1.wav", "s2/v/1.wav"], seconds=3.1)
+    recordings = find_recordings(tree)
+    job = PartJob(tree, tmp_path, 1, tuple(recordings), frozenset(), {"s1": 0, "s2": 1}, Options())
+
+    def full(self: RecordWriter, *_: object) -> None:
+        raise self._cannot_write(OSError(errno.ENOSPC, "No space left on device"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RecordWriter, "append", full)
+        with pytest.raises(UserError, match="part-1.bin: cannot write record 0 .*No space left"):
+            build_part(job)
+    assert not job.done_path.exists() and sum(build_part(job).records.values()) == 2
+
+
 def test_two_at_once_do_not_mix(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    with building._locked(tmp_path / "data" / "unfinished"):
+    with locked(tmp_path / "data" / "unfinished" / "lock", "busy"):
         assert run(tree, tmp_path / "data") == 2
     assert "another process is preparing" in capsys.readouterr().err
 

@@ -9,6 +9,7 @@ own layout at its own border, nowhere else.
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import tokenize  # NumPy parses a tensor's header with it
 import zipfile
@@ -63,9 +64,14 @@ def check(params: Mapping[str, np.ndarray], expected: Iterable[Parameter], where
         value = params[p.name]
         if value.shape != p.shape:
             raise UserError(f"{where}: {p.name} has shape {value.shape}, the network needs {p.shape}")
-        if value.dtype.kind != "f" or not np.isfinite(value).all():
+        if value.dtype.kind != "f" or not np.isfinite(_as_float32(value)).all():
             raise UserError(f"{where}: {p.name} holds values that are not finite real numbers")
-    return {p.name: np.ascontiguousarray(params[p.name], np.float32) for p in wanted}
+    return {p.name: _as_float32(params[p.name]) for p in wanted}
+
+
+def _as_float32(value: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and is refused as such
+        return np.ascontiguousarray(value, np.float32)
 
 
 def fingerprint(params: Mapping[str, np.ndarray]) -> str:
@@ -84,8 +90,10 @@ def save(path: Path, **groups: Mapping[str, np.ndarray]) -> None:
     """
     tensors = {f"{group}:{name}": value for group, values in groups.items()
                for name, value in values.items()}
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **tensors)
+    with replacing(path) as temporary:
+        archive = io.BytesIO()  # a zip file that meets a full disk goes on complaining after it has failed
+        np.savez(archive, **tensors)
+        temporary.write_bytes(archive.getbuffer())
 
 
 def load(path: Path) -> Dict[str, Params]:
