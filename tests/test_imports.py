@@ -84,7 +84,8 @@ def test_imports_go_one_way(package, file):
 
 
 def test_twins_hold_the_same_files():
-    assert set(modules("tf_impl")) == set(modules("caffe2_impl"))
+    # TensorFlow plans by itself which tensors share memory; Caffe2 has to be told.
+    assert {*modules("tf_impl"), "recycling.py"} == set(modules("caffe2_impl"))
 
 
 @pytest.mark.parametrize("file", sorted(set(modules("tf_impl")) - {"layers.py", "network.py", "winograd.py"}))
