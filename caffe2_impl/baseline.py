@@ -119,8 +119,8 @@ def _configure(device: str, threads: int) -> None:
     global _device
     torch.set_num_threads(threads)
     if device == "gpu" and not torch.cuda.is_available():
-        raise UserError("PyTorch finds no GPU that it can drive; use --device cpu")
-    _device = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+        raise UserError("PyTorch does not find the GPU that CUDA shows; use --device cpu")
+    _device = torch.device("cuda" if device == "gpu" else "cpu")
 
 
 def _model(spec: NetworkSpec, params: Params) -> nn.Sequential:

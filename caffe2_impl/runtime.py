@@ -25,20 +25,19 @@ _threads = 0
 
 
 def configure(device: str, threads: int) -> None:
-    """Use `device` (auto, cpu or gpu) and `threads` threads an operation.
+    """Use `device` (cpu or gpu, see `common.device`) and `threads` threads an operation.
 
-    Raises UserError when there is no GPU that this build can drive.
+    Raises UserError when it finds no GPU after all.
     """
     global _device, _threads
-    gpus = workspace.NumCudaDevices() if workspace.has_cuda_support else 0
-    if device == "gpu" and not gpus:
-        raise UserError(f"Caffe2 finds no GPU that it can drive: {_why_no_gpu()}; use --device cpu")
+    if device == "gpu" and not _gpus():
+        raise UserError("Caffe2 does not find the GPU that CUDA shows; use --device cpu")
     workspace.GlobalInit(["caffe2", "--caffe2_log_level=3",
                           f"--caffe2_omp_num_threads={threads}",
                           f"--caffe2_mkl_num_threads={threads}"])
     torch.set_num_threads(threads)
     _threads = threads
-    _device = CUDA if gpus and device != "cpu" else IDEEP
+    _device = CUDA if device == "gpu" else IDEEP
 
 
 def device() -> caffe2_pb2.DeviceOption:
@@ -78,17 +77,15 @@ def _cuda_libraries() -> Dict[str, str]:
 
 def about() -> Dict[str, str]:
     """Version, origin and devices, for a person."""
-    gpus = workspace.NumCudaDevices() if workspace.has_cuda_support else 0
+    codes = torch._C._cuda_getArchFlags() or "none"
     return {
         "Caffe2": f"the one in PyTorch {torch.__version__}'s wheel, "
                   "the last release line that carries it compiled",
         "Caffe2's operators": str(len(workspace.RegisteredOperators())),
-        "Caffe2's CUDA build": "CUDA 10.2, cards of compute capability 3.7 to 7.5",
-        "Caffe2's devices": ", ".join(["cpu (IDEEP)", *(f"gpu {i}" for i in range(gpus))]),
+        "Caffe2's CUDA build": f"CUDA {torch.version.cuda}, compute {codes.replace(' ', ', ')}",
+        "Caffe2's devices": ", ".join(["cpu (IDEEP)", *(f"gpu {i}" for i in range(_gpus()))]),
     }
 
 
-def _why_no_gpu() -> str:
-    if not workspace.has_cuda_support:
-        return "no NVIDIA driver, so its CUDA part does not load"
-    return "its CUDA 10.2 kernels are for compute capability 3.7 to 7.5"
+def _gpus() -> int:
+    return workspace.NumCudaDevices() if workspace.has_cuda_support else 0

@@ -96,7 +96,7 @@ class Twin:
 
     package: str  # tf_impl | caffe2_impl
     framework: str  # TensorFlow | Caffe2
-    # Choose device and number of threads; once per process, before the first model.
+    # Set device (cpu or gpu) and number of threads; once per process, before the first model.
     configure: Callable[[str, int], None]
     # (spec, params, optimizer) -> a model on the configured device; takes direct=True for the
     # framework's own convolutions alone

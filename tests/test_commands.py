@@ -223,4 +223,4 @@ def test_divergence_is_told(tiny_data: Path, tmp_path: Path) -> None:
 def test_a_gpu_that_cannot_be_driven_is_told(trained: Path, new_records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     done = run("caffe2_impl.evaluate", trained / "best.npz", new_records, "--device", "gpu")
-    assert_one_line(done, "Caffe2 finds no GPU that it can drive: .*; use --device cpu")
+    assert_one_line(done, "--device gpu: CUDA's driver shows no card here; use --device cpu")

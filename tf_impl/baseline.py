@@ -110,11 +110,10 @@ def load() -> Engine:
 def _configure(device: str, threads: int) -> None:
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)  # as it comes, on so many cores
-    gpus = tf.config.list_physical_devices("GPU")
-    if device == "gpu" and not gpus:
-        raise UserError("Keras finds no GPU; use --device cpu")
     if device == "cpu":
         tf.config.set_visible_devices([], "GPU")
+    elif not tf.config.list_physical_devices("GPU"):
+        raise UserError("Keras does not find the GPU that CUDA shows; use --device cpu")
 
 
 def _model(spec: NetworkSpec, optimizer: SGD) -> keras.Model:

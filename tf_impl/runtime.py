@@ -14,24 +14,22 @@ _device = "/CPU:0"
 
 
 def configure(device: str, threads: int) -> None:
-    """Use `device` (auto, cpu or gpu) and at most `threads` threads an operation.
+    """Use `device` (cpu or gpu, see `common.device`) and at most `threads` threads an operation.
 
-    Has to come before TensorFlow's first operation. Raises UserError when there is no GPU that
-    this build can drive.
+    Has to come before TensorFlow's first operation. Raises UserError when it finds no GPU after all.
     """
     global _device
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     # One operation at a time: Caffe2's simple net runs that way too, and on a few cores the
     # threads of one convolution already use them all.
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    gpus = tf.config.list_physical_devices("GPU")
-    if device == "gpu" and not gpus:
-        raise UserError(f"TensorFlow {tf.__version__} finds no GPU: {_why_no_gpu()}; "
-                        "use --device cpu")
-    if device == "cpu" or not gpus:
+    if device == "cpu":
         tf.config.set_visible_devices([], "GPU")
         _device = "/CPU:0"
         return
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        raise UserError(f"TensorFlow {tf.__version__} does not find the GPU that CUDA shows; use --device cpu")
     # Equal arithmetic on both sides: Caffe2's CUDA 10.2 knows no TF32.
     tf.config.experimental.enable_tensor_float_32_execution(False)
     tf.config.experimental.set_memory_growth(gpus[0], True)
@@ -99,10 +97,3 @@ def about() -> Dict[str, str]:
                                    + ", ".join(build.get("cuda_compute_capabilities", ["none"])),
         "TensorFlow's devices": ", ".join(["cpu", *gpus]),
     }
-
-
-def _why_no_gpu() -> str:
-    if not tf.test.is_built_with_cuda():
-        return "this build has no CUDA"
-    return ("no NVIDIA driver and card that its CUDA libraries can use (they come with "
-            "`tensorflow[and-cuda]`)")

@@ -8,7 +8,14 @@ import sys
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
-from common.commands.options import add_machine_options, data_or_embedded, make_parser, prepare_threads
+from common.commands.options import (
+    add_machine_options,
+    choose_device,
+    data_or_embedded,
+    make_parser,
+    prepare_threads,
+    say_device,
+)
 from common.commands.progress import Progress
 from common.contenders import BASELINES, CONTENDERS, FRAMEWORKS
 from common.errors import UserError
@@ -43,6 +50,9 @@ def run(loads: Mapping[str, Callable[[], Twin]], others: Sequence[str],
     if options.version:
         return _show_versions(loads)
     threads = prepare_threads(options.threads)  # before NumPy's BLAS is loaded
+    packages = {CONTENDERS[name].module.split(".")[0] for name in (*options.frameworks, *options.baselines)}
+    decision = choose_device(options.device, [load for load in loads.values() if load.__module__ in packages])
+    options.device = decision.device
 
     from common.compare.comparison import Comparison
     from common.compare.plots import write_plots
@@ -53,9 +63,10 @@ def run(loads: Mapping[str, Callable[[], Twin]], others: Sequence[str],
     folder = options.out or Path("results") / f"{datetime.date.today()}-{dataset.name}"
     work = (folder / "work").resolve()  # the workers' current folder is another
     make_folder(work)
+    say_device(decision)
     with Progress() as progress:
         results = Comparison(plan, dataset, split, work, progress.show).run()
-    report = _report(plan, dataset, split, results)
+    report = _report(plan, decision, dataset, split, results)
     print(report.text())
     report.write(folder)
     plots = write_plots(results, folder, dataset.synthetic)
@@ -162,7 +173,7 @@ def _plan(options: argparse.Namespace, threads: int):
     return plan, dataset, split
 
 
-def _report(plan, dataset, split, results):
+def _report(plan, decision, dataset, split, results):
     import dataclasses
 
     from common.compare.report import Report
@@ -174,7 +185,7 @@ def _report(plan, dataset, split, results):
             "speakers": len(dataset.speakers), "train": len(split.train), "dev": len(split.dev),
             "test": len(split.test), "fingerprint": dataset.fingerprint()}
     settings = {**dataclasses.asdict(plan.configs[0]), "threads": plan.threads,
-                "device": plan.device, **dataclasses.asdict(plan.timing)}
+                "device": str(decision), **dataclasses.asdict(plan.timing)}
     for name in ("network", "epochs", "frameworks", "baselines"):  # of one network, or columns
         del settings[name]
     return Report(str(datetime.date.today()), describe(), versions, data, settings, results)
@@ -184,10 +195,12 @@ def _show_versions(loads: Mapping[str, Callable[[], Twin]]) -> int:
     """Each framework is asked in this process; they live side by side."""
     from tabulate import tabulate
 
+    from common.device import decide
     from common.machine import describe
 
     facts: Dict[str, str] = describe()
     for load in loads.values():
         facts.update(load().about())
+    facts["--device auto"] = str(decide("auto", [load.__module__ for load in loads.values()]))
     print(tabulate(facts.items(), tablefmt="plain"))
     return 0

@@ -6,7 +6,7 @@ import itertools
 from pathlib import Path
 from typing import Callable, List, Mapping, Optional
 
-from common.commands.options import add_machine_options, data_or_embedded, make_parser, prepare_threads
+from common.commands.options import add_machine_options, choose_device, data_or_embedded, make_parser, prepare_threads
 from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.twin import Twin
@@ -22,9 +22,10 @@ run is held against one that stays. Fails if any later loss differs by more than
 def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
     """Print the differences and draw the curves; exit status 1 if the loss noticed."""
     options = _parser().parse_args(argv)
-    threads = prepare_threads(options.threads)
     if options.steps < 1:
         raise UserError("--steps must be at least 1")
+    threads = prepare_threads(options.threads)
+    options.device = choose_device(options.device, loads.values()).device
 
     from common.compare.plots import plot_crossings
     from common.data.batches import BatchReader

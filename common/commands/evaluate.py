@@ -10,9 +10,11 @@ from typing import Callable, List, Optional, Sequence
 from common.commands.options import (
     add_machine_options,
     add_side_options,
+    choose_device,
     existing,
     make_parser,
     prepare_threads,
+    say_device,
     side_indices,
 )
 from common.errors import UserError
@@ -34,6 +36,7 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     if options.batch_size < 1:
         raise UserError(f"--batch-size must be at least 1, not {options.batch_size}")
     threads = prepare_threads(options.threads)
+    device = choose_device(options.device, [load])
 
     from common.data.batches import BatchReader
     from common.data.dataset import open_dataset
@@ -48,8 +51,9 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     indices = side_indices(options, dataset)
     if options.out:
         make_folder(options.out)
+    say_device(device)
     twin = load()
-    twin.configure(options.device, threads)
+    twin.configure(device.device, threads)
     model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
     reader = BatchReader(dataset.records, indices, options.batch_size, 0, shuffle=False,
                          drop_remainder=False)

@@ -5,7 +5,14 @@ import argparse
 from pathlib import Path
 from typing import Callable, List, Optional
 
-from common.commands.options import add_machine_options, existing, make_parser, prepare_threads
+from common.commands.options import (
+    add_machine_options,
+    choose_device,
+    existing,
+    make_parser,
+    prepare_threads,
+    say_device,
+)
 from common.twin import Twin
 
 _DESCRIPTION = """Say who speaks in a recording, as far as the model knows voices.
@@ -22,13 +29,15 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     """Identify the speakers of the recordings given; returns the exit status."""
     options = _parser(prog).parse_args(argv)
     threads = prepare_threads(options.threads)
+    device = choose_device(options.device, [load])
 
     from common.training.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(options.model)
     pieces = {path: _pieces(path, checkpoint) for path in options.recordings}
+    say_device(device)
     twin = load()
-    twin.configure(options.device, threads)
+    twin.configure(device.device, threads)
     model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
     for path, spectrograms in pieces.items():
         _report(path, _probabilities(model, spectrograms), checkpoint, options.top)

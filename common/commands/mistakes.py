@@ -5,7 +5,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Iterator, List, Mapping, Optional, Tuple
 
-from common.commands.options import add_machine_options, data_or_embedded, make_parser, prepare_threads
+from common.commands.options import add_machine_options, choose_device, data_or_embedded, make_parser, prepare_threads
 from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.twin import Twin
@@ -28,6 +28,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     """Print the table; exit status 1 if a mistake is not caught on its rung."""
     options = _parser(list(loads)).parse_args(argv)
     threads = prepare_threads(options.threads)
+    options.device = choose_device(options.device, loads.values()).device
 
     from tabulate import tabulate
 

@@ -8,6 +8,7 @@ from typing import Callable, Dict, List, Mapping, Optional
 from common.commands.options import (
     add_machine_options,
     add_side_options,
+    choose_device,
     existing,
     make_parser,
     prepare_threads,
@@ -27,6 +28,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     """Print the matrix; exit status 1 if two ways do not agree."""
     options = _parser().parse_args(argv)
     threads = prepare_threads(options.threads)
+    options.device = choose_device(options.device, loads.values()).device
 
     from common.data.dataset import open_dataset
     from common.files import make_folder, write_text

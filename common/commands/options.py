@@ -3,15 +3,18 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, List, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, Iterable, List, Optional, Sequence
 
+from common.device import Decision, decide
 from common.errors import UserError
 
 if TYPE_CHECKING:  # slow to import, and only named in annotations
     import numpy as np
 
     from common.data.dataset import Dataset
+    from common.twin import Twin
 
 DEVICES = ("auto", "cpu", "gpu")
 
@@ -25,7 +28,8 @@ def make_parser(prog: str, description: str) -> argparse.ArgumentParser:
 def add_machine_options(parser: argparse.ArgumentParser) -> None:
     """--device and --threads."""
     parser.add_argument("--device", choices=DEVICES, default="auto",
-                        help="where to compute; auto: a GPU the framework can drive, else the CPU")
+                        help="where to compute; auto: a GPU that every framework of the command can drive, "
+                        "else the CPU")
     parser.add_argument("--threads", type=int, default=0, metavar="N",
                         help="threads an operation may use (default: all of this process's CPUs)")
 
@@ -46,6 +50,16 @@ def prepare_threads(threads: int) -> int:
         os.environ[variable] = str(number)  # read by a library when it is loaded
     threadpool_limits(number)  # and these are loaded already, where a command's options need NumPy
     return number
+
+
+def choose_device(asked: str, loads: Iterable[Callable[[], "Twin"]]) -> Decision:
+    """Decide for the frameworks of these twins, see `common.device`; before anything is written."""
+    return decide(asked, [load.__module__ for load in loads])
+
+
+def say_device(decision: Decision) -> None:
+    """Tell on standard error, once the command's work begins."""
+    print(f"device: {decision}", file=sys.stderr)
 
 
 def data_or_embedded(paths: Optional[Sequence[Path]]) -> List[Path]:

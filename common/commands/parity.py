@@ -5,7 +5,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
-from common.commands.options import add_machine_options, data_or_embedded, make_parser, prepare_threads
+from common.commands.options import add_machine_options, choose_device, data_or_embedded, make_parser, prepare_threads
 from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.twin import Twin
@@ -33,6 +33,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     """Print a table a network and framework; exit status 1 if a framework leaves the ladder."""
     options = _parser(list(loads)).parse_args(argv)
     threads = prepare_threads(options.threads)
+    options.device = choose_device(options.device, loads.values()).device
 
     from common.data.dataset import open_dataset
     from common.files import make_folder, write_json, write_text

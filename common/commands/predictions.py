@@ -8,6 +8,7 @@ from typing import Callable, List, Mapping, Optional, Sequence
 from common.commands.options import (
     add_machine_options,
     add_side_options,
+    choose_device,
     existing,
     make_parser,
     prepare_threads,
@@ -31,6 +32,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     """Print the comparison; returns the exit status."""
     options = _parser().parse_args(argv)
     threads = prepare_threads(options.threads)
+    options.device = choose_device(options.device, loads.values()).device
 
     from common.data.dataset import open_dataset
     from common.proof.crosscheck import native_logits

@@ -6,7 +6,7 @@ import datetime
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional
 
-from common.commands.options import add_machine_options, make_parser, prepare_threads
+from common.commands.options import add_machine_options, choose_device, make_parser, prepare_threads
 from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.twin import Twin
@@ -23,9 +23,10 @@ profile.json and a plot for each network."""
 def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
     """Profile, print the tables and write them."""
     options = _parser().parse_args(argv)
-    threads = prepare_threads(options.threads)
     if min(options.batch_size, options.steps, options.frames) < 1:
         raise UserError("--batch-size, --steps and --frames must be at least 1")
+    threads = prepare_threads(options.threads)
+    options.device = choose_device(options.device, loads.values()).device
 
     from common.files import make_folder, write_json, write_text
     from common.speed.profile import to_json

@@ -6,7 +6,7 @@ import datetime
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional
 
-from common.commands.options import DEVICES, make_parser, prepare_threads
+from common.commands.options import DEVICES, choose_device, make_parser, prepare_threads
 from common.commands.progress import Progress
 from common.contenders import FRAMEWORKS
 from common.errors import UserError
@@ -30,6 +30,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     options = _parser().parse_args(argv)
     most = prepare_threads(0)
     values = _values(options, most)
+    options.device = choose_device(options.device, loads.values()).device
 
     from common.files import make_folder, write_json, write_text
     from common.speed.bench import Work

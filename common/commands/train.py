@@ -6,7 +6,14 @@ import dataclasses
 from pathlib import Path
 from typing import Callable, List, Optional, Tuple
 
-from common.commands.options import add_machine_options, data_or_embedded, make_parser, prepare_threads
+from common.commands.options import (
+    add_machine_options,
+    choose_device,
+    data_or_embedded,
+    make_parser,
+    prepare_threads,
+    say_device,
+)
 from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.network.optimizer import SCHEDULES
@@ -48,13 +55,15 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
         raise UserError("--resume goes on with the run's own settings in its own folder; beside it "
                         "only --data (if the data have moved), --device and --threads make sense")
     threads = prepare_threads(options.threads)
+    device = choose_device(options.device, [load])
     checkpoint, dataset, split, folder = _resumed(options) if options.resume else _new(options)
 
     from common.training.loop import Trainer
     from common.training.progress import TrainingProgress
 
+    say_device(device)
     twin = load()
-    twin.configure(options.device, threads)
+    twin.configure(device.device, threads)
     trainer = Trainer(twin, dataset, split, checkpoint, folder)
     with TrainingProgress(f"{twin.framework} {checkpoint.config.network}", checkpoint.step,
                           trainer.total_steps) as progress:
