@@ -68,7 +68,7 @@ def _cpu_libraries(onednn: bool) -> Dict[str, str]:
                                 "EIGEN_WORLD_VERSION", "EIGEN_MAJOR_VERSION", "EIGEN_MINOR_VERSION")
     dnnl = "oneDNN " + _version(headers / "external/onednn/include/oneapi/dnnl/dnnl_version.h",
                                 "DNNL_VERSION_MAJOR", "DNNL_VERSION_MINOR", "DNNL_VERSION_PATCH")
-    return {"blas": dnnl if onednn else f"{eigen} with the inner product of {dnnl}",
+    return {"blas": f"{dnnl}, the rest {eigen}" if onednn else f"{eigen} with the inner product of {dnnl}",
             "convolutions": dnnl if onednn else eigen}
 
 
