@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import io
 import os
 import sys
 from typing import Callable, List, Optional
@@ -32,6 +33,10 @@ def friendly(main: Callable[[Optional[List[str]]], int]) -> Callable[[Optional[L
 
     @functools.wraps(main)
     def wrapped(argv: Optional[List[str]] = None) -> int:
+        for stream in (sys.stdout, sys.stderr):
+            # A name that the terminal's encoding lacks is escaped: the work that is done must not end in an error.
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         try:
             try:
                 return main(argv)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from common.prepare.audio import AudioError, load_audio, read_blocks
+from common.prepare.audio import AudioError, Heard, load_audio, read_blocks
 
 SECONDS = 3.5
 TONE = 440.0
@@ -93,7 +93,7 @@ def spoilt_files(folder: Path) -> Tuple[Tuple[str, bytes, str], ...]:
     soundfile.write(folder / "whole.flac", np.random.default_rng(0).normal(0, 0.1, 48_000), 16_000)
     flac = (folder / "whole.flac").read_bytes()
     return (("empty.wav", b"", "empty"), ("text.wav", b"not a sound " * 100, "not a recording"),
-            ("cut.flac", flac[:len(flac) // 2], "damaged|ends after"), ("text.m4a", b"\0" * 1000, "not a recording"))
+            ("stub.flac", flac[:60], "not a recording|no sound"), ("text.m4a", b"\0" * 1000, "not a recording"))
 
 
 @pytest.mark.parametrize("case", range(4))
@@ -111,10 +111,18 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 def test_samples_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     samples = tone(16_000)
-    samples[100] = np.nan
+    samples[0] = np.nan
     soundfile.write(tmp_path / "nan.wav", samples, 16_000, subtype="FLOAT")
     with pytest.raises(AudioError, match="NaN"):
         load_audio(tmp_path / "nan.wav")
+
+
+def test_what_comes_before_a_sample_that_is_not_finite_is_kept(tmp_path: Path) -> None:
+    samples, heard = tone(16_000), Heard()
+    samples[20_000] = np.inf
+    soundfile.write(tmp_path / "inf.wav", samples, 16_000, subtype="FLOAT")
+    np.testing.assert_array_equal(load_audio(tmp_path / "inf.wav", heard), samples[:20_000].astype(np.float32))
+    assert "NaN or infinite" in heard.remarks()[0]
 
 
 def test_a_film_without_sound_is_refused(tmp_path: Path) -> None:

@@ -110,12 +110,12 @@ def test_options_reach_the_records(tree: Path, tmp_path: Path) -> None:
 
 def test_sliding_windows_of_recordings_in_any_format(tmp_path: Path) -> None:
     tone = 0.4 * np.sin(2 * np.pi * 300 * np.arange(8 * 44_100) / 44_100)
-    for name, rate, subtype in (("eight.wav", 8_000, "PCM_U8"), ("studio.wav", 96_000, "PCM_24"),
-                                ("float.wav", 44_100, "FLOAT"), ("some.flac", 48_000, "PCM_16")):
+    for pitch, name, rate, subtype in ((280, "eight.wav", 8_000, "PCM_U8"), (300, "studio.wav", 96_000, "PCM_24"),
+                                       (320, "float.wav", 44_100, "FLOAT"), (340, "some.flac", 48_000, "PCM_16")):
         (tmp_path / "tree/ann/s").mkdir(parents=True, exist_ok=True)
         tone = 0.4 * np.sin(2 * np.pi * 300 * np.arange(8 * rate) / rate)
         soundfile.write(tmp_path / "tree/ann/s" / name, np.stack([tone, tone], 1), rate, subtype=subtype)
-    assert run(tmp_path / "tree", tmp_path / "data", "--hop", "2", "--raw") == 0
+    assert run(tmp_path / "tree", tmp_path / "data", "--hop", "2", "--raw", "--speakers", "1") == 0
     rows = all_rows(tmp_path / "data")
     assert sorted(row.start for row in rows if row.recording.endswith("studio.wav")) == [0, 32_000, 64_000]
     assert len(rows) == 12
@@ -163,15 +163,15 @@ def test_what_cannot_be_used_is_listed(tmp_path: Path, capsys: pytest.CaptureFix
                             "eve/1.wav"]
     assert "not a recording" in listed["ann/a/bad.wav"] and "no such file" in listed["eve/1.wav"]
     kept = [row for row in all_rows(tmp_path / "data") if row.recording == "bob/b/cut.flac"]
-    assert kept and f"its {len(kept)} utterances before that are kept" in listed["bob/b/cut.flac"]
+    assert kept and f"its {len(kept)} utterances are kept" in listed["bob/b/cut.flac"]
     out = capsys.readouterr().out
-    assert "left out: 5 recordings" in out and "no utterance of 1 speakers" in out and "eve" in out
+    assert "4 recordings, and 1 read in part" in out and "no utterance of 1 speakers" in out and "eve" in out
     assert not (tmp_path / "data/unfinished").exists()
 
 
 def test_nothing_usable_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     write_noise(tmp_path / "tree/ann/a/1.wav", seconds=1.0)
-    assert run(tmp_path / "tree", tmp_path / "data") == 2
+    assert run(tmp_path / "tree", tmp_path / "data", "--speakers", "1") == 2
     assert "none of the 1 recordings" in capsys.readouterr().err
 
 

@@ -31,7 +31,7 @@ def touch(root: Path, *names: str) -> Path:
 
 
 def read(root: Path) -> list:
-    return [(item.speaker, item.session, item.name) for item in find_recordings(root)]
+    return [(item.speaker, item.session, item.name) for item in find_recordings(root).recordings]
 
 
 def test_speakers_and_sessions(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_voxceleb_begins_at_the_speaker(tmp_path: Path, above: str) -> None:
     touch(tmp_path, f"{above}id10001/1zcIwhmdeo4/00001.wav", f"{above}id10002/0_laIeN-Q44/00001.wav")
     assert read(tmp_path) == [("id10001", "1zcIwhmdeo4", "id10001/1zcIwhmdeo4/00001.wav"),
                               ("id10002", "0_laIeN-Q44", "id10002/0_laIeN-Q44/00001.wav")]
-    assert find_recordings(tmp_path)[0].path == f"{above}id10001/1zcIwhmdeo4/00001.wav"
+    assert find_recordings(tmp_path).recordings[0].path == f"{above}id10001/1zcIwhmdeo4/00001.wav"
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
@@ -62,7 +62,6 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     (lambda root: None, "no such folder"),
     (lambda root: root.mkdir(), "no recordings"),
     (lambda root: touch(root, "a.wav"), "speaker's folder"),
-    (lambda root: touch(root, "dev/id00001/v/1.wav", "test/id00001/v/1.wav"), "both called id00001/v/1.wav"),
     (lambda root: touch(root, "s/" + "/".join(["d" * 200] * 6) + "/1.wav"), "longer than 1000"),
     (lambda root: (root / "ann").mkdir(parents=True) or open(os.fsencode(root) + b"/ann/\xff.wav", "w"), "not UTF-8"),
 ])
@@ -72,11 +71,43 @@ def test_trees_that_cannot_be_used(tmp_path: Path, make: Callable[[Path], object
         find_recordings(tmp_path / "tree")
 
 
+def test_what_cannot_be_a_recording_ends_nothing(tmp_path: Path) -> None:
+    tree = touch(tmp_path, "ann/s/1.wav", "a.wav", " bob /s/1.wav", "dev/id00001/v/1.wav", "test/id00001/v/1.wav",
+                 "ann/s/notes.txt", "ann/s/more.TXT", "ann/s/README", "ann/s/2.opus", "data/dataset.json", "data/samples/ann/3.wav",
+                 "begun/unfinished/plan.json", "begun/unfinished/samples/ann/4.wav", "out/samples/ann/5.wav")
+    open(os.fsencode(tree) + b"/ann/s/\xff.wav", "w").close()
+    found = find_recordings(tree, tree / "out")
+    assert [item.name for item in found.recordings] == ["ann/s/1.wav", "ann/s/2.opus", "id00001/v/1.wav"]
+    reasons = dict(found.left_out)
+    assert list(reasons) == ["a.wav", " bob /s/1.wav", "ann/s/\\xff.wav", "test/id00001/v/1.wav"]
+    for name, reason in (("a.wav", "speaker's folder"), (" bob /s/1.wav", "spaces"), ("ann/s/\\xff.wav", "UTF-8"),
+                         ("test/id00001/v/1.wav", "name of another")):
+        assert reason in reasons[name]
+    assert found.ignored == {".txt": 2, "without a suffix": 1, "data folders": 2}
+
+
+def test_composed_and_decomposed_letters_are_one_name(tmp_path: Path) -> None:
+    touch(tmp_path, "Zo\u00eb/caf\u00e9/1.wav", "Zoe\u0308/cafe\u0301/2.wav")
+    found = find_recordings(tmp_path).recordings
+    assert {(item.speaker, item.session) for item in found} == {("Zo\u00eb", "caf\u00e9")}
+    assert all((tmp_path / item.path).exists() for item in found)
+    (tmp_path / "iden_split.txt").write_text("1 Zo\u00eb/caf\u00e9/1.flac\n3 Zo\u00eb/caf\u00e9/2.flac\n")
+    assert sorted(find_split(tmp_path, found).values()) == ["test", "train"]
+
+
+@pytest.mark.parametrize("name", ["../../../x", "a/b", "..", "a\\b", "x" * 300, "a\x07b"])
+def test_no_name_from_a_meta_file_leaves_the_folder(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, "wav/id10001/v/00001.wav")
+    (tmp_path / "vox1_meta.csv").write_text(f"VoxCeleb1 ID\tVGGFace1 ID\nid10001\t{name}\n")
+    with pytest.raises(UserError, match="vox1_meta.csv.*cannot name a speaker"):
+        name_speakers(tmp_path, find_recordings(tmp_path).recordings)
+
+
 def test_names_from_voxceleb1(tmp_path: Path) -> None:
     touch(tmp_path, "wav/id10001/v/00001.wav", "wav/id10003/v/00001.wav")
     (tmp_path / "vox1_meta.csv").write_text(META1)
     for tree in (tmp_path, tmp_path / "wav"):
-        named = name_speakers(tree, find_recordings(tree))
+        named = name_speakers(tree, find_recordings(tree).recordings)
         assert [item.speaker for item in named] == ["A.J._Buckley", "id10003"]
         assert named[0].name == "id10001/v/00001.wav"
 
@@ -88,7 +119,7 @@ def test_names_from_voxceleb1(tmp_path: Path) -> None:
 def test_names_from_voxceleb2(tmp_path: Path, meta: str, name: str) -> None:
     touch(tmp_path, "dev/aac/id00012/v/00001.m4a")
     (tmp_path / "vox2_meta.csv").write_text(meta)
-    assert [item.speaker for item in name_speakers(tmp_path, find_recordings(tmp_path))] == [name]
+    assert [item.speaker for item in name_speakers(tmp_path, find_recordings(tmp_path).recordings)] == [name]
 
 
 @pytest.mark.parametrize("meta, message", [
@@ -100,14 +131,16 @@ def test_meta_files_that_are_none(tmp_path: Path, meta: str, message: str) -> No
     touch(tmp_path, "wav/id10001/v/00001.wav")
     (tmp_path / "vox1_meta.csv").write_text(meta)
     with pytest.raises(UserError, match=message):
-        name_speakers(tmp_path, find_recordings(tmp_path))
+        name_speakers(tmp_path, find_recordings(tmp_path).recordings)
 
 
 def test_the_official_split(tmp_path: Path) -> None:
     touch(tmp_path, "wav/id10001/v/00001.wav", "wav/id10001/w/00001.wav")
-    recordings = find_recordings(tmp_path)
+    recordings = find_recordings(tmp_path).recordings
     assert find_split(tmp_path, recordings) is None
     (tmp_path / "iden_split.txt").write_text("1 id10001/v/00001.wav\n3 id10001/w/00001.wav\n2 id10009/v/00001.wav\n")
+    assert find_split(tmp_path, recordings) == {"id10001/v/00001.wav": "train", "id10001/w/00001.wav": "test"}
+    (tmp_path / "iden_split.txt").write_text("1 id10001/v/00001.m4a\n3 id10001/w/00001.flac\n")  # of other suffixes
     assert find_split(tmp_path, recordings) == {"id10001/v/00001.wav": "train", "id10001/w/00001.wav": "test"}
     (tmp_path / "iden_split.txt").write_text("1 id10001/v/00001.wav\n")
     with pytest.raises(UserError, match="1 of the 2 recordings.*id10001/w/00001.wav.*--own-split"):
@@ -154,6 +187,9 @@ def test_samples_are_named_as_the_homeworks() -> None:
     assert named("James_Nesbitt/GgYuyVluakM_002.wav", "GgYuyVluakM") == "GgYuyVluakM_002"
     assert named("s/a/b/hello.wav", "a/b") == "a_b_hello"
     assert named("s/hello.wav", "-") == "hello"
+    talk, sound = "\u8a71" * 45, "\u97f3" * 55
+    long = named(f"s/{talk}/{sound}.wav", talk)
+    assert len(long.encode()) <= 200 and long != named(f"s/{talk}/{sound}x.wav", talk)
     picked = pick_samples(some_recordings(3, 5) + [Recording("s0/v/0.wav", "s0/v/0.wav", "s0", "v", 9)], each=9)
     assert len(picked) == 15 and "s0/v/0.wav" not in picked  # it would have the name of s0/v/00000.wav
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Callable, List, Optional
 
@@ -20,7 +21,7 @@ _DESCRIPTION = """Say who speaks in a recording, as far as the model knows voice
   {prog} runs/first/best.npz hello.wav
 
 Any length from one second up, any format that soundfile or FFmpeg reads. Longer recordings are cut
-into pieces of 3.015 s whose probabilities are averaged."""
+into pieces of 3.015 s whose probabilities are averaged; silent ones are left out."""
 
 _LEAST_SECONDS = 1.05  # the networks need 100 frames, and a frame is 25 ms long
 
@@ -55,19 +56,27 @@ def _parser(prog: str) -> argparse.ArgumentParser:
 
 
 def _pieces(path: Path, checkpoint) -> List:
-    """Spectrograms (512, frames) of a recording, as the model's training data were made."""
+    """Spectrograms (512, frames) of a recording, as the model's training data were made; silent pieces are left out."""
     from common.errors import UserError
-    from common.prepare.audio import load_audio
+    from common.prepare.audio import Heard, load_audio
     from common.prepare.features import SAMPLE_RATE, SEGMENT_SAMPLES, spectrogram
+    from common.prepare.levels import SILENCE_DB, is_silent
 
-    samples = load_audio(path)
+    heard = Heard()
+    samples = load_audio(path, heard)
+    for remark in heard.remarks():
+        print(f"{path}: {remark}", file=sys.stderr)
     if len(samples) < _LEAST_SECONDS * SAMPLE_RATE:
         raise UserError(f"{path} has {len(samples) / SAMPLE_RATE:.2f} s of sound; at least "
                         f"{_LEAST_SECONDS} s are needed to tell who speaks")
     whole = max(1, len(samples) // SEGMENT_SAMPLES)
-    return [spectrogram(samples[i * SEGMENT_SAMPLES:(i + 1) * SEGMENT_SAMPLES],
-                        normalise=checkpoint.normalised is not False,
-                        scale=checkpoint.scale or "magnitude") for i in range(whole)]
+    pieces = [samples[i * SEGMENT_SAMPLES:(i + 1) * SEGMENT_SAMPLES] for i in range(whole)]
+    loud = [piece for piece in pieces if not is_silent(piece)]
+    if not loud:
+        raise UserError(f"{path}: nothing is heard in it: no {len(pieces[0]) / SAMPLE_RATE:.1f} s of it are louder than "
+                        f"{SILENCE_DB:.0f} dB of full scale; check the microphone or the file")
+    return [spectrogram(piece, normalise=checkpoint.normalised is not False, scale=checkpoint.scale or "magnitude")
+            for piece in loud]
 
 
 def _probabilities(model, spectrograms: List):

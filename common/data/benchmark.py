@@ -11,6 +11,7 @@ process that may not have 2 GiB of memory of its own.
 from __future__ import annotations
 
 import argparse
+import datetime
 import multiprocessing
 import resource
 import sys
@@ -184,11 +185,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _report(options: argparse.Namespace) -> str:
     from common.commands.options import data_or_embedded
-    from common.measured import facts, told
+    from common.machine import describe
 
     paths = [file for path in data_or_embedded(options.data) for file in record_files(path)]
     total = sum(path.stat().st_size for path in paths)
-    parts = ["# How fast the reader is\n", told(facts(threads=1)),
+    parts = ["# How fast the reader is\n", f"{datetime.date.today()}; " + "; ".join(
+        f"{name} {value}" for name, value in describe().items()),
         f"\n{len(paths)} record files, {total / 2**20:.0f} MiB, in the page cache; batches of "
         f"{options.batch_size}; {options.rounds} rounds, the ways taking turns.\n",
         speed_table(measure_speed(paths, options.batch_size, options.rounds))]

@@ -14,10 +14,11 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from common.data.records import RecordSet
 from common.errors import UserError
 from common.files import natural_key, read_json, read_text, write_text
 from common.prepare.options import SCALES
+from common.prepare.sources import AUDIO_SUFFIXES, composed
 
 SIDES = ("train", "dev", "test")  # VoxCeleb1's iden_split.txt numbers them 1, 2, 3
 _MAX_FIELD = 1000        # characters of one field of a sidecar
@@ -263,6 +265,24 @@ def read_official_split(path: Path) -> Dict[str, str]:
         if split.setdefault(recording, side) != side:
             raise UserError(f"{path}: line {number}: {recording[:60]!r} is on two sides")
     return split
+
+
+def sides_of(names: Sequence[str], listed: Dict[str, str]) -> Dict[str, str]:
+    """The side of each recording in a list of sides, "" where it names none.
+
+    A list that was made for other suffixes (.wav, where the files are .flac) holds as well, and so does
+    one that composes its letters (Unicode) in another way.
+    """
+    by_stem: Dict[str, Set[str]] = {}
+    for name, side in listed.items():
+        by_stem.setdefault(_stem(name), set()).add(side)
+    clear = {stem: next(iter(sides)) for stem, sides in by_stem.items() if len(sides) == 1}
+    return {name: listed.get(name) or clear.get(_stem(name), "") for name in names}
+
+
+def _stem(name: str) -> str:
+    stem, suffix = os.path.splitext(name)
+    return composed(stem if suffix.lower() in AUDIO_SUFFIXES else name)
 
 
 def _check_copies(folders: Sequence[Path], infos: Sequence[Dict[str, Any]], official: Optional[Dict[str, str]]) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from reprlib import repr as short  # a file may hold anything, of any length
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common.data.dataset import SIDES, Dataset
+from common.data.dataset import SIDES, Dataset, sides_of
 from common.errors import UserError
 from common.files import read_json, write_json
 
@@ -115,17 +115,39 @@ def official_split(dataset: Dataset) -> Split:
     if official is None or recordings is None:
         raise UserError(f"{dataset.name}: an official split needs sidecars that name each record's recording")
     names, index = np.unique(recordings, return_inverse=True)
-    missing = [name for name in names if name not in official]
+    found = sides_of(names.tolist(), official)
+    missing = [name for name, side in found.items() if not side]
     if missing:
         raise UserError(f"{dataset.name}: the official split does not name the recording {missing[0]!r} "
                         f"({len(missing)} of {len(names)} are missing); are its paths below another folder?")
-    sides = np.array([SIDES.index(official[name]) for name in names])[index]  # (N,)
+    sides = np.array([SIDES.index(found[name]) for name in names.tolist()])[index]  # (N,)
     train, dev, test = (np.flatnonzero(sides == side).astype(np.int64) for side in range(len(SIDES)))
     absent = np.setdiff1d(dataset.records.labels, dataset.records.labels[train])
     if absent.size:
         raise UserError(f"{dataset.name}: the official split leaves {dataset.speakers[absent[0]]!r} "
                         "without training records")
     return Split(train, dev, test, seed=0, by="official")
+
+
+def shortcomings(split: Split, labels: np.ndarray, speakers: Sequence[str]) -> List[Tuple[str, str]]:
+    """(code, message) of what makes data too small to train or to test with, such as an empty test side.
+
+    labels: int (N,) of all records, speakers: the names by label
+    """
+    found = []
+    present, tested, trained = (set(np.unique(values).tolist()) for values in (labels, labels[split.test], labels[split.train]))
+    if len(present) == 1:
+        found.append(("one-speaker", "there is one speaker only, so there is nothing to tell apart"))
+    why = "" if split.by == "official" else ", for of a single recording nothing can be held out"
+    if not tested:
+        found.append(("no-test-side", f"the test side is empty (split by {split.by}){why}: accuracy cannot be measured"))
+    elif present - tested:
+        found.append(("speakers-not-tested", f"speakers with nothing on the test side{why}: {len(present - tested)} of "
+                      f"{len(present)}, such as {speakers[min(present - tested)]}"))
+    if present - trained:
+        found.append(("speakers-not-trained", f"speakers with nothing on the training side: {len(present - trained)} of "
+                      f"{len(present)}, such as {speakers[min(present - trained)]}"))
+    return found
 
 
 def check_no_leak(split: Split, recordings: Optional[np.ndarray]) -> None:

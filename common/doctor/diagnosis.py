@@ -11,7 +11,15 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from common.data.dataset import Dataset, open_dataset
-from common.doctor.checks import check_balance, check_classes, check_labels, check_lengths, check_values, speaker_name
+from common.doctor.checks import (
+    check_balance,
+    check_classes,
+    check_labels,
+    check_lengths,
+    check_levels,
+    check_values,
+    speaker_name,
+)
 from common.doctor.duplicates import NearPairs, comparable, exact_groups, near_pairs
 from common.doctor.kind import Kind, check_kind
 from common.doctor.leakage import check_leakage
@@ -39,7 +47,8 @@ def diagnose(scan: Scan, split_path: Optional[Path] = None) -> Diagnosis:
     exact = exact_groups(scan)
     near = near_pairs(scan, exact)
     conflicting, duplicate_findings = _duplicates(scan, exact, near)
-    findings += (check_lengths(scan) + label_findings + check_values(scan) + check_balance(counts, speakers)
+    findings += (check_lengths(scan) + label_findings + check_values(scan)
+                 + check_levels(scan, kind.normalised, kind.scale) + check_balance(counts, speakers)
                  + kind.findings + duplicate_findings)
     dataset, open_findings = _open(scan, speakers or [str(label) for label in range(len(counts))], findings)
     checked, leaks = (None, []) if dataset is None else check_leakage(dataset, split_path, _pairs(exact, near))

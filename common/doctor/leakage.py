@@ -10,7 +10,7 @@ from typing import List, Optional, Sequence, Tuple
 import numpy as np
 
 from common.data.dataset import SIDES, Dataset
-from common.data.splits import load_split, split_dataset
+from common.data.splits import load_split, shortcomings, split_dataset
 from common.doctor.report import PROBLEM, WARNING, Finding, problem, warning
 from common.doctor.scan import MAX_PLACES, Place
 from common.errors import UserError
@@ -30,6 +30,7 @@ def check_leakage(dataset: Dataset, split_path: Optional[Path],
     except UserError as error:
         return (str(split_path or "the default split"),
                 findings + [problem("split-refused", 1, f"training would refuse this split: {error}")])
+    findings += [warning(code, 1, message) for code, message in shortcomings(split, dataset.records.labels, dataset.speakers)]
     name = str(split_path) if split_path else f"the default split (seed {split.seed}, by {split.by})"
     side = np.full(len(dataset.records), -1)  # a stored split may leave records out
     for number, side_name in enumerate(SIDES):

@@ -4,12 +4,14 @@
     python -m common.prepare MY_RECORDINGS data/mine --copies 2 --noise MY_NOISES --channel MY_ROOMS
     python -m common.prepare --from-url https://example.org/part-{1..6}.bin https://example.org/classes.txt data/theirs
 
-MY_RECORDINGS holds SPEAKER/SESSION/ with wav, flac, ogg, mp3 or m4a files of any sampling rate and
-number of channels; VoxCeleb's own tree is one, and vox1_meta.csv and iden_split.txt beside it are
-used. So is an archive such as the homework's samples.tar.gz. The data folder gets part-N.bin in the
-homework's format, each with part-N.sessions.csv beside it, classes.txt, dataset.json, a samples
-folder, and skipped.csv if recordings were left out. Interrupted at any moment, the same command goes
-on from the parts that are complete, and the bytes are those of a run in one go.
+MY_RECORDINGS holds SPEAKER/SESSION/ with wav, flac, ogg, opus, mp3, m4a, aac, wma, aiff or webm files
+of any sampling rate and number of channels; VoxCeleb's own tree is one, and vox1_meta.csv and
+iden_split.txt beside it are used. So is an archive such as the homework's samples.tar.gz. The data
+folder gets part-N.bin in the homework's format, each with part-N.sessions.csv beside it, classes.txt,
+dataset.json, a samples folder, and skipped.csv with the reason for every recording that was left out, in
+whole or in part: damaged, silent, too short, far above full scale, or there twice by what is heard (other
+suffix, rate or loudness). A summary at the end says what there is. Interrupted at any moment, the same
+command goes on from the parts that are complete, and the bytes are those of a run in one go.
 
 --copies adds augmented utterances for training: random crops of the recordings on the training side,
 each with one of your noises and through one of your impulse responses, all drawn by the seed. The
@@ -32,7 +34,9 @@ from common.prepare.options import CROPS, SAMPLE_RATE, SCALES, SEGMENT_SAMPLES, 
 from common.prepare.workers import available_cores, begin_imports
 
 if TYPE_CHECKING:  # slow to import, and --help does not need them
-    from common.prepare.building import Progress, Summary
+    from common.prepare.building import Progress
+    from common.prepare.sources import Recording
+    from common.prepare.summary import Summary
 
 SAMPLES_EACH = 3  # as the homework's
 
@@ -84,9 +88,14 @@ def prepare(args: argparse.Namespace) -> "Summary":
     from common.prepare.voxceleb import find_split, name_speakers
 
     with opened_source(args.sources[0]) as tree:
-        recordings = name_speakers(tree, find_recordings(tree))
+        if tree.resolve() == args.out.resolve():
+            raise UserError(f"{args.out}: is the folder of the recordings; choose another for the data")
+        found = find_recordings(tree, args.out)
+        recordings = name_speakers(tree, found.recordings)
         if args.speakers is not None:
             recordings = choose_cast(recordings, args.speakers, args.seed)
+        elif len({recording.speaker for recording in recordings}) == 1:
+            raise UserError(_one_speaker(tree, recordings))
         split = None if args.own_split else find_split(tree, recordings)
         copies = None
         if args.copies:
@@ -95,7 +104,14 @@ def prepare(args: argparse.Namespace) -> "Summary":
         plan = make_plan(recordings, options, args.parts, copies)
         notes: Dict[str, object] = {"split": split} if split else {}
         with progress_bar(plan.readings) as progress:
-            return build(tree, args.out, plan, args.workers, progress, notes)
+            return build(tree, args.out, plan, args.workers, progress, notes, found)
+
+
+def _one_speaker(tree: Path, recordings: "List[Recording]") -> str:
+    above = sorted({recording.path.split("/")[0] for recording in recordings})[0]
+    return (f"{tree}: all of its {len(recordings)} recordings are in the folder of one speaker, {recordings[0].speaker}; "
+            f"expected SPEAKER/SESSION/FILE. If the speakers are the folders in it, give {tree / above}; if one speaker is "
+            "what you want, say --speakers 1")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -173,14 +189,10 @@ def main(argv: Optional[List[str]] = None) -> int:
         return _download(args, parser)
     args.sources = [Path(source) for source in args.sources]
     _check(args)
+    from common.prepare.summary import as_text
+
     summary = prepare(args)
-    print(f"{args.out}: {summary.records} utterances from {summary.recordings - summary.skipped} recordings")
-    if summary.copies:
-        print(f"{summary.copies} of them are random crops of training recordings, in the training side alone")
-    if summary.skipped:
-        print(f"left out: {summary.skipped} recordings, listed with the reason in {args.out / 'skipped.csv'}")
-    if summary.absent:
-        print(f"no utterance of {len(summary.absent)} speakers, whose labels stay unused: {', '.join(summary.absent)}")
+    print(as_text(args.out, summary))
     return 0
 
 

@@ -26,7 +26,6 @@ import numpy as np
 
 from common.errors import UserError, friendly
 from common.files import read_json
-from common.measured import facts, told
 from common.prepare.audio import load_audio
 from common.prepare.features import (
     DEVIATION_FLOOR,
@@ -81,14 +80,14 @@ def pool(tree: Path, out: Path, workers: int) -> int:
 
 def _plain(tree: Path, out: Path) -> "tuple[List[Recording], Callable[[Recording], int]]":
     """The recordings, and what is to be done with each."""
-    recordings = find_recordings(tree)
+    recordings = find_recordings(tree).recordings
     labels = {name: label for label, name in enumerate(sorted({item.speaker for item in recordings}))}
     return recordings, functools.partial(_plain_one, tree, out, labels)
 
 
 def compare_records(tree: Path) -> float:
     """Largest difference between both in the first utterance of the tree. Raises UserError if it is large."""
-    path = tree / find_recordings(tree)[0].path
+    path = tree / find_recordings(tree).recordings[0].path
     expected = plain_spectrograms(path)[0]
     difference = float(np.abs(spectrogram(load_audio(path)[:SEGMENT_SAMPLES]) - expected).max())
     if not difference < TOLERANCE:
@@ -158,7 +157,6 @@ def main(argv: Optional[List[str]] = None) -> int:
     if args.only:
         run_plain(args.only, args.tree, args.out, args.workers)
         return 0
-    print(told(facts(threads=1)))
     print(f"librosa {librosa.__version__}, {args.workers} processes; largest difference {compare_records(args.tree):.1g}")
     rounds: Dict[str, List[Round]] = {name: [] for name in (LOOP, POOL, OURS)}
     for number in range(1, args.rounds + 1):

@@ -14,9 +14,8 @@ import io
 import os
 import shutil
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from common.data.classes import write_classes
 from common.errors import UserError
@@ -25,6 +24,9 @@ from common.prepare.options import Copies
 from common.prepare.parts import PartJob, PartReport, Tally, build_part, read_report, start_part_worker
 from common.prepare.plan import Plan
 from common.prepare.samples import pick_samples
+from common.prepare.sources import Found
+from common.prepare.summary import Summary, read_summary, reason_kind, summarise
+from common.prepare.twice import find_twice
 from common.prepare.workers import CONTEXT, starting
 
 POLL_SECONDS = 0.1
@@ -32,22 +34,12 @@ POLL_SECONDS = 0.1
 Progress = Callable[[int, int], None]  # recordings done, records written
 
 
-@dataclass(frozen=True)
-class Summary:
-    """What a finished data folder holds."""
-
-    recordings: int
-    records: int
-    skipped: int  # recordings, listed in skipped.csv
-    absent: Tuple[str, ...]  # speakers without a single record
-    copies: int = 0  # how many of the records are crops for training, with noise and channel
-
-
 def build(tree: Path, out: Path, plan: Plan, workers: int, progress: Progress = lambda recordings, records: None,
-          notes: Optional[Mapping[str, object]] = None) -> Summary:
+          notes: Optional[Mapping[str, object]] = None, found: Found = Found()) -> Summary:
     """Build the data folder `out` from the recordings below `tree`, or complete it.
 
     notes: more to say in dataset.json, such as {"synthetic": True}
+    found: what in the tree is not in the plan, and why
     Raises UserError; the parts that are complete by then stay, and the next call goes on from there.
     """
     finished = _finished(out, plan)
@@ -57,10 +49,13 @@ def build(tree: Path, out: Path, plan: Plan, workers: int, progress: Progress = 
     with locked(work / "lock", f"{out}: another process is preparing this folder; wait for it"):
         _claim(work, plan)
         jobs = _jobs(tree, work, plan)
-        reports = {job.number: report for job in jobs for report in [read_report(job)] if report}
-        missing = [job for job in jobs if job.number not in reports]
-        reports.update(_build_parts(missing, workers, _going_on(progress, jobs, reports)))
-        return _finish(out, work, plan, [(job, reports[job.number]) for job in jobs], notes or {})
+        if not (work / "twice.json").exists():
+            reports = _complete(jobs, workers, progress)
+            write_json(work / "twice.json", _twice(tree, plan, reports.values(), workers))
+        jobs = _without(jobs, read_json(work / "twice.json", "list of what is there twice"))
+        jobs += [] if plan.copies is None else _copy_jobs(jobs, plan.copies)
+        reports = _complete(jobs, workers, progress)
+        return _finish(out, work, plan, [(job, reports[job.number]) for job in jobs], notes or {}, found)
 
 
 def _finished(out: Path, plan: Plan) -> Optional[Summary]:
@@ -75,7 +70,7 @@ def _finished(out: Path, plan: Plan) -> Optional[Summary]:
         raise UserError(f"{out}: already holds a data set, made from other recordings or with other options; "
                         "choose another folder or delete this one")
     shutil.rmtree(out / "unfinished", ignore_errors=True)
-    return Summary(**{**made["summary"], "absent": tuple(made["summary"]["absent"])})
+    return read_summary(path, made.get("summary"))
 
 
 def _claim(work: Path, plan: Plan) -> None:
@@ -92,9 +87,21 @@ def _claim(work: Path, plan: Plan) -> None:
 def _jobs(tree: Path, work: Path, plan: Plan) -> List[PartJob]:
     labels = {name: label for label, name in enumerate(plan.speakers)}
     samples = pick_samples((item for part in plan.parts for item in part), plan.options.samples)
-    jobs = [PartJob(tree, work, number, part, samples & {item.name for item in part}, labels, plan.options)
+    return [PartJob(tree, work, number, part, samples & {item.name for item in part}, labels, plan.options)
             for number, part in enumerate(plan.parts, start=1)]
-    return jobs if plan.copies is None else jobs + _copy_jobs(jobs, plan.copies)
+
+
+def _twice(tree: Path, plan: Plan, reports: Iterable[PartReport], workers: int) -> Dict[str, str]:
+    """{name: reason} of recordings that are there under another name as well."""
+    traces = {name: kept.trace for report in reports for name, kept in report.kept.items() if kept.trace}
+    recordings = [recording for part in plan.parts for recording in part]
+    return find_twice(tree, recordings, traces, workers)
+
+
+def _without(jobs: List[PartJob], twice: Mapping[str, str]) -> List[PartJob]:
+    """The same jobs told what to leave out. Only parts that hold some of it are built again."""
+    return [dataclasses.replace(job, twice={item.name: twice[item.name] for item in job.recordings if item.name in twice})
+            for job in jobs]
 
 
 def _copy_jobs(jobs: List[PartJob], copies: Copies) -> List[PartJob]:
@@ -102,16 +109,25 @@ def _copy_jobs(jobs: List[PartJob], copies: Copies) -> List[PartJob]:
     made = []
     for copy in range(1, copies.count + 1):
         for job in jobs:
-            chosen = tuple(recording for recording in job.recordings if recording.name in copies.recordings)
+            chosen = tuple(recording for recording in job.recordings
+                           if recording.name in copies.recordings and recording.name not in job.twice)
             made.append(dataclasses.replace(job, number=job.number + copy * len(jobs), recordings=chosen,
-                                            samples=frozenset(), copy=copy, copies=copies))
+                                            samples=frozenset(), copy=copy, copies=copies, twice={}))
     return made
+
+
+def _complete(jobs: List[PartJob], workers: int, progress: Progress) -> Dict[int, PartReport]:
+    """The reports of all jobs, by number; what is not built yet is built."""
+    reports = {job.number: report for job in jobs for report in [read_report(job)] if report}
+    missing = [job for job in jobs if job.number not in reports]
+    reports.update(_build_parts(missing, workers, _going_on(progress, jobs, reports)) if missing else {})
+    return reports
 
 
 def _going_on(progress: Progress, jobs: List[PartJob], reports: Dict[int, PartReport]) -> Progress:
     """Progress that counts what an earlier run has done."""
     recordings = sum(len(job.recordings) for job in jobs if job.number in reports)
-    records = sum(sum(report.records.values()) for report in reports.values())
+    records = sum(report.records for report in reports.values())
     progress(recordings, records)
     return lambda more_recordings, more_records: progress(recordings + more_recordings, records + more_records)
 
@@ -154,13 +170,14 @@ def _why_broken(jobs: List[PartJob], tally: Tally) -> str:
 
 
 def _finish(out: Path, work: Path, plan: Plan, reports: List[Tuple[PartJob, PartReport]],
-            notes: Mapping[str, object]) -> Summary:
+            notes: Mapping[str, object], found: Found) -> Summary:
     """Move everything to its place. Any step of it may have been done by an interrupted run."""
     # What cannot be used has no copies either: once is enough.
-    skipped = sorted(item for job, report in reports if not job.copy for item in report.skipped)
-    records = sum((Counter(report.records) for _, report in reports), Counter())
-    copies = sum(sum(report.records.values()) for job, report in reports if job.copy)
-    if not records:
+    originals = [report for job, report in reports if not job.copy]
+    skipped = sorted([*found.left_out, *(tuple(item) for report in originals for item in report.skipped)])
+    summary = _summary(plan, originals, skipped, sum(report.records for job, report in reports if job.copy),
+                       notes, found)
+    if not summary.records:
         shutil.rmtree(work)
         raise UserError(f"none of the {plan.recordings} recordings could be used. {skipped[0][0]}: {skipped[0][1]}")
     for path in [work / "classes.txt", *work.glob("part-*.bin"), *work.glob("part-*.sessions.csv"), work / "samples"]:
@@ -170,12 +187,29 @@ def _finish(out: Path, work: Path, plan: Plan, reports: List[Tuple[PartJob, Part
         table = io.StringIO()
         csv.writer(table, lineterminator="\n").writerows([("recording", "reason"), *skipped])
         write_text(out / "skipped.csv", table.getvalue())
-    summary = Summary(plan.recordings, sum(records.values()), len(skipped),
-                      tuple(name for name in plan.speakers if name not in records), copies)
     write_json(out / "dataset.json", {
         "synthetic": False, "made_by": "common.prepare", "plan": plan.fingerprint,
         "scale": plan.options.scale, "normalised": plan.options.normalise,
         "options": dataclasses.asdict(plan.options), "summary": dataclasses.asdict(summary), **notes,
-        **({"copies": copies} if plan.copies else {})})
+        **({"copies": summary.copies} if plan.copies else {})})
     shutil.rmtree(work, ignore_errors=True)
     return summary
+
+
+def _summary(plan: Plan, reports: List[PartReport], skipped: List[Tuple[str, str]], copies: int,
+             notes: Mapping[str, object], found: Found) -> Summary:
+    """reports: of the recordings themselves; copies: records that were made of them for training."""
+    all_kept = {name: kept for report in reports for name, kept in report.kept.items()}
+    recordings = [recording for part in plan.parts for recording in part]
+    speakers = {recording.speaker for recording in recordings if recording.name in all_kept}
+    remarks: Dict[str, Tuple[int, str]] = {}
+    for name, remark in sorted((name, remark) for name, kept in all_kept.items() for remark in kept.remarks):
+        count, first = remarks.get(reason_kind(remark), (0, name))
+        remarks[reason_kind(remark)] = count + 1, first
+    return summarise(
+        recordings, {name: kept.records for name, kept in all_kept.items()}, skipped, notes.get("split"), plan.options.seed,
+        recordings=plan.recordings + len(found.left_out), copies=copies,
+        records=sum(kept.records for kept in all_kept.values()) + copies,
+        absent=[name for name in plan.speakers if name not in speakers],
+        silent=sum(kept.silent for kept in all_kept.values()), remarks=remarks, ignored=dict(found.ignored),
+        rates=dict(Counter(str(rate) for kept in all_kept.values() for rate in kept.rates)))

@@ -9,30 +9,34 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, FrozenSet, Iterator, List, Optional, Tuple
+from typing import Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from common.data.dataset import SessionRow, write_sessions
-from common.data.records import NUM_BINS, NUM_FRAMES, NoRecords, RecordWriter
+from common.data.dataset import SessionRow, read_sessions, sidecar_path, write_sessions
+from common.data.records import NUM_BINS, NUM_FRAMES, RECORD_BYTES, NoRecords, RecordWriter, open_record_file
 from common.errors import UserError
 from common.files import read_json, write_json
-from common.prepare.audio import AudioError, read_blocks
+from common.prepare.audio import AudioError, Heard, read_blocks
 from common.prepare.distortion import distort
 from common.prepare.features import spectrogram
+from common.prepare.levels import SILENCE_DB, is_silent
 from common.prepare.options import SAMPLE_RATE, SEGMENT_SAMPLES, Copies, Options
 from common.prepare.samples import write_sample
 from common.prepare.sources import Recording
+from common.prepare.twice import Trace, first_spectrogram, trace
 from common.prepare.windows import cut_windows
 from common.prepare.workers import CONTEXT, start_worker
 
 
 @dataclass(frozen=True)
 class PartJob:
-    """The recordings of part `number`, and the folder it is built in."""
+    """The recordings of part `number`, and the folder it is built in.
+
+    twice: reasons, by name, to leave out recordings that are there under another name as well
+    """
 
     tree: Path
     folder: Path
@@ -43,6 +47,7 @@ class PartJob:
     options: Options
     copy: int = 0  # which of the copies for training; 0 is the recordings themselves
     copies: Optional[Copies] = None
+    twice: Dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def records_path(self) -> Path:
@@ -53,12 +58,37 @@ class PartJob:
         return self.folder / f"part-{self.number}.done.json"
 
 
-@dataclass(frozen=True)
-class PartReport:
-    """What became of a part: records by speaker, and (recording, reason) for what was left out."""
+class Kept(NamedTuple):
+    """A recording that has records.
 
-    records: Dict[str, int]
-    skipped: Tuple[Tuple[str, str], ...]
+    silent:  utterances of it that were left out
+    rates:   in Hz, in the order they were met
+    remarks: what is not as it should be, though it is kept
+    trace:   None in a copy for training
+    """
+
+    records: int
+    silent: int
+    rates: List[int]
+    remarks: List[str]
+    trace: Optional[Trace]
+
+
+@dataclass
+class PartReport:
+    """What became of a part.
+
+    skipped: (recording, reason) of what was left out, and of what could be read in part
+    twice:   recordings that were left out because the job said so
+    """
+
+    kept: Dict[str, Kept] = dataclasses.field(default_factory=dict)
+    skipped: List[Tuple[str, str]] = dataclasses.field(default_factory=list)
+    twice: List[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def records(self) -> int:
+        return sum(kept.records for kept in self.kept.values())
 
 
 class Tally:
@@ -93,69 +123,132 @@ def start_part_worker(tally: Tally) -> None:
 
 def read_report(job: PartJob) -> Optional[PartReport]:
     """The report of a part that is complete, None for one that is still to do."""
+    report = _stored_report(job)
+    return report if report is not None and report.twice == sorted(job.twice) else None
+
+
+def _stored_report(job: PartJob) -> Optional[PartReport]:
     if not job.done_path.exists():
         return None
-    report = read_json(job.done_path, "report of a finished part")
-    return PartReport(report["records"], tuple((name, reason) for name, reason in report["skipped"]))
+    report = PartReport(**read_json(job.done_path, "report of a finished part"))
+    for name, stored in report.kept.items():
+        *facts, found = stored
+        report.kept[name] = Kept(*facts, None if found is None else Trace(*found))
+    report.skipped = [(name, reason) for name, reason in report.skipped]
+    return report
 
 
 def build_part(job: PartJob) -> PartReport:
     """Write the part's records, its sidecar and last its report. A part may turn out to have no records.
 
+    One that is complete but for what is there twice is not decoded again: that is taken out of it.
     Raises UserError, among others when the disk is full.
     """
+    before = _stored_report(job)
     rows: List[SessionRow] = []
-    skipped: List[Tuple[str, str]] = []
-    buffer = np.empty((NUM_BINS, NUM_FRAMES), np.float32)
+    if before is None:
+        report = PartReport()
+    else:
+        rows = read_sessions(job.records_path, before.records) if before.kept else []
+        report = PartReport({name: kept for name, kept in before.kept.items() if name not in job.twice},
+                            [item for item in before.skipped if item[0] not in job.twice])
+        job.done_path.unlink()  # from here on the part counts as one that is still to do
+    report.skipped += job.twice.items()
+    report.twice = sorted(job.twice)
+    _report_reading(job, 0)
     try:
         with RecordWriter(job.records_path) as writer:
-            for position, recording in enumerate(job.recordings):
-                rows_before = len(rows)
-                _report_reading(job, position)
-                try:
-                    _append(writer, rows, job, recording, buffer)
-                except AudioError as error:
-                    kept = len(rows) - rows_before
-                    note = f"; its {kept} utterances before that are kept" if kept else ""
-                    skipped.append((recording.name, error.problem + note))
-                _report_progress(len(rows) - rows_before)
-    except NoRecords:
-        pass  # a part may turn out to be empty
+            if before is None:
+                _append_all(writer, rows, job, report)
+            else:
+                rows = _copy_kept(writer, rows, job, report)
+    except NoRecords:  # a part may turn out to be empty
+        for path in (job.records_path, sidecar_path(job.records_path)):
+            path.unlink(missing_ok=True)
     if rows:
         write_sessions(job.records_path, rows)
-    report = PartReport(dict(Counter(row.speaker for row in rows)), tuple(skipped))
     write_json(job.done_path, dataclasses.asdict(report))
     _report_reading(job, -1)
     return report
 
 
+def _append_all(writer: RecordWriter, rows: List[SessionRow], job: PartJob, report: PartReport) -> None:
+    """Decode every recording of the part."""
+    buffer = np.empty((NUM_BINS, NUM_FRAMES), np.float32)
+    for position, recording in enumerate(job.recordings):
+        _report_reading(job, position)
+        before = len(rows)
+        if recording.name not in job.twice:
+            _append_or_skip(writer, rows, job, recording, buffer, report)
+        _report_progress(len(rows) - before)
+
+
+def _copy_kept(writer: RecordWriter, rows: List[SessionRow], job: PartJob, report: PartReport) -> List[SessionRow]:
+    """Write the records of the part as it is, but for those of recordings that are there twice. Returns their rows."""
+    bins = np.empty((NUM_BINS, NUM_FRAMES), np.float32)
+    with open_record_file(job.records_path) as file:
+        for index, row in enumerate(rows):
+            if row.recording in report.kept:
+                file.seek(index * RECORD_BYTES + 4)
+                if file.readinto(memoryview(bins).cast("B")) != bins.nbytes:
+                    raise UserError(f"{job.records_path}: changed while it was read; start again")
+                writer.append(bins, job.labels[row.speaker])
+    for recording in job.recordings:
+        _report_progress(report.kept[recording.name].records if recording.name in report.kept else 0)
+    return [row for row in rows if row.recording in report.kept]
+
+
+def _append_or_skip(writer: RecordWriter, rows: List[SessionRow], job: PartJob, recording: Recording,
+                    buffer: np.ndarray, report: PartReport) -> None:
+    """One recording to records and into the report, whatever is wrong with it."""
+    heard, before = Heard(), len(rows)
+    silent, found = 0, None
+    try:
+        silent, found = _append(writer, rows, job, recording, buffer, heard)
+        problems = heard.damage
+    except AudioError as error:
+        problems = [*heard.damage, error.problem] if error.problem not in heard.damage else heard.damage
+    kept = len(rows) - before
+    if problems:
+        note = f"; its {kept} utterances are kept" if kept else ""
+        report.skipped.append((recording.name, "; ".join(problems) + note))
+    if kept:
+        remarks = [remark for remark in heard.remarks() if remark not in heard.damage]
+        report.kept[recording.name] = Kept(kept, silent, heard.rates, remarks, found)
+
+
 def _append(writer: RecordWriter, rows: List[SessionRow], job: PartJob, recording: Recording,
-            buffer: np.ndarray) -> None:
-    """All utterances of one recording. buffer: (512, 300) float32 for the spectrograms, one after the other."""
+            buffer: np.ndarray, heard: Heard) -> Tuple[int, Optional[Trace]]:
+    """All utterances of one recording. Returns how many were left out as silent, and the recording's trace.
+
+    buffer: (512, 300) float32 for the spectrograms, one after the other. Raises AudioError if there is no utterance.
+    """
+    path, label = job.tree / recording.path, job.labels[recording.speaker]
+    # The name and not the place in the list: the crop must not depend on what else is in the tree.
+    seed = zlib.crc32(f"{job.options.seed} {recording.name}{f' {job.copy}' if job.copy else ''}".encode())
+    crop = "random" if job.copy else job.options.crop
     sample_wanted = recording.name in job.samples
-    for start, samples in _windows(job, recording):
+    picture, silent, found = "", 0, False
+    for start, samples in cut_windows(read_blocks(path, heard), crop, job.options.hop, seed):
+        if is_silent(samples):
+            silent += 1
+            continue
+        if job.copies:
+            samples = distort(samples, job.copies, np.random.default_rng(seed))
         bins = spectrogram(samples, job.options.normalise, job.options.scale, out=buffer)
-        label = job.labels[recording.speaker]
         writer.append(bins, label)
         rows.append(SessionRow(recording.speaker, recording.session, recording.name, start))
         if sample_wanted:
             write_sample(job.folder / "samples", recording, samples, bins, label)
             sample_wanted = False
-
-
-def _windows(job: PartJob, recording: Recording) -> Iterator[Tuple[int, np.ndarray]]:
-    """(first sample, (48240,) samples) of each utterance. Raises AudioError if there is none."""
-    # The name and not the place in the list: the crop must not depend on what else is in the tree.
-    seed = zlib.crc32(f"{job.options.seed} {recording.name}{f' {job.copy}' if job.copy else ''}".encode())
-    path = job.tree / recording.path
-    crop = "random" if job.copy else job.options.crop
-    found = False
-    for start, samples in cut_windows(read_blocks(path), crop, job.options.hop, seed):
-        if samples.any():
-            found = True
-            yield start, distort(samples, job.copies, np.random.default_rng(seed)) if job.copies else samples
+        if not job.copy and not found:
+            picture = trace(first_spectrogram(path) if crop == "random" else bins)
+        found = True
+    if not found and silent:
+        raise AudioError(path, f"silent: nothing in it is louder than {SILENCE_DB:.0f} dB of full scale")
     if not found:
-        raise AudioError(path, f"shorter than {SEGMENT_SAMPLES / SAMPLE_RATE} s, or silent")
+        raise AudioError(path, f"shorter than {SEGMENT_SAMPLES / SAMPLE_RATE} s: {heard.samples / SAMPLE_RATE:.2f} s")
+    return silent, None if job.copy else Trace(0 if crop == "fixed" else heard.samples, picture)
 
 
 def _report_reading(job: PartJob, position: int) -> None:

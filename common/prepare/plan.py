@@ -1,7 +1,7 @@
 """What a preparation will do, decided before it begins: which recordings, in which part, cut how.
 
     from common.prepare.plan import choose_cast, make_plan
-    plan = make_plan(choose_cast(find_recordings(tree), speakers=50, seed=0), Options())
+    plan = make_plan(choose_cast(find_recordings(tree).recordings, speakers=50, seed=0), Options())
 
 The bytes of a data folder follow from its plan alone, not from the machine or the number of workers.
 """
@@ -22,6 +22,8 @@ from common.prepare.sources import Recording
 
 MIN_PARTS = 8  # also the most processes that can share a small tree
 MAX_PART_RECORDINGS = 1000  # of about 8 s each, as VoxCeleb's, these make parts of 1.6 GB
+
+_METHOD = 2  # counts up whenever the same recordings and options give other bytes, or another dataset.json
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Plan:
     @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that tell a folder begun by this plan from one begun by another."""
-        digest = hashlib.sha256(json.dumps(dataclasses.asdict(self.options)).encode())
+        digest = hashlib.sha256(json.dumps([_METHOD, dataclasses.asdict(self.options)]).encode())
         for number, part in enumerate(self.parts):
             for item in part:
                 digest.update(f"{number}\t{item.name}\t{item.speaker}\t{item.session}\t{item.bytes}\n".encode())

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import FrozenSet, Iterable
@@ -17,6 +18,8 @@ from common.data.records import RecordWriter
 from common.files import make_folder, replacing
 from common.prepare.options import SAMPLE_RATE
 from common.prepare.sources import NO_SESSION, Recording
+
+_MAX_BYTES = 200  # of a name without suffixes; a file system takes 255 with them
 
 
 def pick_samples(recordings: Iterable[Recording], each: int) -> FrozenSet[str]:
@@ -34,12 +37,18 @@ def pick_samples(recordings: Iterable[Recording], each: int) -> FrozenSet[str]:
 
 
 def sample_stem(recording: Recording) -> str:
-    """`GgYuyVluakM_002` for session GgYuyVluakM, file 00002.wav. A file already named so keeps its name."""
+    """`GgYuyVluakM_002` for session GgYuyVluakM, file 00002.wav. A file already named so keeps its name.
+
+    What is longer than a file system takes is cut, and told from others by a check sum of all of it.
+    """
     stem = PurePosixPath(recording.name).stem
     session = recording.session.replace("/", "_")
-    if session == NO_SESSION or stem.startswith(session + "_"):
+    if session != NO_SESSION and not stem.startswith(session + "_"):
+        stem = f"{session}_{int(stem):03d}" if stem.isascii() and stem.isdigit() else f"{session}_{stem}"
+    encoded = stem.encode()
+    if len(encoded) <= _MAX_BYTES:
         return stem
-    return f"{session}_{int(stem):03d}" if stem.isascii() and stem.isdigit() else f"{session}_{stem}"
+    return f"{encoded[:_MAX_BYTES - 9].decode(errors='ignore')}_{zlib.crc32(encoded):08x}"
 
 
 def write_sample(folder: Path, recording: Recording, samples: np.ndarray, bins: np.ndarray, label: int) -> None:

@@ -11,13 +11,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
-from common.data.dataset import read_official_split
+from common.data.dataset import read_official_split, sides_of
 from common.errors import UserError
 from common.files import read_text
-from common.prepare.sources import Recording
+from common.prepare.sources import Recording, composed
 
 META_FILES = ("vox1_meta.csv", "vox2_meta.csv")
 SPLIT_FILE = "iden_split.txt"
+_MAX_BYTES = 200  # of a name; a file system takes 255
 _NAME_COLUMNS = ("name", "vggface1 id")  # VoxCeleb1's VGGFace1 ID is the name; VoxCeleb2 has a name or none
 
 
@@ -37,17 +38,18 @@ def name_speakers(tree: Path, recordings: Sequence[Recording]) -> List[Recording
 def find_split(tree: Path, recordings: Sequence[Recording]) -> Optional[Dict[str, str]]:
     """The official side of every recording, None where there is no iden_split.txt.
 
+    A list that was made for other suffixes (.wav, where the files are .flac) holds as well.
     Raises UserError when it does not name one of them.
     """
     path = _beside(tree, SPLIT_FILE)
     if path is None:
         return None
-    sides = read_official_split(path)
-    missing = [recording.name for recording in recordings if recording.name not in sides]
+    sides = sides_of([recording.name for recording in recordings], read_official_split(path))
+    missing = [name for name, side in sides.items() if not side]
     if missing:
         raise UserError(f"{path}: does not name {len(missing)} of the {len(recordings)} recordings, the first is "
                         f"{missing[0]}; give --own-split to go without the official split")
-    return {recording.name: sides[recording.name] for recording in recordings}
+    return sides
 
 
 def _beside(tree: Path, name: str) -> Optional[Path]:
@@ -68,4 +70,10 @@ def _read_names(path: Path) -> Dict[str, str]:
     short = next((number for number, row in enumerate(rows, start=1) if len(row) <= column), None)
     if short:
         raise UserError(f"{path}: line {short} has {len(rows[short - 1])} columns, the header has {len(header)}")
-    return {row[0]: "_".join(row[column].split()) for row in rows[1:] if row[column]}
+    names = {row[0]: composed("_".join(row[column].split())) for row in rows[1:] if row[column]}
+    for name in names.values():
+        # It becomes a folder of the samples, and a line of classes.txt.
+        if "/" in name or "\\" in name or name.startswith(".") or not name.isprintable() or len(name.encode()) > _MAX_BYTES:
+            raise UserError(f"{path}: {name[:60]!r} cannot name a speaker, for it would be a folder: a name has no slash, "
+                            f"does not begin with a dot, is printable and at most {_MAX_BYTES} bytes long")
+    return names

@@ -104,7 +104,7 @@ def _build(folder: Path, corpus: Corpus) -> None:
     cores = available_cores()
     with ThreadPoolExecutor(cores) as threads:
         list(threads.map(lambda speaker: _in_a_new_process(recordings, corpus, speaker), range(corpus.speakers)))
-    plan = make_plan(find_recordings(recordings), Options(crop="fixed", scale=corpus.scale, seed=corpus.seed))
+    plan = make_plan(find_recordings(recordings).recordings, Options(crop="fixed", scale=corpus.scale, seed=corpus.seed))
     build(recordings, folder, plan, workers=cores, notes={"synthetic": True, "made_by": "common.voices.synthetic"})
 
 
