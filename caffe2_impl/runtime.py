@@ -1,8 +1,10 @@
 """Caffe2 in this process: device, threads, versions."""
 from __future__ import annotations
 
+import ctypes
 import logging
 import re
+from pathlib import Path
 from typing import Dict
 
 # caffe2.python logs at every start that it found no CUDA and which CPU features it was not
@@ -15,6 +17,7 @@ from caffe2.proto import caffe2_pb2
 from caffe2.python import core, workspace
 
 from common.errors import UserError
+from common.machine import in_force
 
 CPU = core.DeviceOption(caffe2_pb2.CPU)
 IDEEP = core.DeviceOption(caffe2_pb2.IDEEP)  # Intel's oneDNN kernels, on the CPU
@@ -67,12 +70,21 @@ def _cpu_libraries() -> Dict[str, str]:
     mkl, dnnl = (re.search(rf"{name} v?(?:Version )?([\d.]+)", build)
                  for name in ("Math Kernel Library", "MKL-DNN"))
     return {"blas": f"MKL {mkl[1] if mkl else 'unknown'}",
-            "convolutions": f"oneDNN {dnnl[1] if dnnl else 'unknown'} (IDEEP)"}
+            "convolutions": f"oneDNN {dnnl[1] if dnnl else 'unknown'} (IDEEP)",
+            "instructions": f"MKL: {_mkl_kernels()}; "
+            + (in_force("MKL_ENABLE_INSTRUCTIONS", "DNNL_MAX_CPU_ISA") or "oneDNN: by the processor")}
+
+
+def _mkl_kernels() -> str:
+    """For which processors MKL, by its own word, takes its kernels."""
+    library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib/libtorch_cpu.so"))
+    kind = library.mkl_serv_cpu_detect()
+    return {0: "for any processor", 5: "AVX2"}.get(kind, f"type {kind}")
 
 
 def _cuda_libraries() -> Dict[str, str]:
     return {"blas": f"cuBLAS of CUDA {torch.version.cuda}",
-            "convolutions": f"cuDNN {torch.backends.cudnn.version()}"}
+            "convolutions": f"cuDNN {torch.backends.cudnn.version()}", "instructions": "the card's"}
 
 
 def about() -> Dict[str, str]:

@@ -14,11 +14,12 @@ from typing import Callable, Dict
 
 import numpy as np
 
+_CPU = Path("/sys/devices/system/cpu/cpu0")
 MATRIX_SIZE = 1536  # large enough for full speed, 9 MB a matrix, about 50 ms a product on two cores
 
 
 def describe() -> Dict[str, str]:
-    """Processor, cores this process may use, memory, operating system, Python."""
+    """Processor, cores this process may use, memory, operating system, Python, and what libraries go by."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "processor": _processor(),
@@ -27,7 +28,18 @@ def describe() -> Dict[str, str]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "numpy": np.__version__,
+        "blas of numpy": _blas(),
+        "caches": _caches(),
+        "frequency governor": _read(_CPU / "cpufreq/scaling_governor") or "not shown",
+        "malloc": in_force("LD_PRELOAD", "GLIBC_TUNABLES", *sorted(
+            name for name in os.environ if name.startswith("MALLOC_"))) or "the C library's own",
     }
+
+
+def in_force(*variables: str) -> str:
+    """Those of the environment variables that are set, with their values, as a fact: printable, not long."""
+    told = ", ".join(f"{name}={os.environ[name]}" for name in variables if os.environ.get(name))
+    return ascii(told)[1:-1][:200]
 
 
 def matmul(size: int) -> Callable[[], object]:
@@ -67,6 +79,31 @@ def peak_memory_mib() -> float:
         pass
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def _blas() -> str:
+    """NumPy's, and for which processor it chose its kernels."""
+    import threadpoolctl
+
+    for library in threadpoolctl.threadpool_info():
+        if "numpy" in library["filepath"] and library["user_api"] == "blas":
+            return f"{library['internal_api']} {library['version']}, kernels for {library.get('architecture', 'unknown')}"
+    return "unknown"
+
+
+def _caches() -> str:
+    """Of the first core, from the nearest on."""
+    caches = [f"L{level} {_read(cache / 'size')}" for cache in sorted((_CPU / "cache").glob("index*"))
+              for level in [_read(cache / "level")] if _read(cache / "type") in ("Data", "Unified")]
+    return ", ".join(caches) or "not shown"
+
+
+def _read(file: Path) -> str:
+    """The text of a small file, empty where there is none."""
+    try:
+        return file.read_text().strip()
+    except OSError:
+        return ""
 
 
 def _processor() -> str:

@@ -86,7 +86,8 @@ class Model(Protocol):
 
     def facts(self) -> Dict[str, str]:
         """How the numbers are computed: framework, device, engine, layout, precision, threads, blas,
-        convolutions (the libraries behind both, with versions), algorithm (of each convolution, see
+        convolutions (the libraries behind both, with versions), instructions (the sets that they
+        use or are held to, as far as they tell), algorithm (of each convolution, see
         `common.network.winograd.algorithm`; or "direct" for all)."""
 
 

@@ -17,7 +17,8 @@ PROJECT = Path(__file__).parents[1]
 
 def test_describe_is_text_for_a_table() -> None:
     facts = machine.describe()
-    assert list(facts) == ["processor", "cores", "memory", "system", "python", "numpy"]
+    assert list(facts) == ["processor", "cores", "memory", "system", "python", "numpy", "blas of numpy", "caches",
+                           "frequency governor", "malloc"]
     assert all(isinstance(value, str) and value.strip() and value.isprintable() for value in facts.values())
     assert int(facts["cores"]) == len(os.sched_getaffinity(0))
     assert facts["numpy"] == np.__version__
@@ -38,6 +39,26 @@ def test_matmul_counts_two_operations_a_multiply_accumulate(monkeypatch: pytest.
 
 def test_matmul_speed_is_measured() -> None:
     assert 0.1 < machine.best_gflops(machine.matmul(256), 256, repeats=1) < 1e5
+
+
+def test_what_decides_by_the_environment_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LD_PRELOAD", "GLIBC_TUNABLES"):
+        monkeypatch.delenv(name, raising=False)
+    assert machine.describe()["malloc"] == "the C library's own"
+    monkeypatch.setenv("LD_PRELOAD", "/a\n" + 999 * "b")
+    assert machine.describe()["malloc"].isprintable() and len(machine.describe()["malloc"]) == 200
+    monkeypatch.delenv("LD_PRELOAD")
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "2")
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
+    assert machine.describe()["malloc"] == "GLIBC_TUNABLES=glibc.malloc.hugetlb=1, MALLOC_ARENA_MAX=2"
+
+
+def test_the_kernels_of_numpys_blas_are_told() -> None:
+    """OpenBLAS takes them by the processor, or by a variable that may be set for other reasons."""
+    source = "from common.machine import describe; print(describe()['blas of numpy'])"
+    told = subprocess.run([sys.executable, "-c", source], cwd=PROJECT, capture_output=True, text=True, check=True,
+                          env={**os.environ, "OPENBLAS_CORETYPE": "Sandybridge"}).stdout
+    assert told.startswith("openblas 0.3.") and told.endswith("kernels for Sandybridge\n")
 
 
 PEAKS = """

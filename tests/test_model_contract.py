@@ -42,7 +42,7 @@ def test_what_numbers_rest_on_is_stated(twin):
     spec = SPECS["over_time"]
     facts = twin.model(spec, drawn_params(spec), SGD()).facts()
     assert set(facts) == {"framework", "device", "engine", "layout", "precision", "threads", "blas", "convolutions",
-                          "algorithm"}
+                          "instructions", "algorithm"}
     assert (facts["device"], facts["precision"], facts["threads"]) == ("cpu", "float32", "1")
     for name in ("framework", "blas", "convolutions"):
         assert re.search(r"\d+\.\d+", facts[name]) and "unknown" not in facts[name], facts[name]

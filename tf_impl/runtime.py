@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow.python.framework import test_util
 
 from common.errors import UserError
+from common.machine import in_force
 
 _device = "/CPU:0"
 
@@ -69,13 +70,15 @@ def _cpu_libraries(onednn: bool) -> Dict[str, str]:
     dnnl = "oneDNN " + _version(headers / "external/onednn/include/oneapi/dnnl/dnnl_version.h",
                                 "DNNL_VERSION_MAJOR", "DNNL_VERSION_MINOR", "DNNL_VERSION_PATCH")
     return {"blas": f"{dnnl}, the rest {eigen}" if onednn else f"{eigen} with the inner product of {dnnl}",
-            "convolutions": dnnl if onednn else eigen}
+            "convolutions": dnnl if onednn else eigen,
+            # oneDNN's choice can only be read from its log (ONEDNN_VERBOSE=1); what bounds it can be told.
+            "instructions": in_force("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA") or "oneDNN: by the processor"}
 
 
 def _cuda_libraries() -> Dict[str, str]:
     build = tf.sysconfig.get_build_info()
     return {"blas": f"cuBLAS of CUDA {build['cuda_version']}",
-            "convolutions": f"cuDNN {build['cudnn_version']}"}
+            "convolutions": f"cuDNN {build['cudnn_version']}", "instructions": "the card's"}
 
 
 def _version(header: Path, *names: str) -> str:

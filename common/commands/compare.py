@@ -177,7 +177,7 @@ def _report(plan, decision, dataset, split, results):
     import dataclasses
 
     from common.compare.report import Report
-    from common.machine import describe
+    from common.measured import facts
 
     versions = {name: own.facts["framework"] for result in results
                 for name, own in {**result.frameworks, **result.baselines}.items()}
@@ -188,7 +188,8 @@ def _report(plan, decision, dataset, split, results):
                 "device": str(decision), **dataclasses.asdict(plan.timing)}
     for name in ("network", "epochs", "frameworks", "baselines"):  # of one network, or columns
         del settings[name]
-    return Report(str(datetime.date.today()), describe(), versions, data, settings, results)
+    machine = facts(plan.threads)
+    return Report(machine.pop("date"), machine, versions, data, settings, results)
 
 
 def _show_versions(loads: Mapping[str, Callable[[], Twin]]) -> int:

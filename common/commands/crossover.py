@@ -32,6 +32,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     from common.data.dataset import open_dataset
     from common.data.splits import split_dataset
     from common.files import make_folder, write_text
+    from common.measured import facts, told
     from common.proof.recording import first_batches
     from common.training.crossover import TOLERANCE, cross
     from common.training.loop import fresh
@@ -53,7 +54,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     (options.out / "half.npz").unlink()
     plot_crossings(crossings, options.out / "crossover.png", config.network)
     write_text(options.out / "crossover.md",
-               f"{config.network}, batch of {config.batch_size}, data {dataset.name}\n\n"
+               f"{told(facts(threads))}\n\n{config.network}, batch of {config.batch_size}, data {dataset.name}\n\n"
                + "\n".join(f"- {line}" for line in lines) + "\n")
     print("\n".join(lines))
     return 0 if max(c.largest_difference for c in crossings) < TOLERANCE else 1

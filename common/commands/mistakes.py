@@ -33,6 +33,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     from tabulate import tabulate
 
     from common.files import make_folder, write_text
+    from common.measured import facts, told
 
     head, trial, test = _setting(options)
     twins = {name: load() for name, load in loads.items()}
@@ -43,7 +44,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     for row, right_rung in _rows(trial, test, broken, list(twins.values())):
         rows.append(row)
         caught = caught and right_rung
-    text = head.format(framework=broken.framework) + "\n\n" + tabulate(
+    text = told(facts(threads)) + "\n\n" + head.format(framework=broken.framework) + "\n\n" + tabulate(
         rows, tablefmt="github", disable_numparse=True, headers=[
             "mistake", "what it is", "caught on rung", "at", "error there",
             "logits after 1 step", "top-1 on test"])

@@ -32,6 +32,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 
     from common.data.dataset import open_dataset
     from common.files import make_folder, write_text
+    from common.measured import facts, told
     from common.proof.crosscheck import TOLERANCE, compare_ways, every_way
     from common.training.checkpoint import load_checkpoint
 
@@ -44,7 +45,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     make_folder(options.out)
     ways = every_way(twins, checkpoint, dataset.records, indices, threads, options.out)
     rows = compare_ways(ways)
-    text = _table(rows, checkpoint, len(indices))
+    text = told(facts(threads)) + "\n\n" + _table(rows, checkpoint, len(indices))
     print(text)
     write_text(options.out / "onnx.md", text + "\n")
     worst = max(row["largest difference"] for row in rows)

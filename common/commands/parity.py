@@ -44,7 +44,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     twins = {name: load() for name, load in loads.items()}
     for twin in twins.values():
         twin.configure(options.device, threads)
-    parts, everything, sound = [_head(options, dataset, twins)], {}, True
+    parts, everything, sound = [_head(options, dataset, twins, threads)], {}, True
     for trial, broken in trials:
         own = {name: broken if name == options.side else trial for name in twins}
         recordings, findings = _climb_all(trial, own, twins)
@@ -128,13 +128,16 @@ def _climb_all(trial: "Trial", own: Dict[str, "Trial"], twins: Dict[str, Twin]
     return recordings, findings
 
 
-def _head(options: argparse.Namespace, dataset: "Dataset", twins: Dict[str, Twin]) -> str:
+def _head(options: argparse.Namespace, dataset: "Dataset", twins: Dict[str, Twin],
+          threads: int) -> str:
+    from common.measured import facts, told
+
     broken = ""
     if options.mistake:
         from common.proof.mistakes import MISTAKES
         broken = (f"\n\n**{twins[options.side].framework} is broken on purpose: "
                   f"{MISTAKES[options.mistake].story}.**")
-    return (f"# Parity ladder\n\nData {dataset.name}, {options.frames} frames, batch of "
+    return (f"# Parity ladder\n\n{told(facts(threads))}\n\nData {dataset.name}, {options.frames} frames, batch of "
             f"{options.batch_size}, {options.steps} steps, learning rate from "
             f"{options.learning_rate:g} to a tenth of it, width {options.width:g}.{broken}")
 

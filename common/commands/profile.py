@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional
 
@@ -80,14 +79,12 @@ def _spec(work):
 
 
 def _head(options: argparse.Namespace, threads: int) -> str:
-    from common.machine import describe
+    from common.measured import facts, told
 
-    facts = {"date": datetime.date.today(), **describe(), "threads": threads,
-             "batch": options.batch_size, "frames": options.frames, "speakers": options.speakers,
+    stated = {**facts(threads), "batch": options.batch_size, "frames": options.frames, "speakers": options.speakers,
              "width": options.width, "profiled steps": options.steps}
     return ("# Where the time of a step goes\n\n"
-            + "; ".join(f"{name} {value}" for name, value in facts.items())
-            + "\n\nMilliseconds a step by each framework's own profiler; %: of the step by the clock; "
+            + told(stated) + "\n\nMilliseconds a step by each framework's own profiler; %: of the step by the clock; "
             "MMAC: millions of multiply-accumulates of one utterance, forward; GFLOP/s: a layer's "
             "multiplications and additions, backward counted twice, over the time of both. "
             "A fused operator counts for the convolution in it.\n")

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional
 
@@ -98,10 +97,9 @@ def _values(options: argparse.Namespace, most: int) -> Dict[str, List[int]]:
 
 
 def _head(options: argparse.Namespace, most: int) -> str:
-    from common.machine import describe
+    from common.measured import facts, told
 
-    facts = {"date": datetime.date.today(), **describe(), "threads": most, "width": options.width}
-    return ("# How the cost of a step grows\n\n" + "; ".join(f"{name} {value}" for name, value in facts.items())
+    return ("# How the cost of a step grows\n\n" + told({**facts(most), "width": options.width})
             + f"\n\nBase: batch of {options.batch_size}, {_FRAMES} frames, {_SPEAKERS} speakers; one of them "
             "changes at a time. Milliseconds an utterance: median [fastest, slowest step]. Relative: to the "
             "first value; where cost grows as arithmetic does, it equals the MAC's. MiB: most memory of the "

@@ -69,6 +69,7 @@ def process_figures(own: Measured) -> Figures:
         "first step": f"{own.first_step_seconds:.1f} s",
         "warm-up, steps": ", ".join(f"{kind} {steps}" for kind, steps in own.warm_up.items()),
         "threads": own.facts["threads"],
+        "instructions": own.facts.get("instructions", ""),
         "peak memory": f"{own.peak_memory_mib:,.0f} MiB",
         "energy an utterance, training": _joules(training),
         "energy an utterance, inference": _joules(own.speeds[INFERENCE][RESIDENT]),

@@ -31,6 +31,7 @@ from common.compare.figures import (
 from common.compare.verdict import INVALID, verdict
 from common.contenders import label
 from common.files import write_json, write_text
+from common.measured import told
 from common.speed.timing import Measured
 from common.training.certificate import differing_facts, same_facts
 
@@ -87,8 +88,7 @@ class Report:
 
     def _head(self) -> str:
         facts = (self.machine, self.versions, self.settings)
-        return "\n".join([self.date, *("; ".join(f"{name} {value}" for name, value in each.items())
-                                       for each in facts)])
+        return "\n".join([self.date, *map(told, facts)])
 
     def _about_data(self) -> str:
         data = self.data

@@ -11,7 +11,6 @@ process that may not have 2 GiB of memory of its own.
 from __future__ import annotations
 
 import argparse
-import datetime
 import multiprocessing
 import resource
 import sys
@@ -185,12 +184,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _report(options: argparse.Namespace) -> str:
     from common.commands.options import data_or_embedded
-    from common.machine import describe
+    from common.measured import facts, told
 
     paths = [file for path in data_or_embedded(options.data) for file in record_files(path)]
     total = sum(path.stat().st_size for path in paths)
-    parts = ["# How fast the reader is\n", f"{datetime.date.today()}; " + "; ".join(
-        f"{name} {value}" for name, value in describe().items()),
+    parts = ["# How fast the reader is\n", told(facts(threads=1)),
         f"\n{len(paths)} record files, {total / 2**20:.0f} MiB, in the page cache; batches of "
         f"{options.batch_size}; {options.rounds} rounds, the ways taking turns.\n",
         speed_table(measure_speed(paths, options.batch_size, options.rounds))]

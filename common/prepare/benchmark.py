@@ -26,6 +26,7 @@ import numpy as np
 
 from common.errors import UserError, friendly
 from common.files import read_json
+from common.measured import facts, told
 from common.prepare.audio import load_audio
 from common.prepare.features import (
     DEVIATION_FLOOR,
@@ -157,6 +158,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     if args.only:
         run_plain(args.only, args.tree, args.out, args.workers)
         return 0
+    print(told(facts(threads=1)))
     print(f"librosa {librosa.__version__}, {args.workers} processes; largest difference {compare_records(args.tree):.1g}")
     rounds: Dict[str, List[Round]] = {name: [] for name in (LOOP, POOL, OURS)}
     for number in range(1, args.rounds + 1):

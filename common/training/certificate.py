@@ -78,7 +78,7 @@ def certify(model: Model, config: TrainingConfig, dataset: Dataset, split: Split
 def stated_facts(model: Model) -> Dict[str, str]:
     """What is stated of a side: all that its framework says of itself, and what it stands on."""
     machine = describe()
-    return {**model.facts(), **{name: machine[name] for name in ("processor", "python", "numpy")}}
+    return {**model.facts(), **{name: machine[name] for name in ("processor", "python", "numpy", "blas of numpy", "malloc")}}
 
 
 def spec_hash(spec: NetworkSpec) -> str:

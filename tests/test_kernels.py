@@ -1,6 +1,7 @@
-"""Whether TensorFlow computes with oneDNN is decided here, and stated as TensorFlow itself says."""
+"""Which libraries and kernels compute is decided here as far as it can be, and stated as they themselves say."""
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -11,12 +12,15 @@ from typing import Dict, Tuple
 import pytest
 
 import tf_impl
+from common.twin import Twin
 
 PROJECT = Path(__file__).parents[1]
 # oneDNN tells on standard output which operations it runs; then TensorFlow's facts.
 FACTS = """
+import importlib
 import json
 import tf_impl
+from common.twin import Twin
 tf_impl.load()
 import tensorflow as tf
 from tf_impl import runtime
@@ -49,3 +53,20 @@ def test_what_is_stated_is_what_runs(switch: str, engine: str, convolutions: str
     stated, convolved = facts(switch)
     assert stated["engine"] == engine and convolved == (switch == "1")
     assert stated["convolutions"].startswith(convolutions) and stated["blas"].startswith(blas)
+
+
+def test_what_bounds_the_instructions_is_stated(monkeypatch: pytest.MonkeyPatch, twin: Twin) -> None:
+    runtime = importlib.import_module(f"{twin.package}.runtime")
+    for name in ("DNNL_MAX_CPU_ISA", "ONEDNN_MAX_CPU_ISA"):
+        monkeypatch.delenv(name, raising=False)
+    assert runtime.facts()["instructions"].endswith("oneDNN: by the processor")
+    monkeypatch.setenv("DNNL_MAX_CPU_ISA", "AVX2")
+    assert runtime.facts()["instructions"].endswith("DNNL_MAX_CPU_ISA=AVX2")
+
+
+def test_mkl_says_which_kernels_it_takes() -> None:
+    """As asked for: where nobody asks, it takes its slowest on AMD's processors."""
+    source = "from caffe2_impl import load; load(); from caffe2_impl import runtime; print(runtime.facts()['instructions'])"
+    told = {kind: subprocess.run([sys.executable, "-c", source], cwd=PROJECT, capture_output=True, text=True, check=True,
+                                 env={**os.environ, "MKL_DEBUG_CPU_TYPE": kind}).stdout for kind in ("4", "5")}
+    assert told["4"].startswith("MKL: type 4; ") and told["5"].startswith("MKL: AVX2; ")

@@ -1,0 +1,53 @@
+"""When, where and with what something was measured: the head of everything that is kept in results/.
+
+    python -c "from common.measured import facts, told; print(told(facts(threads=2)))"
+"""
+from __future__ import annotations
+
+import datetime
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Dict, Mapping
+
+from common.machine import describe
+
+_PROJECT = Path(__file__).parents[1]
+_PACKAGES = ("tensorflow", "torch", "onnxruntime")  # Caffe2 is a part of torch; NumPy stands with the machine
+
+
+def facts(threads: int) -> Dict[str, str]:
+    """Date, commit, machine, versions and threads."""
+    return {"date": datetime.date.today().isoformat(), "commit": commit(_PROJECT), **describe(), **_versions(),
+            "threads": str(threads)}
+
+
+def told(stated: Mapping[str, object]) -> str:
+    """Facts as a line of text."""
+    return "; ".join(f"{name} {value}" for name, value in stated.items())
+
+
+def commit(folder: Path) -> str:
+    """The commit of the code in a folder, and whether the code has been changed since; or that none is known."""
+    try:
+        name = _git(folder, "rev-parse", "--short", "HEAD")
+        # What was measured may be on its way into results/ while this is asked.
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
+    except (OSError, subprocess.CalledProcessError):  # no git, or no clone
+        return "unknown"
+    return f"{name} and changes" if changed else name
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(["git", "-C", folder, *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _versions() -> Dict[str, str]:
+    """Of the packages that are installed; none is imported."""
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
