@@ -1,6 +1,7 @@
 """Compare TensorFlow and Caffe2 on who is speaking.
 
     python compare.py                # the benchmark: speed and accuracy side by side
+    python compare.py selfcheck      # do both frameworks compute right on this very machine?
     python compare.py parity         # every layer, gradient and update against the reference
     python compare.py mistakes       # what each classic mistake would have cost
     python compare.py onnx ...       # every way through ONNX on the same weights
@@ -27,12 +28,13 @@ from common.commands import (
     predictions,
     profile,
     scaling,
+    selfcheck,
 )
 from common.errors import friendly
 from common.twin import Twin
 
 LOADS: Dict[str, Callable[[], Twin]] = {"tensorflow": tf_impl.load, "caffe2": caffe2_impl.load}
-COMMANDS = {"parity": parity.run, "mistakes": mistakes.run, "onnx": onnx_matrix.run,
+COMMANDS = {"selfcheck": selfcheck.run, "parity": parity.run, "mistakes": mistakes.run, "onnx": onnx_matrix.run,
             "predictions": predictions.run, "crossover": crossover.run, "profile": profile.run,
             "scaling": scaling.run, "diff": diff.run}
 

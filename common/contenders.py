@@ -34,6 +34,11 @@ class Contender:
     framework: bool = False  # one of those that are compared: a twin that learns, too
     own_of: Optional[str] = None  # the framework that this is, with its own convolutions alone
 
+    @property
+    def is_twin(self) -> bool:
+        """Whether one of the two implementations computes, with or without its own convolutions."""
+        return self.framework or self.own_of is not None
+
 
 _ROWS = (
     Contender("tensorflow", "TensorFlow", "TensorFlow", "tf_impl.worker", "tensorflow", "#e8710a",

@@ -115,6 +115,11 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
 
 
+def cache_folder() -> Path:
+    """The folder in the user's cache for what is made once: $XDG_CACHE_HOME or ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "speaker-comparison"
+
+
 def make_folder(path: Path) -> None:
     """Make a folder with its parents, or find it there. Raises `UserError`."""
     try:

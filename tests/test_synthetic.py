@@ -14,6 +14,7 @@ import soundfile
 
 from common.data.dataset import open_dataset
 from common.data.splits import split_dataset
+from common.files import cache_folder
 from common.voices import synthetic
 from common.voices.synthetic import TINY, Corpus, default_corpus
 
@@ -109,7 +110,7 @@ def test_a_cache_that_is_a_file(tmp_path: Path) -> None:
 
 def test_the_users_cache_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert synthetic.default_cache().parent == tmp_path
+    assert cache_folder().parent == tmp_path
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert synthetic.default_cache().parent == tmp_path / ".cache"
+    assert cache_folder().parent == tmp_path / ".cache"

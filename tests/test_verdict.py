@@ -147,6 +147,7 @@ def test_a_framework_that_predicts_wrongly_ends_the_run_with_a_status(
 
     (tmp_path / "made_impl").mkdir()
     (tmp_path / "made_impl" / "worker.py").write_text(WORKER)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(__file__).parents[1]}")
     monkeypatch.setitem(CONTENDERS, "caffe2", dataclasses.replace(CONTENDERS["caffe2"], module="made_impl.worker"))
     status = main(["--data", str(tiny_data), "--out", str(tmp_path / "out"), "--frameworks", "caffe2", "--networks", "tdnn",

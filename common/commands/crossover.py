@@ -33,6 +33,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     from common.data.splits import split_dataset
     from common.files import make_folder, write_text
     from common.measured import facts, told
+    from common.proof import gate
     from common.proof.recording import first_batches
     from common.training.crossover import TOLERANCE, cross
     from common.training.loop import fresh
@@ -46,6 +47,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     make_folder(options.out)
     twins = {name: load() for name, load in loads.items()}
     for twin in twins.values():
+        gate.require(twin, start, options.device, threads)
         twin.configure(options.device, threads)
     crossings = [cross(twins[a], twins[b], start, batches, options.steps,
                        options.out / "half.npz") for a, b in itertools.permutations(twins, 2)]

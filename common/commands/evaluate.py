@@ -41,6 +41,7 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     from common.data.batches import BatchReader
     from common.data.dataset import open_dataset
     from common.files import make_folder
+    from common.proof import gate
     from common.training.checkpoint import load_checkpoint
     from common.training.evaluation import Evaluation, predict
     from common.training.metrics import confusion_matrix
@@ -53,6 +54,7 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
         make_folder(options.out)
     say_device(device)
     twin = load()
+    gate.require(twin, checkpoint, device.device, threads)
     twin.configure(device.device, threads)
     model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
     reader = BatchReader(dataset.records, indices, options.batch_size, 0, shuffle=False,

@@ -25,10 +25,12 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
 
     from common.files import replacing
     from common.network.onnx_file import annotate, metadata_of
+    from common.proof import gate
     from common.training.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(options.model)
     twin = load()
+    gate.require(twin, checkpoint, "cpu", 1)
     twin.configure("cpu", 1)
     model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
     with replacing(options.onnx) as temporary:  # it gets its name with its metadata, not before

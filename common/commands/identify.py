@@ -32,12 +32,14 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     threads = prepare_threads(options.threads)
     device = choose_device(options.device, [load])
 
+    from common.proof import gate
     from common.training.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(options.model)
     pieces = {path: _pieces(path, checkpoint) for path in options.recordings}
     say_device(device)
     twin = load()
+    gate.require(twin, checkpoint, device.device, threads)
     twin.configure(device.device, threads)
     model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
     for path, spectrograms in pieces.items():

@@ -33,6 +33,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     from common.data.dataset import open_dataset
     from common.files import make_folder, write_text
     from common.measured import facts, told
+    from common.proof import gate
     from common.proof.crosscheck import TOLERANCE, compare_ways, every_way
     from common.training.checkpoint import load_checkpoint
 
@@ -41,6 +42,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     indices = side_indices(options, dataset)[:options.utterances]
     twins: Dict[str, Twin] = {name: load() for name, load in loads.items()}
     for twin in twins.values():
+        gate.require(twin, checkpoint, options.device, threads)
         twin.configure(options.device, threads)
     make_folder(options.out)
     ways = every_way(twins, checkpoint, dataset.records, indices, threads, options.out)

@@ -35,6 +35,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     options.device = choose_device(options.device, loads.values()).device
 
     from common.data.dataset import open_dataset
+    from common.proof import gate
     from common.proof.crosscheck import native_logits
     from common.proof.disagreement import analyse
     from common.training.checkpoint import load_checkpoint
@@ -51,6 +52,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     logits = []
     for model in models:
         twin = loads[model.framework.lower() or "tensorflow"]()
+        gate.require(twin, model, options.device, threads)
         twin.configure(options.device, threads)
         logits.append(native_logits(twin, model, dataset.records, indices))
     result = analyse(*logits, dataset.records.labels[indices])

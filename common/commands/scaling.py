@@ -7,7 +7,7 @@ from typing import Callable, Dict, List, Mapping, Optional
 
 from common.commands.options import DEVICES, choose_device, make_parser, prepare_threads
 from common.commands.progress import Progress
-from common.contenders import FRAMEWORKS
+from common.contenders import CONTENDERS, FRAMEWORKS
 from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.twin import Twin
@@ -32,6 +32,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     options.device = choose_device(options.device, loads.values()).device
 
     from common.files import make_folder, write_json, write_text
+    from common.proof import gate
     from common.speed.bench import Work
     from common.speed.scaling import Scaling
     from common.speed.scaling_plot import plot_scaling
@@ -42,6 +43,8 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
         for name in dict.fromkeys(options.networks):
             base = Work(name, _SPEAKERS, options.width, _FRAMES, options.batch_size,
                         device=options.device, threads=most)
+            for framework in FRAMEWORKS:
+                gate.ensure(CONTENDERS[framework], base)
             scaling = Scaling(base, FRAMEWORKS, progress.show)
             points = scaling.run(values)
             left_out += scaling.left_out

@@ -58,11 +58,13 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     device = choose_device(options.device, [load])
     checkpoint, dataset, split, folder = _resumed(options) if options.resume else _new(options)
 
+    from common.proof import gate
     from common.training.loop import Trainer
     from common.training.progress import TrainingProgress
 
     say_device(device)
     twin = load()
+    gate.require(twin, checkpoint, device.device, threads)
     twin.configure(device.device, threads)
     trainer = Trainer(twin, dataset, split, checkpoint, folder)
     with TrainingProgress(f"{twin.framework} {checkpoint.config.network}", checkpoint.step,

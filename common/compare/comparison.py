@@ -24,7 +24,7 @@ from common.data.batches import epoch_order
 from common.data.dataset import Dataset
 from common.data.splits import Split
 from common.network.networks import build
-from common.proof import crosscheck
+from common.proof import crosscheck, gate
 from common.proof.crosscheck import CrossCheck
 from common.speed.bench import END_TO_END, INFERENCE, LATENCY, RESIDENT, TRAINING, Work
 from common.speed.benchmark import Ratio, rate_ratio, turns
@@ -125,7 +125,14 @@ class Comparison:
         self._done, self._total = 0, sum(map(self._steps_of, plan.configs))
 
     def run(self) -> List[NetworkResult]:
-        """Compare every network of the plan, one after the other."""
+        """Compare every network of the plan, one after the other.
+
+        Raises UserError when a twin computes wrong numbers on this machine.
+        """
+        for config in self._plan.configs:
+            for name in (*self._plan.timing.frameworks, *self._plan.timing.baselines):
+                if CONTENDERS[name].is_twin:
+                    gate.ensure(CONTENDERS[name], self._work(config))
         return [self._compare(config) for config in self._plan.configs]
 
     def _steps_of(self, config: TrainingConfig) -> int:
@@ -183,11 +190,13 @@ class Comparison:
                       plan.device, plan.threads)
             opened = worker.ask("open", job=dataclasses.asdict(job))
         else:
-            work = Work(config.network, len(self._dataset.speakers), config.width,
-                        batch_size=config.batch_size, seed=config.seed, device=plan.device,
-                        threads=plan.threads, data=plan.data)
-            opened = worker.ask("build", work=dataclasses.asdict(work))
+            opened = worker.ask("build", work=dataclasses.asdict(self._work(config)))
         return opened, opened["built_at"] - worker.started_at
+
+    def _work(self, config: TrainingConfig) -> Work:
+        return Work(config.network, len(self._dataset.speakers), config.width,
+                    batch_size=config.batch_size, seed=config.seed, device=self._plan.device,
+                    threads=self._plan.threads, data=self._plan.data)
 
     def _exported(self, workers: Dict[str, Worker], what: str = "initial") -> Path:
         """The network with its parameters of now as ONNX: Caffe2's export, the smaller graph."""

@@ -43,6 +43,18 @@ def forward(spec: NetworkSpec, params: Mapping[str, np.ndarray], spectrograms: n
     return outputs
 
 
+def layer_by_layer(spec: NetworkSpec, params: Mapping[str, np.ndarray], spectrograms: np.ndarray,
+                   outputs: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
+    """Every layer's output in training mode, each from what `outputs` hold of the layer before it.
+
+    Against another implementation's outputs this shows what each layer adds to the error by itself.
+    """
+    inputs = [spectrograms[:, None], *(outputs[layer.name] for layer in spec.layers)]
+    return {step.layer.name: LAYERS[type(step.layer)][0](
+        step.layer, _weights(step, params, np.float64), x.astype(np.float64), True)
+        for step, x in zip(_steps(spec, spectrograms), inputs)}
+
+
 def logits(spec: NetworkSpec, outputs: Mapping[str, np.ndarray]) -> np.ndarray:
     """(N, num_speakers): the last layer of what `forward` returned."""
     return outputs[spec.layers[-1].name]

@@ -30,6 +30,7 @@ from common.network.layers import NUM_BINS, NetworkSpec
 from common.network.networks import build
 from common.network.optimizer import SGD
 from common.network.params import Params
+from common.proof import selfcheck
 from common.speed.benchmark import Tick, repeat, timed
 from common.twin import Model, Twin
 
@@ -147,18 +148,28 @@ class Bench:
     def _build(self, work: Work, optimizer: SGD) -> Dict[str, Any]:
         self._close_stream()
         self._work = work
-        if self._engine is None:
-            self._engine = self._load()
-            self._engine.configure(work.device, work.threads)
-        spec = build(work.network, work.num_speakers, work.width)
-        self._initial = parameters.initialise(spec, work.seed)
-        self._runner = self._engine.runner(spec, self._initial, optimizer)
+        self._start(work, optimizer)
         built_at = time.monotonic()  # before data are opened, which is no framework's work
         self._reader = self._open_reader()
         self._batch = next(self._batches())
         self._stage()
         return {"facts": self._runner.facts(), "kinds": list(self._runner.kinds),
                 "built_at": built_at}
+
+    def _start(self, work: Work, optimizer: SGD) -> None:
+        """Load the engine, if need be, and build the network."""
+        if self._engine is None:
+            self._engine = self._load()
+            self._engine.configure(work.device, work.threads)
+        spec = build(work.network, work.num_speakers, work.width)
+        self._initial = parameters.initialise(spec, work.seed)
+        self._runner = self._engine.runner(spec, self._initial, optimizer)
+
+    def selfcheck(self, work: Dict[str, Any]) -> Dict[str, Any]:
+        """Hold a twin's network against the reference: its facts and every `selfcheck.Deviation`."""
+        self._start(Work(**work), SGD())
+        deviations = selfcheck.hold(self._runner.model)
+        return {"facts": self._runner.facts(), "deviations": [dataclasses.asdict(each) for each in deviations]}
 
     def evidence(self, steps: int, learning_rate: float) -> Dict[str, Any]:
         """What the network says of the staged batch, and its losses over the first steps.

@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict
 import numpy as np
 
 from common.contenders import CONTENDERS, FRAMEWORKS
+from common.proof import gate
 from common.speed.bench import INFERENCE, TRAINING, Work
 from common.speed.profile import OpTime, Profile
 from common.speed.worker import Worker
@@ -20,6 +21,7 @@ def profile_network(work: Work, steps: int) -> Dict[str, Dict[str, Profile]]:
     """Kind of step -> framework -> profile of `work`, in a worker process a framework."""
     profiles: Dict[str, Dict[str, Profile]] = {TRAINING: {}, INFERENCE: {}}
     for framework in FRAMEWORKS:
+        gate.ensure(CONTENDERS[framework], work)
         with Worker.of(CONTENDERS[framework], work.threads) as worker:
             worker.ask("build", work=dataclasses.asdict(work))
             for kind, each in profiles.items():

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, List, Optional, Tuple
 import numpy as np
 
 from common.errors import UserError, friendly
-from common.files import locked, make_folder
+from common.files import cache_folder, locked, make_folder
 from common.prepare.options import SAMPLE_RATE, SEGMENT_SAMPLES
 from common.prepare.workers import CONTEXT, available_cores, start_worker, starting
 
@@ -72,7 +72,7 @@ def default_corpus(cache_dir: Optional[Path] = None, corpus: Corpus = Corpus()) 
     Of several processes that ask at once one builds and the others wait for it. An interrupted build
     leaves nothing that could be taken for a corpus. Raises UserError.
     """
-    cache = Path(cache_dir) if cache_dir else default_cache()
+    cache = Path(cache_dir) if cache_dir else cache_folder()
     folder = cache / corpus.key
     if folder.is_dir():
         return folder
@@ -84,11 +84,6 @@ def default_corpus(cache_dir: Optional[Path] = None, corpus: Corpus = Corpus()) 
             _build(unfinished, corpus)
             os.replace(unfinished, folder)
     return folder
-
-
-def default_cache() -> Path:
-    """The folder in the user's cache where corpora are kept."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "speaker-comparison"
 
 
 def _build(folder: Path, corpus: Corpus) -> None:

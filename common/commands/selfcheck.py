@@ -1,0 +1,81 @@
+"""`python compare.py selfcheck`: do both frameworks compute right on this very machine?"""
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, Optional
+
+from common.commands.options import add_machine_options, choose_device, make_parser, prepare_threads
+from common.contenders import CONTENDERS, FRAMEWORKS
+from common.errors import UserError
+from common.network.networks import NETWORKS
+from common.twin import Twin
+
+if TYPE_CHECKING:
+    from common.proof.gate import Outcome
+
+_DESCRIPTION = """Hold both frameworks against the float64 reference on tiny batches, on this very machine.
+
+  python compare.py selfcheck
+  DNNL_MAX_CPU_ISA=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 python compare.py selfcheck
+
+Both networks at their real widths, with our convolutions and with each framework's own: two training
+steps at two sizes layer by layer, then predictions at three. Prints the worst tensor of each and which
+kernels were in use. Every command that trains, predicts or measures does the same for its own network
+first, once for a processor, its settings and library versions; this does it now, whatever is
+remembered. Exit status: 0 all is right; 1 something is wrong or did not run."""
+
+
+def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
+    """Print what was found, and in which kernels; exit status 1 if anything is wrong."""
+    options = _parser().parse_args(argv)
+    threads = prepare_threads(options.threads)
+    device = choose_device(options.device, [loads[name] for name in options.frameworks]).device
+    networks = list(dict.fromkeys(options.networks))
+
+    from common.network.networks import build
+    from common.proof.gate import selfcheck, settings
+    from common.speed.bench import Work
+
+    works = [Work(name, options.speakers, options.width, device=device, threads=threads) for name in networks]
+    for name in networks:
+        build(name, options.speakers, options.width)  # refuses what cannot be
+    outcomes: List["Outcome"] = []
+    broken: Dict[str, str] = {}
+    for row in CONTENDERS.values():
+        if {row.key, row.own_of}.intersection(options.frameworks):
+            try:
+                outcomes += selfcheck(row, works)
+            except UserError as error:  # one that dies in a kernel keeps nobody from seeing the others
+                broken[row.label] = str(error)
+    print(_text(outcomes, broken, settings()))
+    return 1 if broken or any(outcome.wrong for outcome in outcomes) else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser("python compare.py selfcheck", _DESCRIPTION)
+    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS),
+                        metavar="NAME", help=f"of {', '.join(NETWORKS)} (all)")
+    parser.add_argument("--frameworks", nargs="+", choices=FRAMEWORKS, default=FRAMEWORKS,
+                        metavar="NAME", help=f"of {', '.join(FRAMEWORKS)} (both)")
+    parser.add_argument("--width", type=float, default=1.0, help="factor on every number of channels (1.0)")
+    parser.add_argument("--speakers", type=int, default=50, help="number of speakers (50)")
+    add_machine_options(parser)
+    return parser
+
+
+def _text(outcomes: List["Outcome"], broken: Dict[str, str], settings: Mapping[str, str]) -> str:
+    from tabulate import tabulate
+
+    from common.machine import describe
+
+    rows = [[outcome.contender.label, outcome.network, len(outcome.deviations), outcome.worst.where,
+             f"{outcome.worst.error:.1e}", f"{outcome.worst.limit:.0e}",
+             f"WRONG, {len(outcome.wrong)} tensors" if outcome.wrong else "right"] for outcome in outcomes]
+    rows += [[name, "", "", "", "", "", "DID NOT RUN"] for name in broken]
+    kernels = {outcome.contender.label: outcome.kernels for outcome in outcomes}
+    return "\n\n".join([
+        tabulate(rows, ["", "network", "tensors", "worst", "off by, of its scale", "allowed", "verdict"],
+                 disable_numparse=True),
+        "\n".join(f"{name}: {each}" for name, each in {**kernels, **broken}.items()),
+        f"processor: {describe()['processor']}\nvariables that choose kernels: "
+        + (" ".join(f"{name}={value}" for name, value in settings.items()) or "none")])

@@ -1,0 +1,155 @@
+"""A network in a framework against the float64 reference, on tiny batches: does this machine compute right?
+
+    deviations = hold(twin.model(spec, params, SGD()))
+    wrong = [each for each in deviations if each.wrong]
+
+Which kernels a framework runs, and how they lay out memory, is decided by the processor at hand: tests
+that passed on another prove little. So whoever is about to compute holds the very network, at its real
+widths, against the reference first (`common.proof.gate`); batches are short to take seconds. Two
+training steps at two sizes, layer by layer, then predictions at three, with running statistics that
+are not neutral. Each layer is judged by what it makes of its own input, as gradients and updates are
+by the framework's own outputs and momenta: what rounding grows to over many layers hides nothing.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, Iterator, List, Mapping, Optional, Tuple
+
+import numpy as np
+
+from common.data.batches import Batch
+from common.network import reference
+from common.network.layers import NUM_BINS, NetworkSpec
+from common.network.params import Params, initialise
+from common.proof.parity import RUNGS, differences, same_shapes
+from common.proof.recording import Rungs
+from common.twin import Model
+
+# (utterances, frames) of what is trained on, and then predicted: sizes change and come back.
+TRAINED = ((3, 117), (4, 101))
+PREDICTED = ((4, 101), (3, 117), (1, 104))
+RATE = 1e-2
+# The outermost limits of the ladder's rungs. A framework's training step is another pass than the one
+# that was laid open: rounding may fall otherwise in it and tip a ReLU, which moves VGG-M's gradients by
+# up to 6e-2 and is nobody's fault. What wrong kernels make is off by its own size.
+LIMITS = {**{rung: limit.most for rung, limit in RUNGS.items()}, "training step": 0.1}
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """How far one tensor is from the reference, relative to the scale of its layer."""
+
+    size: Tuple[int, int]  # utterances, frames
+    rung: str
+    tensor: str
+    error: float  # infinite where shapes differ, not a number where values are not
+
+    @property
+    def limit(self) -> float:
+        return LIMITS[self.rung]
+
+    @property
+    def wrong(self) -> bool:
+        return not self.error <= self.limit
+
+    @property
+    def share(self) -> float:
+        """Of the limit."""
+        return self.error / self.limit if self.limit else float(self.error > 0)
+
+    @property
+    def where(self) -> str:
+        return f"{self.tensor} ({self.rung}, {self.size[0]} x {self.size[1]} frames)"
+
+    def __str__(self) -> str:
+        return f"{self.where} is off by {self.error:.1e} of its scale, where {self.limit:.0e} is allowed"
+
+
+def hold(model: Model) -> List[Deviation]:
+    """Every tensor of the self-check; the model's parameters are others afterwards."""
+    params, momenta = _drawn(model.spec)
+    model.load(params, momenta)
+    found = list(_deviations(TRAINED[0], {"start": {**model.params(), **_momenta(model.momenta())}},
+                             {"start": {**params, **_momenta(momenta)}}))
+    for size in TRAINED:
+        # How a tensor is updated has nothing to do with the size, and the first tells it.
+        found += _train(model, params, momenta if size == TRAINED[0] else None, size)
+        params = model.params()
+    for size in PREDICTED:
+        found += _predict(model, params, size)
+    return found
+
+
+def _train(model: Model, before: Params, momenta: Optional[Params], size: Tuple[int, int]
+           ) -> Iterator[Deviation]:
+    """One training step at one size, from parameters as they stand; its update only with momenta."""
+    spec, batch = model.spec, _batch(model.spec, size)
+    seen = model.inspect(batch.spectrograms, batch.speakers)
+    model.stage(batch.spectrograms, batch.speakers)
+    loss = model.train_staged(RATE).loss
+    after = model.params()
+    shapes = {step.layer.name: np.empty((len(batch.speakers), *step.output_shape))
+              for step in spec.steps(size[1])}
+    if not same_shapes(seen.outputs, shapes):
+        yield Deviation(size, "outputs", _misshapen(seen.outputs, shapes), np.inf)
+        return
+    exact = reference.backward(spec, before, batch.spectrograms, batch.speakers, seen.outputs)
+    yield from _deviations(size, {
+        "outputs": seen.outputs, "loss": {"loss": np.asarray(seen.loss)},
+        "training step": {"loss": np.asarray(loss)},
+        "gradients": seen.gradients, "running statistics": {name: after[name] for name in exact.running},
+    }, {
+        "outputs": reference.layer_by_layer(spec, before, batch.spectrograms, seen.outputs),
+        "loss": {"loss": np.asarray(exact.loss)}, "training step": {"loss": np.asarray(exact.loss)},
+        "gradients": exact.gradients, "running statistics": exact.running,
+    })
+    if momenta is not None:
+        found, (_, right) = model.momenta(), reference.update(
+            spec, before, momenta, seen.gradients, RATE, model.optimizer)
+        steps = {name: before[name].astype(np.float64) - after[name] for name in found}
+        yield from _deviations(size, {"training step": _momenta(found), "update": steps},
+                               {"training step": _momenta(right), "update": found})
+
+
+def _predict(model: Model, params: Params, size: Tuple[int, int]) -> Iterator[Deviation]:
+    spectrograms = _batch(model.spec, size).spectrograms
+    model.stage(spectrograms)
+    exact = reference.logits(model.spec, reference.forward(model.spec, params, spectrograms, training=False))
+    return _deviations(size, {"outputs": {"testing logits": model.predict_staged()}},
+                       {"outputs": {"testing logits": exact}})
+
+
+def _deviations(size: Tuple[int, int], actual: Rungs, expected: Rungs) -> Iterator[Deviation]:
+    for rung, errors in differences(actual, expected).items():
+        for tensor, error in errors.items():
+            yield Deviation(size, rung, tensor, error)
+
+
+def _misshapen(outputs: Mapping[str, np.ndarray], shapes: Mapping[str, np.ndarray]) -> str:
+    return next(name for name, value in shapes.items() if outputs[name].shape != value.shape)
+
+
+def _momenta(momenta: Params) -> Dict[str, np.ndarray]:
+    return {f"momentum of {name}": value for name, value in momenta.items()}
+
+
+def _drawn(spec: NetworkSpec) -> Tuple[Params, Params]:
+    """Parameters and momenta of which none is neutral: a role that is mixed up cannot hide."""
+    random, params = np.random.default_rng(0), initialise(spec)
+    for p in spec.parameters():
+        if p.role in ("scale", "running_variance"):
+            params[p.name] = random.uniform(0.5, 2, p.shape).astype(np.float32)
+        elif p.role != "weight":
+            params[p.name] = random.normal(0, 0.3, p.shape).astype(np.float32)
+    momenta = {p.name: 1e-4 * random.standard_normal(p.shape, np.float32)
+               for p in spec.parameters() if p.trainable}
+    return params, momenta
+
+
+def _batch(spec: NetworkSpec, size: Tuple[int, int]) -> Batch:
+    """Standard normal spectrograms, each with a level of its own, so that pooling leaves a difference."""
+    utterances, frames = size
+    random = np.random.default_rng(size)
+    spectrograms = random.standard_normal((utterances, NUM_BINS, frames), np.float32)
+    spectrograms += random.standard_normal((utterances, 1, 1), np.float32)
+    return Batch(spectrograms, (np.arange(utterances) % spec.num_speakers).astype(np.int32))
