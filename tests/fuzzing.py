@@ -59,6 +59,25 @@ def damaged_bytes(draw: st.DrawFn, original: bytes, places: Sequence[int] = ()) 
     return bytes(data)
 
 
+TAG = b"TITLETITLE"  # stands in the files that `rearranged` is given
+
+
+@st.composite
+def rearranged(draw: st.DrawFn, files: Sequence[bytes]) -> bytes:
+    """One to three of the files joined end to end: some cut at either end, some with bytes of any kind for a tag."""
+    pieces = []
+    for _ in range(draw(st.integers(1, 3))):
+        piece = draw(st.sampled_from(files))
+        if draw(st.booleans()):
+            tag = draw(st.one_of(st.binary(min_size=len(TAG), max_size=len(TAG)), st.binary(max_size=40)))
+            piece = piece.replace(TAG, tag)
+        cut = draw(st.sampled_from(["no", "no", "end", "start", "both"]))
+        begin = draw(st.integers(0, len(piece))) if cut in ("start", "both") else 0
+        end = draw(st.integers(begin, len(piece))) if cut in ("end", "both") else len(piece)
+        pieces.append(piece[begin:end])
+    return b"".join(pieces)
+
+
 VALUES = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(-2, 3), st.integers(), st.sampled_from([2**63, -2**64, 10**30]),
               st.floats(), st.text(max_size=8), st.sampled_from(["\0", "\ud800", "../x", "/etc/passwd", "x" * 5000])),

@@ -26,7 +26,7 @@ def sweep(rate: int, seconds: float = SECONDS) -> np.ndarray:
 
 
 def encode(path: Path, codec: str, kind: str = "", rate: int = RATE, layout: str = "mono",
-           options: Dict[str, str] = {}, title: str = "") -> bytes:
+           options: Dict[str, str] = {}, title: str = "", seconds: float = SECONDS) -> bytes:
     """The bytes of the sweep in a container that PyAV writes; kind: its name for FFmpeg where the suffix does not say."""
     with av.open(str(path), "w", format=kind or None, options=dict(options)) as container:
         if title:
@@ -35,7 +35,7 @@ def encode(path: Path, codec: str, kind: str = "", rate: int = RATE, layout: str
         if codec == "wmav2":
             stream.bit_rate = 64_000  # it has no default
         resampler = av.AudioResampler(format=stream.codec_context.format, layout=layout, rate=rate)
-        samples = sweep(rate).astype(np.float32)
+        samples = sweep(rate, seconds).astype(np.float32)
         for start in range(0, len(samples), 1024):
             piece = np.repeat(samples[None, start:start + 1024], 2 if layout == "stereo" else 1, axis=0)
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(piece), format="fltp", layout=layout)

@@ -16,7 +16,8 @@ from common.data.splits import save_split, split_dataset
 from common.doctor import duplicates
 from common.doctor.__main__ import main
 from common.doctor.measure import BINS, FRAMES, NONE, NORMALISATIONS, UTTERANCE, measure
-from common.prepare.features import normalise_bins, spectrogram
+from common.prepare.features import SEGMENT_SAMPLES, normalise_bins, spectrogram
+from common.prepare.levels import SILENCE
 
 SPEAKERS = ["Ada", "Bea", "Cleo"]
 PER_FILE = 12
@@ -200,6 +201,27 @@ def test_constant_spectrograms(data: Path, capsys: pytest.CaptureFixture) -> Non
     assert status == 0 and report["verdict"] == "usable" and codes(report) == {"constant": "warning"}
     assert places(report, "constant") == [("part-1.bin", i, i * RECORD_BYTES) for i in (2, 9)]
     assert examine(capsys, data, "--strict")[0] == 1
+
+
+def of_noise(deviation: float, **options: Any) -> np.ndarray:
+    samples = np.random.default_rng(0).normal(0, deviation, SEGMENT_SAMPLES)
+    return spectrogram(samples, **options)
+
+
+@pytest.mark.parametrize("scale", ["magnitude", "log"])
+def test_levels_of_what_was_not_normalised(tmp_path: Path, capsys: pytest.CaptureFixture, scale: str) -> None:
+    data = make_folder(tmp_path / "data", lambda seed: of_noise(0.05 + seed / 1e4, normalise=False, scale=scale))
+    assert not {"silent", "above-full-scale"} & set(codes(examine(capsys, data)[1]))
+    patch(data / "part-1.bin", 3, of_noise(SILENCE / 2, normalise=False, scale=scale), offset=4)
+    patch(data / "part-2.bin", 5, of_noise(8_000, normalise=False, scale=scale), offset=4)
+    _, report = examine(capsys, data)
+    assert places(report, "silent") == [("part-1.bin", 3, 3 * RECORD_BYTES)]
+    assert places(report, "above-full-scale") == [("part-2.bin", 5, 5 * RECORD_BYTES)]
+
+
+def test_rounding_noise_that_was_normalised(data: Path, capsys: pytest.CaptureFixture) -> None:
+    patch(data / "part-1.bin", 3, of_noise(1e-4), offset=4)
+    assert places(examine(capsys, data)[1], "noise") == [("part-1.bin", 3, 3 * RECORD_BYTES)]
 
 
 def copy_record(data: Path, source: int, target: int, change: Callable[[np.ndarray], np.ndarray] = lambda x: x) -> None:

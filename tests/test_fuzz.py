@@ -25,8 +25,9 @@ from typing import Callable, Dict, Iterator, List, Tuple
 import hypothesis
 import numpy as np
 import pytest
-from fuzzing import MOST_MIB, MOST_SECONDS, Tally, damaged_bytes, damaged_json, examine, fuzz, watched
+from fuzzing import MOST_MIB, MOST_SECONDS, TAG, Tally, damaged_bytes, damaged_json, examine, fuzz, rearranged, watched
 from hypothesis import strategies as st
+from test_decoding import FORMS, encode
 
 from common.data.classes import read_classes, write_classes
 from common.data.dataset import Dataset, SessionRow, open_dataset, write_sessions
@@ -36,6 +37,7 @@ from common.doctor.diagnosis import Diagnosis, diagnose
 from common.doctor.scan import scan_files
 from common.errors import UserError
 from common.machine import describe
+from common.measured import facts
 from common.network import params as parameters
 from common.network.networks import build
 from common.prepare.archive import unpack_recordings
@@ -259,7 +261,7 @@ def test_checkpoint_facts(tmp_path: Path, tally: Tally) -> None:
     save_checkpoint(path, small_checkpoint())
     with np.load(path) as file:
         tensors = {name: file[name] for name in file.files}
-    facts = tensors["facts:json"].tobytes()
+    stored = tensors["facts:json"].tobytes()
 
     def with_facts(damaged: bytes) -> bytes:
         stream = io.BytesIO()
@@ -274,7 +276,7 @@ def test_checkpoint_facts(tmp_path: Path, tally: Tally) -> None:
         assert [dataclasses.asdict(stretch) for stretch in checkpoint.stretches] == stated.pop("stretches", [])
         assert {name: getattr(checkpoint, name) for name in stated} == stated
 
-    damaged = st.one_of(damaged_json(json.loads(facts)), damaged_bytes(facts)).map(with_facts)
+    damaged = st.one_of(damaged_json(json.loads(stored)), damaged_bytes(stored)).map(with_facts)
     fuzz(tally, path, damaged, lambda: load_checkpoint(path), verify)
 
 
@@ -329,19 +331,35 @@ def test_speakers_names(tmp_path: Path, tally: Tally) -> None:
     fuzz(tally, path, anything(path), lambda: name_speakers(tmp_path, recordings), verify)
 
 
-@pytest.mark.parametrize("kind", ["wav", "flac", "ogg"])
-def test_recording(tmp_path: Path, tally: Tally, kind: str) -> None:
-    import soundfile
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, bytes]:
+    """0.4 s in every container, two rates and layouts in turn, with a tag."""
+    folder = tmp_path_factory.mktemp("recordings")
+    return {suffix: encode(folder / f"a.{suffix}", *FORMS[suffix], title=TAG.decode(), seconds=0.4,
+                           rate=(48_000, 24_000)[number % 2], layout=("mono", "stereo")[number % 2])
+            for number, suffix in enumerate(FORMS)}
 
+
+def is_sound(samples: np.ndarray) -> None:
+    assert samples.dtype == np.float32 and samples.ndim == 1 and np.isfinite(samples).all()
+
+
+@pytest.mark.parametrize("kind", FORMS)
+def test_recording(tmp_path: Path, tally: Tally, recordings: Dict[str, bytes], kind: str) -> None:
+    path, content = tmp_path / f"recording.{kind}", recordings[kind]
+    path.write_bytes(content)
+    headers = list(range(0, 64)) + [len(content) - 1]
+    damaged = st.one_of(damaged_bytes(content, headers), st.binary(max_size=300))
+    fuzz(tally, path, damaged, lambda: load_audio(path), is_sound)
+
+
+@pytest.mark.parametrize("kind", FORMS)
+def test_recordings_cut_joined_and_retagged(tmp_path: Path, tally: Tally, recordings: Dict[str, bytes], kind: str) -> None:
+    """Mostly of one kind, as who joins them does; the name says the first one's."""
     path = tmp_path / f"recording.{kind}"
-    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal((9_000, 2)), 22_050)
-    headers = list(range(0, 64)) + [path.stat().st_size - 1]
-
-    def verify(samples: np.ndarray) -> None:
-        assert samples.dtype == np.float32 and samples.ndim == 1 and np.isfinite(samples).all()
-
-    damaged = st.one_of(damaged_bytes(path.read_bytes(), headers), st.binary(max_size=300))
-    fuzz(tally, path, damaged, lambda: load_audio(path), verify)
+    path.write_bytes(recordings[kind])
+    damaged = st.one_of(rearranged([recordings[kind]]), rearranged([recordings[kind], *recordings.values()]))
+    fuzz(tally, path, damaged, lambda: load_audio(path), is_sound)
 
 
 def test_log_of_a_run(tmp_path: Path, tally: Tally) -> None:
