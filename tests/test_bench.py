@@ -130,9 +130,20 @@ def test_warm_up_lasts_until_steps_take_the_same_time(monkeypatch: pytest.Monkey
     durations: Dict[str, List[float]] = {"now": []}
     monkeypatch.setattr(numpy_twin.Model, "train_staged", lambda self, rate: time.sleep(durations["now"].pop(0)))
     durations["now"] = [0.4, 0.2, 0.1, 0.1, 0.1, 9]
-    assert len(bench.warm_up("training")["seconds"]) == 5
+    warmed = bench.warm_up("training")
+    assert len(warmed["seconds"]) == 5 and warmed["settled"] is True
     durations["now"] = [0.02 * (1 + i % 2) for i in range(9)]
-    assert len(bench.warm_up("training", most=6)["seconds"]) == 6
+    warmed = bench.warm_up("training", most=6)
+    assert len(warmed["seconds"]) == 6 and warmed["settled"] is False
+    monkeypatch.setattr(module, "_PATIENCE", 0.15)
+    durations["now"] = [0.1, 0.05, 0.1, 0.05]
+    assert len(bench.warm_up("training")["seconds"]) == 3, "three at the least"
+
+
+def test_steps_for_evidence_warm_up_too() -> None:
+    bench = built()
+    bench.evidence(9, 1e-3)
+    assert len(bench.warm_up("training")["seconds"]) == 10
 
 
 def test_another_network_in_the_same_process() -> None:

@@ -15,10 +15,12 @@ from typing import Any, Dict, Iterator, List, NamedTuple
 import pytest
 from commands import PROJECT, command, run, succeed
 
-NETWORKS, FRAMEWORKS = ["vgg_m", "tdnn"], ["tensorflow", "caffe2"]
+from common.commands.compare import parse
+
+NETWORKS, FRAMEWORKS = ["tdnn", "vgg_m"], ["tensorflow", "caffe2"]
 CLOCKS = ["resident", "fed", "end-to-end"]
 # A low rate: where rounding moves a ReLU's input across zero, frameworks part in proportion to it.
-TIMING = ["--blocks", "2", "--steps", "1", "--block-seconds", "0", "--calls", "2"]
+TIMING = ["--blocks", "2", "--budget", "0", "--steps", "1", "--block-seconds", "0", "--calls", "2"]
 SMALL = ["--width", "0.05", "--epochs", "1", "--batch-size", "8", "--learning-rate", "0.001", "--threads", "1", *TIMING]
 
 
@@ -35,7 +37,8 @@ def comparison(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Don
     """The whole comparison, from another current folder than the project's."""
     place = tmp_path_factory.mktemp("comparison")
     (place / "voices").symlink_to(tiny_data)
-    done = run("compare.py", "--data", "voices", "--out", "out", *SMALL, "--clocks", *CLOCKS, cwd=place)
+    done = run("compare.py", "--data", "voices", "--out", "out", *SMALL, "--clocks", *CLOCKS, "--parts",
+               "--baselines", "none", cwd=place)
     assert done.returncode == 0, done.stderr
     return Done(done.stdout, done.stderr, place / "out")
 
@@ -68,10 +71,11 @@ def test_terminal_shows_the_report_and_progress(comparison: Done) -> None:
     assert text.startswith("Checked in this run: all 24 checks of predictions, losses and settings passed.")
     assert "NOT" not in text and "INVALID" not in text and "FAILED" not in text and "nan" not in text
     assert text.splitlines()[-1].startswith("written to out: report.md, ")
-    steps = re.findall(r"\[(\d+)/(\d+)\] (\w+): (\w+), ", comparison.stderr)
-    assert [int(step) for step, *_ in steps] == list(range(1, int(steps[0][1]) + 1)), "counts to its total"
-    assert {(network, framework) for _, _, network, framework in steps} == {
-        (network, framework) for network in NETWORKS for framework in FRAMEWORKS}
+    steps = re.findall(r"\[(\d+):(\d\d), about \d+:\d\d left\] (\w+): ([\w-]+), ", comparison.stderr)
+    times = [60 * int(minutes) + int(seconds) for minutes, seconds, *_ in steps]
+    assert times == sorted(times) and len(steps) == len(comparison.stderr.splitlines())
+    assert {(network, name) for *_, network, name in steps} == {
+        (network, name) for network in NETWORKS for name in FRAMEWORKS}
     assert "Traceback" not in comparison.stderr
 
 
@@ -148,10 +152,10 @@ def test_ratios_are_of_those_speeds(report: Dict[str, Any]) -> None:
 
 
 def test_baselines_prove_themselves_and_nothing_is_learned(tiny_data: Path, tmp_path: Path) -> None:
-    names = ["caffe2-direct", "keras", "onnxruntime", "tensorflow-direct", "torch"]
+    names = ["caffe2-direct", "keras", "keras-onednn", "onnxruntime", "tensorflow-direct", "torch"]
     output = succeed("compare.py", "--data", tiny_data, "--out", tmp_path / "out", *SMALL, "--networks", "tdnn",
                      "--frameworks", "caffe2", "--epochs", "0", "--clocks", "resident", "--baselines", ",".join(names))
-    assert output.startswith("Checked in this run: all 11 checks ") and "FAILED" not in output and "top-1" not in output
+    assert output.startswith("Checked in this run: all 13 checks ") and "FAILED" not in output and "top-1" not in output
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "report.csv", "report.json", "report.md", "speed.png", "work"]
     result, = json.loads((tmp_path / "out" / "report.json").read_text())["results"]
@@ -163,11 +167,22 @@ def test_baselines_prove_themselves_and_nothing_is_learned(tiny_data: Path, tmp_
         *(("training", name) for name in names if name != "onnxruntime")}
     assert {name: own["facts"].get("algorithm") for name, own in result["baselines"].items()} == {
         **dict.fromkeys(names), "tensorflow-direct": "direct", "caffe2-direct": "direct"}
+    assert result["baselines"]["keras-onednn"]["facts"]["engine"].startswith("Eigen + oneDNN")
+    assert "Keras, oneDNN on / Keras" in output and "tdnn: no learning run" in output
+
+
+@pytest.mark.parametrize("words, baselines", [
+    ([], ["tensorflow-direct", "caffe2-direct"]), (["--frameworks", "caffe2"], ["caffe2-direct"]),
+    (["--baselines", "none"], []), (["--baselines", "keras,torch"], ["keras", "torch"])])
+def test_each_frameworks_own_convolutions_are_beside_ours_unless_others_are_asked_for(words: List[str],
+                                                                                     baselines: List[str]) -> None:
+    assert parse([], words).baselines == baselines
 
 
 @pytest.mark.parametrize("options, message", [
-    (["--baselines", "keras,caffe3"], "there is no baseline caffe3; choose from keras, onnxruntime, torch"),
+    (["--baselines", "keras,caffe3"], "there is no baseline caffe3; choose from tensorflow-direct, caffe2-direct, keras, keras-onednn, torch"),
     (["--blocks", "1"], "--blocks must be at least 2"), (["--calls", "0"], "--calls must be at least 1"),
+    (["--budget", "-1"], "--budget must be at least 0"),
     (["--block-seconds", "nan"], "--block-seconds must be at least 0")])
 def test_timing_options_are_checked_before_anything_starts(options: List[str], message: str, tiny_data: Path) -> None:
     done = run("compare.py", "--data", tiny_data, *options)
@@ -184,7 +199,7 @@ def test_csv_has_a_row_for_each_network_and_framework(comparison: Done) -> None:
 
 def test_one_network_in_one_framework(tiny_data: Path, tmp_path: Path) -> None:
     output = succeed("compare.py", "--data", tiny_data, "--out", tmp_path / "out", *SMALL, "--networks", "tdnn",
-                     "--frameworks", "caffe2", "--crop-frames", "60")
+                     "--frameworks", "caffe2", "--baselines", "none", "--crop-frames", "60")
     assert "tdnn: one framework only, nothing to compare" in output and "TensorFlow" not in output
     result, = json.loads((tmp_path / "out" / "report.json").read_text())["results"]
     assert list(result["frameworks"]) == ["caffe2"] and result["ratios"] == []
@@ -213,7 +228,7 @@ def session_of(pid: int) -> List[int]:
 @pytest.mark.parametrize("whole_group", [True, False], ids=["Ctrl-C", "SIGINT to compare.py alone"])
 def test_interrupted_it_leaves_no_process(tiny_data: Path, tmp_path: Path, whole_group: bool) -> None:
     words = command("compare.py", "--data", tiny_data, "--out", tmp_path / "out", *SMALL, "--networks", "tdnn",
-                    "--frameworks", "caffe2", "--steps", "1000000", "--clocks", "resident")
+                    "--frameworks", "caffe2", "--baselines", "none", "--steps", "1000000", "--clocks", "resident")
     # Whatever started the tests may have had SIGINT ignored, as shells do for what runs in the background.
     attended = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(words, cwd=PROJECT, stderr=subprocess.PIPE, text=True, start_new_session=True,

@@ -19,7 +19,7 @@ class Progress:
         self._console = Console(stderr=True)
         self._bar = Bar(SpinnerColumn(), BarColumn(), TextColumn("{task.percentage:3.0f} %"),
                         TimeElapsedColumn(), TextColumn("{task.description}"),
-                        console=self._console)
+                        console=self._console, redirect_stdout=False)  # which may go to a file
         self._task = self._bar.add_task("starting")
         self._bar.start()
         return self
@@ -29,5 +29,22 @@ class Progress:
         if not self._console.is_terminal:  # a log file gets lines, not a bar
             print(f"[{done + 1}/{total}] {what}", file=sys.stderr, flush=True)
 
+    def time(self, what: str, spent: float, left: float) -> None:
+        """The same where it is known how long it takes: seconds until now, and from now on."""
+        about = f"about {_clock(left)} left"
+        self._bar.update(self._task, description=f"{about}: {what}", completed=spent, total=spent + left)
+        if not self._console.is_terminal:
+            print(f"[{_clock(spent)}, {about}] {what}", file=sys.stderr, flush=True)
+
+    def print(self, text: str) -> None:
+        """To stdout, the bar out of its way."""
+        self._bar.stop()
+        print(text, flush=True)
+        self._bar.start()
+
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

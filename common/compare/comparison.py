@@ -1,6 +1,6 @@
 """The comparison: both frameworks through the same work, in turns, and what came out of it.
 
-    result = Comparison(plan, dataset, split, folder, show).run()
+    for result in Comparison(plan, dataset, split, folder, show).run(): ...
 
 For each network one worker process a framework is started, and one a baseline. Their timed blocks
 take turns, see `common.speed.timing`; so do the frameworks' training epochs. Then both predict the
@@ -9,26 +9,38 @@ testing side, and both exports are run by ONNX Runtime on the same utterances.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from common.compare.forecast import (
+    CHECKING,
+    LEARNING,
+    PROVING,
+    STARTING,
+    TIMING,
+    WARMING_UP,
+    Forecast,
+    phases,
+)
 from common.compare.session import Job
 from common.compare.verdict import Check, judge
 from common.contenders import CONTENDERS
 from common.data.batches import epoch_order
 from common.data.dataset import Dataset
+from common.data.records import NUM_FRAMES
 from common.data.splits import Split
+from common.machine import MATRIX_SIZE, best_gflops, matmul
+from common.network.layers import NetworkSpec
 from common.network.networks import build
 from common.proof import crosscheck, gate
 from common.proof.crosscheck import CrossCheck
 from common.speed.bench import END_TO_END, INFERENCE, LATENCY, RESIDENT, TRAINING, Work
 from common.speed.benchmark import Ratio, rate_ratio, turns
-from common.speed.timing import Measured, Proof, Timing, TimingPlan, lanes
+from common.speed.timing import Measured, Proof, Timing, TimingPlan, pairs
 from common.speed.worker import Worker
 from common.training.certificate import Certificate, compare_certificates
 from common.training.config import TrainingConfig
@@ -45,11 +57,11 @@ class Plan:
     """What to compare, and how long."""
 
     data: List[str]
-    configs: List[TrainingConfig]  # of the learning run, one for each network
+    configs: List[TrainingConfig]  # one for each network
     timing: TimingPlan
     device: str
     threads: int
-    learn: bool = True  # False: speed and first steps only
+    learning: Sequence[str]  # networks with a learning run; others: speed and first steps only
 
 
 @dataclass
@@ -94,7 +106,7 @@ class NetworkResult:
     matmuls: Dict[str, float]  # library -> median
     frameworks: Dict[str, FrameworkResult]
     baselines: Dict[str, BaselineResult]
-    ratios: List[RatioOf]  # of both frameworks, and of each to each baseline
+    ratios: List[RatioOf]  # see common.speed.timing.pairs
     end_to_end: List[RatioOf]  # of end to end to resident, first is the framework
     # The rest needs two frameworks; None if only one was asked for.
     sides: Optional[List[str]] = None  # first and second framework in what follows
@@ -102,6 +114,7 @@ class NetworkResult:
     loss_difference: Optional[float] = None  # largest relative, over the steps of the probe
     drift: Optional[float] = None  # the same over as many steps of the learning run
     agreement: Optional[float] = None  # share of testing utterances both take for the same speaker
+    learning: Optional[TrainingConfig] = None  # of the learning run; None: there was none
     checks: List[Check] = field(default_factory=list)  # see common.compare.verdict
 
     @property
@@ -110,8 +123,8 @@ class NetworkResult:
         return all(check.passed for check in self.checks)
 
 
-# (what is being done, steps done, steps in all) -> None
-Show = Callable[[str, int, int], None]
+# (what is being done, seconds spent, seconds left) -> None
+Show = Callable[[str, float, float], None]
 
 
 class Comparison:
@@ -122,48 +135,56 @@ class Comparison:
         self._plan, self._dataset, self._split = plan, dataset, split
         self._folder, self._show = folder, show
         self._network = ""
-        self._done, self._total = 0, sum(map(self._steps_of, plan.configs))
 
-    def run(self) -> List[NetworkResult]:
+    def run(self) -> Iterator[NetworkResult]:
         """Compare every network of the plan, one after the other.
 
         Raises UserError when a twin computes wrong numbers on this machine.
         """
+        gflops = best_gflops(matmul(MATRIX_SIZE), MATRIX_SIZE)
+        self._forecast = Forecast(sum((phases(
+            config.network, self._spec(config).macs(), config.batch_size, self._plan.timing,
+            self._learned(config), gflops) for config in self._plan.configs), []))
         for config in self._plan.configs:
-            for name in (*self._plan.timing.frameworks, *self._plan.timing.baselines):
-                if CONTENDERS[name].is_twin:
-                    gate.ensure(CONTENDERS[name], self._work(config))
-        return [self._compare(config) for config in self._plan.configs]
+            yield self._compare(config)
 
-    def _steps_of(self, config: TrainingConfig) -> int:
-        """Steps of progress: opening, first steps, warm-up, blocks; two of checking, epochs, two more."""
-        timing = self._plan.timing
-        all_lanes = sum(lanes(timing), [])
-        warmed = [lane for lane in all_lanes if lane.clock == RESIDENT and lane.kind in (TRAINING, INFERENCE)]
-        contenders = len(timing.frameworks) + len(timing.baselines)
-        learning = config.epochs + 2 if self._plan.learn else 0
-        return (2 * contenders + len(warmed) + timing.blocks * len(all_lanes)
-                + len(timing.frameworks) * (2 + learning))
+    def _spec(self, config: TrainingConfig) -> NetworkSpec:
+        return build(config.network, len(self._dataset.speakers), config.width)
+
+    def _learned(self, config: TrainingConfig) -> int:
+        """Utterances of the learning run, each as long as a crop, counted in whole ones."""
+        if config.network not in self._plan.learning:
+            return 0
+        whole = 1.0 if config.crop_frames is None else config.crop_frames / NUM_FRAMES
+        return round(config.epochs * len(self._split.train) * whole)
 
     def _compare(self, config: TrainingConfig) -> NetworkResult:
         plan = self._plan
         self._network = config.network
-        spec = build(config.network, len(self._dataset.speakers), config.width)
+        spec = self._spec(config)
+        self._forecast.begin(config.network, STARTING)
+        for name in (*plan.timing.frameworks, *plan.timing.baselines):
+            if CONTENDERS[name].is_twin:
+                self._step(f"{name}, self-check")
+                gate.ensure(CONTENDERS[name], self._work(config))
         with ExitStack() as stack:
             workers: Dict[str, Worker] = {}
             opened = {name: self._open(name, config, workers, stack)
                       for name in (*plan.timing.frameworks, *plan.timing.baselines)}
             timing = Timing(workers, plan.timing, config.batch_size, self._step)
-            timing.prove()
-            timing.warm_up()
-            timing.rounds()
+            for phase, work in ((PROVING, timing.prove), (WARMING_UP, timing.warm_up),
+                                (TIMING, timing.rounds)):
+                self._forecast.begin(config.network, phase)
+                work()
+            self._forecast.begin(config.network, CHECKING)
             measured = {name: timing.measured(name, *opened[name]) for name in workers}
             held = self._hold(workers, config)
             frameworks = {name: FrameworkResult(
                 **vars(measured[name]), proof=timing.proof(name), timed=held[name],
                 certificate=Certificate(**opened[name][0]["certificate"]),
                 probe=self._probe(workers[name], name)) for name in plan.timing.frameworks}
-            if plan.learn:
+            self._forecast.begin(config.network, LEARNING)
+            if config.network in plan.learning:
                 self._learn(workers, frameworks, config.epochs)
         baselines = {name: BaselineResult(**vars(measured[name]), proof=timing.proof(name))
                      for name in plan.timing.baselines}
@@ -171,7 +192,8 @@ class Comparison:
         best = max(medians, key=medians.get)
         result = NetworkResult(config.network, spec.num_parameters, spec.macs(), best,
                                timing.gflops[best], medians, frameworks, baselines,
-                               _ratios(frameworks, baselines), _end_to_end(frameworks))
+                               _ratios(frameworks, baselines), _end_to_end(frameworks),
+                               learning=config if config.network in plan.learning else None)
         if len(frameworks) == 2:
             self._side_by_side(result)
         result.checks = judge(result)
@@ -254,7 +276,7 @@ class Comparison:
         result.sides = [a, b]
         result.differences = compare_certificates(first.certificate, second.certificate)
         result.loss_difference = _largest_difference(first.probe, second.probe)
-        if not self._plan.learn:
+        if result.learning is None:
             return
         result.drift = _largest_difference(*(
             [loss for epoch in own.epochs for loss in epoch["losses"]][:PROBE_STEPS]
@@ -267,18 +289,15 @@ class Comparison:
         return base.with_suffix(".logits.npy"), base.with_suffix(".onnx")
 
     def _step(self, what: str) -> None:
-        self._show(f"{self._network}: {what}", self._done, self._total)
-        self._done += 1
+        self._show(f"{self._network}: {what}", self._forecast.spent, self._forecast.left)
 
 
 def _ratios(frameworks: Dict[str, FrameworkResult], baselines: Dict[str, BaselineResult]
             ) -> List[RatioOf]:
-    pairs = [*itertools.combinations(frameworks, 2), *itertools.product(frameworks, baselines)]
     everyone = {**frameworks, **baselines}
-    return [RatioOf(kind, a, b, rate_ratio(*(everyone[name].speeds[kind][RESIDENT]
-                                             for name in (a, b))))
-            for kind in (TRAINING, INFERENCE, LATENCY) for a, b in pairs
-            if kind in everyone[b].speeds]
+    return [RatioOf(kind, a, b, rate_ratio(*(everyone[name].speeds[kind][RESIDENT] for name in (a, b))))
+            for kind in (TRAINING, INFERENCE, LATENCY) for a, b in pairs(list(frameworks), list(baselines))
+            if kind in everyone[a].speeds and kind in everyone[b].speeds]
 
 
 def _end_to_end(frameworks: Dict[str, FrameworkResult]) -> List[RatioOf]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from common.compare.comparison import FrameworkResult, NetworkResult
 from common.compare.verdict import INVALID
-from common.contenders import label
+from common.contenders import CONTENDERS, label
 from common.speed.bench import (
     BACKWARD,
     END_TO_END,
@@ -23,7 +23,7 @@ from common.speed.bench import (
     RESIDENT,
     TRAINING,
 )
-from common.speed.benchmark import Speed
+from common.speed.benchmark import Difference, Speed, time_difference
 from common.speed.timing import Measured
 
 Figures = Dict[str, str]
@@ -48,13 +48,14 @@ def speed_figures(result: NetworkResult, own: Measured) -> Figures:
 
 
 def part_figures(own: Measured) -> Figures:
-    """Where the time of a training step goes: differences of the medians of its beginnings."""
+    """Where the time of a training step goes: each part by which the step's beginnings differ."""
     if BACKWARD not in own.speeds:
         return {}
-    ends = [float(np.median(own.speeds[kind][RESIDENT].seconds))
-            for kind in (FORWARD, BACKWARD, TRAINING)]
-    return {name: f"{1000 * part:,.0f} ms ({100 * part / ends[-1]:.0f} %)" for name, part in
-            zip(("forward", "backward", "update"), np.diff([0.0, *ends]))}
+    forward, backward, training = (own.speeds[kind][RESIDENT] for kind in (FORWARD, BACKWARD, TRAINING))
+    whole = float(np.median(training.seconds))
+    return {"forward": _part(Difference(*[float(np.median(forward.seconds))] * 3), whole),
+            "backward": _part(time_difference(backward, forward), whole),
+            "update": _part(time_difference(training, backward), whole)}
 
 
 def process_figures(own: Measured) -> Figures:
@@ -67,7 +68,8 @@ def process_figures(own: Measured) -> Figures:
         "latency, calls": "" if latency is None else str(latency.steps),
         "process start to built network": f"{own.start_seconds:.1f} s",
         "first step": f"{own.first_step_seconds:.1f} s",
-        "warm-up, steps": ", ".join(f"{kind} {steps}" for kind, steps in own.warm_up.items()),
+        "warm-up, steps": ", ".join(f"{kind} {steps}" + (", not settled" if kind in own.unsettled else "")
+                                    for kind, steps in own.warm_up.items()),
         "threads": own.facts["threads"],
         "instructions": own.facts.get("instructions", ""),
         "peak memory": f"{own.peak_memory_mib:,.0f} MiB",
@@ -101,11 +103,18 @@ def ratio_rows(result: NetworkResult) -> List[List[str]]:
     if not result.valid:
         return []
     kinds = TRAINING, INFERENCE, LATENCY
+    own = {name: CONTENDERS[name].own_of for name in result.baselines}
     found = {(each.first, each.second, each.kind): str(each.ratio) for each in result.ratios}
     pairs = dict.fromkeys((each.first, each.second) for each in result.ratios)
     rows = []
     for a, b in pairs:
-        rows.append([f"{label(a)} / {label(b)}", *(found.get((a, b, kind), "") for kind in kinds)])
+        if own.get(a) and own.get(b):
+            name = f"own convolutions: {label(own[a])} / {label(own[b])}"
+        elif own.get(b) == a:
+            name = f"{label(a)} / its own convolutions"
+        else:
+            name = f"{label(a)} / {label(b)}"
+        rows.append([name, *(found.get((a, b, kind), "") for kind in kinds)])
     return rows
 
 
@@ -128,6 +137,15 @@ def all_figures(result: NetworkResult, own: Measured) -> Figures:
 
 def _rate(speed: Optional[Speed]) -> str:
     return "" if speed is None else f"{speed.median:.2f} [{speed.low:.2f}, {speed.high:.2f}]"
+
+
+def _part(part: Difference, whole: float) -> str:
+    """Of `whole` seconds; a part that noise could have made up is not told."""
+    if part.low <= 0:
+        return "withheld: not to be told from noise" + (
+            f", at most {1000 * part.high:,.0f} ms" if part.high > 0 else "")
+    interval = "" if part.low == part.high else f" [{1000 * part.low:,.0f}, {1000 * part.high:,.0f}]"
+    return f"{1000 * part.seconds:,.0f} ms{interval} ({100 * part.seconds / whole:.0f} %)"
 
 
 def _joules(speed: Optional[Speed]) -> str:

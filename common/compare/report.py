@@ -32,6 +32,8 @@ from common.compare.verdict import INVALID, verdict
 from common.contenders import label
 from common.files import write_json, write_text
 from common.measured import told
+from common.speed.bench import INFERENCE, RESIDENT, TRAINING
+from common.speed.benchmark import TARGET
 from common.speed.timing import Measured
 from common.training.certificate import differing_facts, same_facts
 
@@ -43,13 +45,16 @@ fed from NumPy each step; end to end from shuffled record files through each fra
 Share of matmul: of what the quickest matrix product of the machine would allow, measured between the rounds; \
 it is of the direct form's multiply-accumulates, of which Winograd convolutions need a half to a quarter: so it can \
 exceed 100 %. \
-Ratios: of speeds (of one call's, for latency), 95 % interval over whole rounds. \
-Forward, backward, update: medians of a step's beginnings and their differences. \
+Ratios: of speeds (of one call's, for latency), 95 % interval over whole rounds; more rounds are made until those \
+of training and inference are known to {target:.0f} %, or time is up. \
+Own convolutions: all of the framework's own operators, none of ours. \
+Forward, backward, update: by what a step's beginnings differ, round by round, 95 % interval. \
+Warm-up: steps until three took the same time; not settled: until patience ended. \
 Latency: one utterance from NumPy to logits. Page faults and context switches: of timed training steps, or of \
 inference where nothing is trained. \
-Learning run: from the record files, with its crops. Checks against ONNX Runtime: on the test utterances each \
-framework's own export against its native logits; on the timed batch, after the timed steps, each framework's logits \
-against one export's, all with the same parameters."""
+Checks against ONNX Runtime: on the timed batch, after the timed steps, each framework's logits against one export's, \
+all with the same parameters; on the test utterances, after a learning run, each framework's own export against its \
+native logits.""".format(target=100 * TARGET)
 
 
 @dataclass(frozen=True)
@@ -65,10 +70,12 @@ class Report:
 
     def text(self, style: str = "simple") -> str:
         """The verdict, then all tables with their notes; `style` is tabulate's ("simple", "github")."""
-        parts = ["\n".join(verdict(self.results)), self._head(), self._about_data(), _LEGEND]
-        for result in self.results:
-            parts += _sections(result, style)
-        return "\n\n".join(parts) + "\n"
+        sections = [section(result, style) for result in self.results]
+        return "\n\n".join(["\n".join(verdict(self.results)), self.notes(), *sections]) + "\n"
+
+    def notes(self) -> str:
+        """What was run on what, and what the figures mean."""
+        return "\n\n".join([self._head(), self._about_data(), _LEGEND])
 
     def write(self, folder: Path) -> None:
         """report.md, report.csv and report.json in `folder`."""
@@ -95,8 +102,10 @@ class Report:
         kind = "SYNTHETIC voices (espeak-ng), which say nothing about people" \
             if data["synthetic"] else "voices"
         side = "part of the official split" if data["by"] == "official" else f"{data['by']}s"
-        return (f"Accuracy is on held-out {side}: {data['speakers']} {kind}, {data['train']} "
-                f"training, {data['dev']} development, {data['test']} test utterances")
+        learned = any(result.learning for result in self.results)
+        about = f"Accuracy is on held-out {side}" if learned else "Data"
+        return (f"{about}: {data['speakers']} {kind}, {data['train']} training, {data['dev']} development, "
+                f"{data['test']} test utterances")
 
     def _csv(self) -> str:
         rows: List[Figures] = [
@@ -116,26 +125,26 @@ def _contenders(result: NetworkResult) -> Dict[str, Measured]:
     return {**result.frameworks, **result.baselines}
 
 
-def _sections(result: NetworkResult, style: str) -> List[str]:
-    """Everything about one network: tables, each followed by what it comes to."""
+def section(result: NetworkResult, style: str = "simple") -> str:
+    """Everything about one network: who is faster, then tables, each followed by what it comes to."""
     everyone = _contenders(result)
     matmuls = ", ".join(f"{label(name)} {gflops:.0f}" for name, gflops in result.matmuls.items())
     parts = [f"{result.network}: {result.parameters:,} parameters, {result.macs / 1e6:,.0f} million "
-             f"multiply-accumulates an utterance. Matrix product, GFLOP/s: {matmuls}",
-             _table(result, everyone, lambda own: speed_figures(result, own), style)]
+             f"multiply-accumulates an utterance. Matrix product, GFLOP/s: {matmuls}"]
     ratios = ratio_rows(result)
     if ratios:
-        parts.append(tabulate(ratios, ["times as fast", "training", "inference", "latency"],
-                              tablefmt=style, disable_numparse=True))
-    parts += _shares(result)
+        parts += [tabulate(ratios, ["times as fast", "training", "inference", "latency"],
+                           tablefmt=style, disable_numparse=True), _noise(result)]
+    parts += [_table(result, everyone, lambda own: speed_figures(result, own), style), *_shares(result)]
     for figures, own in ((part_figures, result.frameworks), (process_figures, everyone),
                          (learning_figures, result.frameworks)):
         table = _table(result, own, figures, style)
         if table:
             parts.append(table)
+    parts.append(_learning(result))
     parts.append(tabulate(check_rows(result), ["check", "of", "found", "allowed below", "verdict"],
                           tablefmt=style, disable_numparse=True))
-    return [*parts, _comparable(result)]
+    return "\n\n".join([*parts, _comparable(result)])
 
 
 def _table(result: NetworkResult, contenders: Mapping[str, Measured], figures: Callable[[Any], Figures],
@@ -150,6 +159,34 @@ def _table(result: NetworkResult, contenders: Mapping[str, Measured], figures: C
     # As text: numbers are formatted where their meaning is known.
     return tabulate(rows, headers=["", *(heading(result, name) for name in contenders)], tablefmt=style,
                     disable_numparse=True)
+
+
+def _noise(result: NetworkResult) -> str:
+    """How many rounds were made, whether they sufficed, and who had not settled before them."""
+    first = next(iter(result.frameworks.values()))
+    rounds = ", ".join(f"{kind} {first.speeds[kind][RESIDENT].blocks}" for kind in (TRAINING, INFERENCE))
+    wide = [each for each in result.ratios if each.kind in (TRAINING, INFERENCE) and not each.ratio.known]
+    told = f"every ratio of both is known to {100 * TARGET:.0f} %."
+    if wide:
+        each = max(wide, key=lambda each: each.ratio.error)
+        told = (f"then time was up. NOISY: {len(wide)} ratios of both are not known to {100 * TARGET:.0f} %, least "
+                f"{each.kind} of {label(each.first)} / {label(each.second)}"
+                + (f" ({100 * each.ratio.error:.0f} %)." if each.ratio.error < 1 else "."))
+    late = [f"{label(name)} ({', '.join(own.unsettled)})" for name, own in _contenders(result).items()
+            if own.unsettled]
+    settled = f"\nWarm-up had not settled when they began: {'; '.join(late)}." if late else ""
+    return f"Rounds: {rounds}; {told}{settled}"
+
+
+def _learning(result: NetworkResult) -> str:
+    """How the frameworks learned."""
+    config = result.learning
+    if config is None:
+        return f"{result.network}: no learning run; --epochs N asks for one of N epochs."
+    crops = "whole utterances" if config.crop_frames is None else f"crops of {config.crop_frames} frames"
+    return (f"Learning run: {config.epochs} epochs of {crops} in batches of {config.batch_size}, learning rate "
+            f"{config.learning_rate:g} to {config.final_learning_rate:g} ({config.schedule}), from the first "
+            "parameters; tested on whole utterances.")
 
 
 def _shares(result: NetworkResult) -> List[str]:

@@ -41,6 +41,7 @@ RESIDENT, FED, END_TO_END = CLOCKS = ("resident", "fed", "end-to-end")
 
 RATE = 1e-3  # of timed training steps: the same batch again and again must not end in NaN
 _STABLE = 0.05  # warm-up ends when the last three steps differ by no more
+_PATIENCE = 5.0  # or after so many seconds: what has not settled by then is told
 # Before a block: threads of the process that computed before may still be waiting for work, awake.
 _SETTLE_SECONDS = 0.2
 
@@ -163,6 +164,7 @@ class Bench:
             self._engine.configure(work.device, work.threads)
         spec = build(work.network, work.num_speakers, work.width)
         self._initial = parameters.initialise(spec, work.seed)
+        self._first_steps: Dict[str, List[float]] = {}  # kind -> seconds, taken for `evidence`
         self._runner = self._engine.runner(spec, self._initial, optimizer)
 
     def selfcheck(self, work: Dict[str, Any]) -> Dict[str, Any]:
@@ -181,17 +183,27 @@ class Bench:
         self._stage()
         losses = []
         if TRAINING in self._runner.kinds:
-            first, seconds = _clocked(lambda: self._runner.loss(learning_rate))
-            losses = [first, *(self._runner.loss(learning_rate) for _ in range(steps - 1))]
+            taken = [_clocked(lambda: self._runner.loss(learning_rate)) for _ in range(steps)]
+            losses = [loss for loss, _ in taken]
+            self._first_steps[TRAINING] = [each for _, each in taken]
+            seconds = taken[0][1]
         return {"logits": logits.tolist(), "losses": losses, "first_step_seconds": seconds}
 
     def warm_up(self, kind: str, clock: str = RESIDENT, most: int = 10) -> Dict[str, Any]:
-        """Run steps until the last three take the same time, at least three and at most `most`."""
-        seconds: List[float] = []
-        while len(seconds) < 3 or (len(seconds) < most
-                                   and max(seconds[-3:]) > (1 + _STABLE) * min(seconds[-3:])):
+        """Run steps until the last three take the same time, at least one.
+
+        Steps that were taken for `evidence` count. It gives up after `most` steps or `_PATIENCE`.
+        Returns the seconds of all, and whether they settled.
+        """
+        seconds, start = self._first_steps.pop(kind, []), time.perf_counter()
+        settled = False
+        while not settled:
             seconds += timed(lambda tick: self._steps(kind, clock, 1, tick)).seconds
-        return {"seconds": seconds}
+            settled = len(seconds) >= 3 and max(seconds[-3:]) <= (1 + _STABLE) * min(seconds[-3:])
+            late = len(seconds) >= most or time.perf_counter() - start > _PATIENCE
+            if late and len(seconds) >= 3:
+                break
+        return {"seconds": seconds, "settled": settled}
 
     def time(self, kind: str, steps: int, clock: str = RESIDENT) -> Dict[str, Any]:
         """Time a block of steps of one kind; returns a `benchmark.Block`."""

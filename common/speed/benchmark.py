@@ -16,6 +16,8 @@ import numpy as np
 
 from common.speed.energy import EnergyMeter
 
+TARGET = 0.05  # a ratio is known when its interval ends within so much of it
+_SAYS_NOTHING = 2.0  # times the ratio: an interval that ends further away is not shown
 _RESAMPLES = 4000
 T = TypeVar("T")
 
@@ -108,9 +110,42 @@ class Ratio:
         """Whether the interval leaves out 1, so that there is a difference to speak of."""
         return not self.low <= 1 <= self.high
 
+    @property
+    def error(self) -> float:
+        """How far the interval's upper end is from the ratio, as a share of it."""
+        return self.high / self.ratio - 1
+
+    @property
+    def known(self) -> bool:
+        """Whether the interval is narrow enough to stop measuring."""
+        return self.error <= TARGET
+
     def __str__(self) -> str:
+        if not self.error < _SAYS_NOTHING - 1:
+            return "withheld: too noisy to tell"
         text = f"{self.ratio:.2f} [{self.low:.2f}, {self.high:.2f}]"
         return text if self.detectable else f"{text}, no detectable difference"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """By how many seconds one kind of step takes longer than another: mean, 95 % interval."""
+
+    seconds: float
+    low: float
+    high: float
+
+
+def time_difference(longer: Speed, shorter: Speed) -> Difference:
+    """Of two that were timed in the same rounds, from the difference in each round.
+
+    Each round's own difference, because a slow moment of the machine slows both. Student's t.
+    """
+    from scipy.special import stdtrit
+
+    rounds = np.subtract(*(np.median(each.by_block(), axis=1) for each in (longer, shorter)))
+    half = float(stdtrit(len(rounds) - 1, 0.975) * rounds.std(ddof=1) / np.sqrt(len(rounds)))
+    return Difference(float(rounds.mean()), float(rounds.mean()) - half, float(rounds.mean()) + half)
 
 
 def rate_ratio(faster: Speed, slower: Speed) -> Ratio:

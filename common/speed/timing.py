@@ -9,9 +9,11 @@ order that turns, and then all lanes of inference: a machine that slows down slo
 """
 from __future__ import annotations
 
+import itertools
 import math
+import time
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -26,9 +28,10 @@ from common.speed.bench import (
     RESIDENT,
     TRAINING,
 )
-from common.speed.benchmark import Block, Speed, turns
+from common.speed.benchmark import Block, Speed, rate_ratio, turns
 from common.speed.worker import Worker
 
+_TRAININGS_SHARE = 0.6  # of the budget; inference has what is left
 PROOF_STEPS, PROOF_RATE = 3, 1e-3  # the first steps by which a baseline proves what it is
 PROOF_TOLERANCE = 1e-3  # of the scale of logits and losses: what rounding explains, with room
 
@@ -39,12 +42,13 @@ class TimingPlan:
 
     frameworks: List[str]
     baselines: List[str]
-    blocks: int = 5  # timed blocks of each lane
-    steps: int = 2  # timed training steps in a block; predictions are twice as many
-    block_seconds: float = 1.0  # steps are added until a block takes about so long
-    calls: int = 25  # of one utterance in a block of latency
-    clocks: Sequence[str] = (RESIDENT, END_TO_END)
-    parts: bool = True  # forward and backward apart
+    blocks: int = 5  # timed blocks of each lane, at least
+    budget: float = 60.0  # seconds for more of them, until every ratio is known
+    steps: int = 1  # timed training steps in a block; predictions are twice as many
+    block_seconds: float = 0.5  # steps are added until a block takes about so long
+    calls: int = 10  # of one utterance in a block of latency
+    clocks: Sequence[str] = (RESIDENT,)
+    parts: bool = False  # forward and backward apart
 
 
 class Lane(NamedTuple):
@@ -63,6 +67,7 @@ class Measured:
     start_seconds: float  # from starting the process to a network that is built
     first_step_seconds: float
     warm_up: Dict[str, int]  # steps of each kind until three took the same time
+    unsettled: List[str]  # kinds that went on taking different times, see Bench.warm_up
     speeds: Dict[str, Dict[str, Speed]]  # kind -> clock -> speed
     peak_memory_mib: float
 
@@ -89,6 +94,19 @@ def lanes(plan: TimingPlan) -> List[List[Lane]]:
     return both
 
 
+def pairs(frameworks: Sequence[str], baselines: Sequence[str]) -> List[Tuple[str, str]]:
+    """Whose speeds are set in relation: the frameworks as they come, and as they are here; what
+    that gains; each with every other baseline; what one's own convolutions are is nothing to another.
+    """
+    own = [name for name in baselines if CONTENDERS[name].own_of in frameworks]
+    others = [name for name in baselines if name not in own]
+    gains = [(CONTENDERS[name].own_of, name) for name in own]
+    switched = [("keras-onednn", "keras")] if {"keras-onednn", "keras"} <= set(others) else []
+    return [*itertools.combinations(sorted(own, key=lambda name: frameworks.index(CONTENDERS[name].own_of)), 2),
+            *itertools.combinations(frameworks, 2), *gains,
+            *itertools.product(frameworks, others), *switched]
+
+
 class Timing:
     """Times the contenders behind `workers`, whose networks are built; `step` tells of progress."""
 
@@ -97,6 +115,7 @@ class Timing:
         self._workers, self._plan, self._batch_size, self._step = workers, plan, batch_size, step
         self._evidence: Dict[str, Dict[str, Any]] = {}
         self._warm: Dict[str, Dict[str, List[float]]] = {name: {} for name in workers}
+        self._unsettled: Dict[str, List[str]] = {name: [] for name in workers}
         self._blocks: Dict[Lane, List[Block]] = {}
         self.gflops: Dict[str, List[float]] = {}  # library -> matrix product, between the rounds
 
@@ -113,21 +132,40 @@ class Timing:
             worker = self._workers[lane.name]
             if lane.clock == RESIDENT and lane.kind in (TRAINING, INFERENCE):
                 self._step(f"{lane.name}, warming up {lane.kind}")
-                self._warm[lane.name][lane.kind] = worker.ask("warm_up", kind=lane.kind)["seconds"]
+                warmed = worker.ask("warm_up", kind=lane.kind)
+                self._warm[lane.name][lane.kind] = warmed["seconds"]
+                if not warmed["settled"]:
+                    self._unsettled[lane.name].append(lane.kind)
             else:
                 worker.ask("time", kind=lane.kind, clock=lane.clock, steps=1)
 
     def rounds(self) -> None:
-        """Time every lane, block by block in turns."""
-        for group in lanes(self._plan):
-            for number in range(self._plan.blocks):
-                self._measure_machine()
-                for lane in turns(group, number):
-                    self._step(f"{lane.name}, timing {lane.kind}"
-                               + ("" if lane.clock == RESIDENT else f" {lane.clock}"))
-                    block = self._workers[lane.name].ask(
-                        "time", kind=lane.kind, clock=lane.clock, steps=self._steps(lane.kind))
-                    self._blocks.setdefault(lane, []).append(Block(**block))
+        """Time every lane, block by block in turns, until all ratios are known or time is up."""
+        start = time.perf_counter()
+        for group, share in zip(lanes(self._plan), (_TRAININGS_SHARE, 1.0)):
+            end, number, took = start + share * self._plan.budget, 0, 0.0
+            while number < self._plan.blocks or (
+                    time.perf_counter() + took < end and not self._known(group[0].kind)):
+                began = time.perf_counter()
+                self._round(group, number)
+                number, took = number + 1, time.perf_counter() - began
+
+    def _round(self, group: List[Lane], number: int) -> None:
+        self._measure_machine()
+        for lane in turns(group, number):
+            self._step(f"{lane.name}, timing {lane.kind}"
+                       + ("" if lane.clock == RESIDENT else f" {lane.clock}"))
+            block = self._workers[lane.name].ask(
+                "time", kind=lane.kind, clock=lane.clock, steps=self._steps(lane.kind))
+            self._blocks.setdefault(lane, []).append(Block(**block))
+
+    def _known(self, kind: str) -> bool:
+        """Whether every ratio of one kind of step has an interval that is narrow enough."""
+        speeds = {lane.name: Speed.of(blocks, self._batch_size) for lane, blocks in self._blocks.items()
+                  if (lane.kind, lane.clock) == (kind, RESIDENT)}
+        return all(rate_ratio(speeds[a], speeds[b]).known
+                   for a, b in pairs(self._plan.frameworks, self._plan.baselines)
+                   if a in speeds and b in speeds)
 
     def measured(self, name: str, opened: Mapping[str, Any], start_seconds: float) -> Measured:
         """Everything about one contender; `opened` is what its worker said when it was built."""
@@ -137,7 +175,8 @@ class Timing:
                 size = 1 if lane.kind == LATENCY else self._batch_size
                 speeds.setdefault(lane.kind, {})[lane.clock] = Speed.of(blocks, size)
         return Measured(opened["facts"], start_seconds, self._evidence[name]["first_step_seconds"],
-                        {kind: len(seconds) for kind, seconds in self._warm[name].items()}, speeds,
+                        {kind: len(seconds) for kind, seconds in self._warm[name].items()},
+                        self._unsettled[name], speeds,
                         self._workers[name].ask("peak_memory")["mib"])
 
     def proof(self, name: str) -> Proof:
