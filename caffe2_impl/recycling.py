@@ -26,7 +26,9 @@ def recycle(net: caffe2_pb2.NetDef, sizes: Mapping[str, Tuple[int, ...]], kept: 
     """Rename the maps of `net` so that few are there; not those in `kept`, nor what comes from outside.
 
     sizes: blob of a layer's output -> its size. Only blobs of one size and one kind of device share a
-    name, so that nothing is ever allocated anew; all nets of a process share these names.
+    name, so that nothing is ever allocated anew. All nets of a process share the names of plain maps.
+    Not those of oneDNN's: a tensor keeps the layout that another net gave it, and an operator that
+    finds the size it needs does not set its own.
     """
     lives = _lives(net)
     names: Dict[str, str] = {}
@@ -40,7 +42,8 @@ def recycle(net: caffe2_pb2.NetDef, sizes: Mapping[str, Tuple[int, ...]], kept: 
                 continue
             if not free.get(kind):
                 count[kind] = count.get(kind, 0) + 1
-                free[kind] = [f"maps/{'_'.join(map(str, kind))}/{count[kind]}"]
+                owner = f"{net.name}/" if kind[0] == "ideep" else ""
+                free[kind] = [f"maps/{owner}{'_'.join(map(str, kind))}/{count[kind]}"]
             names[blob] = free[kind].pop()
             ending.setdefault(lives[blob].end, []).append((kind, names[blob]))
         for kind, name in ending.pop(number, ()):

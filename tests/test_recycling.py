@@ -98,3 +98,25 @@ def test_a_view_keeps_alive_what_it_shows() -> None:
                  ("Add", ["view", "b"], ["c"]))
     recycle(net, SIZES, kept=set())
     assert net.op[0].output[0] != net.op[2].output[0]
+
+
+def test_a_prediction_leaves_nothing_behind_for_a_training_step() -> None:
+    """A tensor of oneDNN's keeps its layout, and at this width testing convolutions leave another than training ones."""
+    import numpy as np
+
+    from caffe2_impl import load
+
+    load().configure("cpu", 1)
+    from caffe2_impl.model import Model
+
+    spec = build("vgg_m", 3, width=0.05)
+    random = np.random.default_rng(0)
+    batch = random.standard_normal((8, 512, 300), np.float32), random.integers(0, 3, 8).astype(np.int32)
+    losses = []
+    for predicts in (False, True):
+        model = Model(spec, parameters.initialise(spec), SGD())
+        model.stage(*batch)
+        if predicts:
+            model.predict_staged()
+        losses.append([model.train_staged(1e-3).loss for _ in range(2)])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)

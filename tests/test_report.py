@@ -184,6 +184,11 @@ def test_latency_energy_and_what_disturbed_the_process() -> None:
     assert rows["warm-up, steps"] == "training 4, inference 3" and rows["threads"] == "2"
 
 
+def test_a_share_that_noise_made_up_is_withheld() -> None:
+    made = report(network(end_to_end=[RatioOf("training", "caffe2", "resident", Ratio(0.7, 0.016, 34.0))]))
+    assert "Caffe2, training end to end: withheld: too noisy to tell." in made.text()
+
+
 @pytest.mark.parametrize("ratio, words", [(Ratio(0.94, 0.9, 0.96), "94.0 % of resident [90.0, 96.0]; within 2 %: MISSED"),
                                           (Ratio(0.97, 0.9, 1.1), "within 2 %: not told from noise"),
                                           (Ratio(1.0, 0.985, 1.01), "within 2 %: reached")])

@@ -196,6 +196,9 @@ def _shares(result: NetworkResult) -> List[str]:
         return lines
     for each in result.end_to_end:
         share = each.ratio
+        if not share.told:
+            lines.append(f"{label(each.first)}, {each.kind} end to end: {share}.")
+            continue
         reached = "reached" if share.low >= 1 - _END_TO_END else \
             "not told from noise" if share.high >= 1 - _END_TO_END else "MISSED"
         lines.append(f"{label(each.first)}, {each.kind} end to end: {100 * share.ratio:.1f} % of resident "

@@ -120,8 +120,13 @@ class Ratio:
         """Whether the interval is narrow enough to stop measuring."""
         return self.error <= TARGET
 
+    @property
+    def told(self) -> bool:
+        """Whether the interval says anything at all."""
+        return self.error < _SAYS_NOTHING - 1
+
     def __str__(self) -> str:
-        if not self.error < _SAYS_NOTHING - 1:
+        if not self.told:
             return "withheld: too noisy to tell"
         text = f"{self.ratio:.2f} [{self.low:.2f}, {self.high:.2f}]"
         return text if self.detectable else f"{text}, no detectable difference"
