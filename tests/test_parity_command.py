@@ -54,4 +54,5 @@ def test_every_mistake_is_caught_and_priced(tiny_data, tmp_path):
     assert set(MISTAKES) <= set(rows)
     assert rows["nesterov"][1:3] == ["update", "step of conv1/weight"]
     assert "cannot pad one side more" in rows["same_padding"][1]
+    assert 0 < float(rows["label_shift"][6]) <= 1  # the paired test
     assert float(rows["bn_momentum"][4]) > 100 * float(rows["none"][4])  # against TensorFlow

@@ -21,7 +21,8 @@ _DESCRIPTION = """Make each classic mistake in one framework and see what it cos
   python compare.py mistakes --out results/mistakes
 
 For each: the rung and tensor at which the parity ladder catches it, by how much it moves the
-logits on the test side within one step, and the accuracy after training."""
+logits on the test side within one step, the accuracy after training, and how likely it is that chance
+alone sets it as far apart from that of honest training (McNemar's test on the same utterances)."""
 
 
 def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
@@ -47,7 +48,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     text = told(facts(threads)) + "\n\n" + head.format(framework=broken.framework) + "\n\n" + tabulate(
         rows, tablefmt="github", disable_numparse=True, headers=[
             "mistake", "what it is", "caught on rung", "at", "error there",
-            "logits after 1 step", "top-1 on test"])
+            "logits after 1 step", "top-1 on test", "by chance, p"])
     print(text)
     if options.out:
         make_folder(options.out)
@@ -105,29 +106,29 @@ def _rows(trial: "Trial", test: "BatchReader", twin: Twin, others: List[Twin]
     from rich.console import Console
     from rich.progress import track
 
-    from common.proof.costs import logit_difference, train_and_test
+    from common.proof.costs import chance, logit_difference, train_and_test
     from common.proof.mistakes import MISTAKES
     from common.proof.parity import Arbiter, climb, first_divergence
     from common.proof.recording import record
 
     honest = train_and_test(twin, trial, test)
-    yield ["none", "", "", "", "", "", _accuracy(honest)], True
+    yield ["none", "", "", "", "", "", _accuracy(honest), ""], True
     for other in others:
         outcome = train_and_test(other, trial, test)
         yield ["none", f"the same in {other.framework}", "", "", "",
-               f"{logit_difference(outcome, honest):.1e}", _accuracy(outcome)], True
+               f"{logit_difference(outcome, honest):.1e}", _accuracy(outcome), f"{chance(outcome, honest):.2g}"], True
     first = trial.at(0, trial.params, trial.momenta)
     arbiter = Arbiter.of(first)
     for name, mistake in track(MISTAKES.items(), "mistakes", console=Console(stderr=True)):
         try:
             recording = record(twin, mistake.make(first))
         except UserError as error:  # not in this network, or not in this framework
-            yield [name, mistake.story, f"cannot be made: {error}", "", "", "", ""], True
+            yield [name, mistake.story, f"cannot be made: {error}", "", "", "", "", ""], True
             continue
         found = first_divergence(climb(first, recording, arbiter))
         outcome = train_and_test(twin, mistake.make(trial), test)
         yield ([name, mistake.story, *_where(found), f"{logit_difference(outcome, honest):.1e}",
-                _accuracy(outcome)], found is not None and found.rung == mistake.rung)
+                _accuracy(outcome), f"{chance(outcome, honest):.2g}"], found is not None and found.rung == mistake.rung)
 
 
 def _where(found: Optional["Finding"]) -> List[str]:

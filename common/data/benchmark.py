@@ -196,7 +196,7 @@ def _report(options: argparse.Namespace) -> str:
         with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
             found = [measure_memory(Path(folder), size, options.batch_size) for size in options.memory]
         parts += [f"\nRead through by a process that may have {MEMORY_LIMIT / 2**30:.0f} GiB of memory of "
-                  "its own (RLIMIT_DATA):\n", memory_table(found)]
+                  "its own (RLIMIT_DATA); the files are sparse, so what is read are zeros, and GB/s are no disk's:\n", memory_table(found)]
     return "\n".join(parts) + "\n"
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from common.data.batches import BatchReader
+from common.proof.disagreement import analyse
 from common.proof.recording import Trial
 from common.training.evaluation import Evaluation, predict
 from common.twin import Twin
@@ -20,7 +21,9 @@ class Outcome(NamedTuple):
     """What training came to, on the utterances it is tested on."""
 
     early_logits: np.ndarray  # (N, num_speakers), after one step; later even rounding has grown
-    evaluation: Evaluation  # after all steps
+    logits: np.ndarray  # the same after all steps
+    speakers: np.ndarray  # (N,): the right ones
+    evaluation: Evaluation  # of these
 
 
 def train_and_test(twin: Twin, trial: Trial, test: BatchReader) -> Outcome:
@@ -33,11 +36,16 @@ def train_and_test(twin: Twin, trial: Trial, test: BatchReader) -> Outcome:
         if step == 0:
             early, _, _ = predict(twin, model, test)
     logits, speakers, rate = predict(twin, model, test)
-    return Outcome(early, Evaluation.of(logits, speakers, rate))
+    return Outcome(early, logits, speakers, Evaluation.of(logits, speakers, rate))
 
 
 def logit_difference(one: Outcome, other: Outcome) -> float:
     """Largest early difference, relative to the largest logit of `other`."""
     return float(np.abs(one.early_logits - other.early_logits).max()
                  / np.abs(other.early_logits).max())
+
+
+def chance(one: Outcome, other: Outcome) -> float:
+    """How likely accuracies as different as these are by chance: McNemar's test, which sees each utterance in both."""
+    return analyse(one.logits, other.logits, one.speakers).p_value
 

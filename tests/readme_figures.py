@@ -1,0 +1,263 @@
+"""The figures of the README and where in results/ each comes from.
+
+    python tests/readme_figures.py     # writes them anew into the README, after something was measured again
+
+`test_readme.py` holds that the README says these and has no other number. A claim is a pattern of the README's
+text with a group for each figure; a table lies between <!-- name --> and <!-- end -->.
+"""
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Tuple
+
+PROJECT = Path(__file__).parents[1]
+sys.path[:0] = [str(PROJECT)]  # when it is run as a script
+
+from common.contenders import CONTENDERS, FRAMEWORKS, label  # noqa: E402
+from common.network.networks import build  # noqa: E402
+
+RESULTS = PROJECT / "results"
+SPEED = {"AVX-512": "speed", "AVX2": "speed-avx2"}  # the kind of processor: a folder, where it was measured
+NETWORKS = {"vgg_m": "VGG-M", "tdnn": "time-delay"}
+KINDS = ("training", "inference")
+Row = List[str]
+
+
+# What was measured
+
+def text(name: str) -> str:
+    return (RESULTS / name).read_text()
+
+
+def found(name: str, pattern: str) -> Callable[[], Tuple[str, ...]]:
+    """The figures that a file of results/ states in words: the groups of a pattern that is there once."""
+    def look() -> Tuple[str, ...]:
+        hits = list(re.finditer(pattern, text(name)))
+        assert len(hits) == 1, f"results/{name} has {len(hits)} times: {pattern}"
+        return hits[0].groups()
+    return look
+
+
+def report(folder: str) -> Dict[str, Any]:
+    return json.loads(text(f"{folder}/report.json"))
+
+
+def networks(folder: str) -> Dict[str, Dict[str, Any]]:
+    return {result["network"]: result for result in report(folder)["results"]}
+
+
+def speeds(result: Dict[str, Any], kind: str) -> Dict[str, float]:
+    """Utterances a second by contender, with resident input."""
+    everyone = {**result["frameworks"], **result["baselines"]}
+    return {name: own["speeds"][kind]["resident"]["median"] for name, own in everyone.items() if kind in own["speeds"]}
+
+
+def ratios(result: Dict[str, Any], kind: str) -> Dict[Tuple[str, str], Dict[str, float]]:
+    return {(each["first"], each["second"]): each["ratio"] for each in result["ratios"] if each["kind"] == kind}
+
+
+# Tables
+
+def speed_table() -> str:
+    """A table for each kind of processor: speeds, then how many times as fast as the other a framework is, with the interval."""
+    return "\n\n".join(f"{kind} ({_measured_on(folder)}):\n\n{_speeds(folder)}" for kind, folder in SPEED.items()
+                       if (RESULTS / folder).is_dir())
+
+
+def _measured_on(folder: str) -> str:
+    stored = report(folder)
+    machine = stored["machine"]
+    processor = re.sub(r" \(.*\)", "", machine["processor"])  # which kind is said beside it
+    return f"{processor}, {machine['cores']} cores, {stored['settings']['threads']} threads, {stored['date']}"
+
+
+def _speeds(folder: str) -> str:
+    columns = [(result, kind) for result in networks(folder).values() for kind in KINDS]
+    rows = [[CONTENDERS[name].label, *(_speed(speeds(*column), name) for column in columns)] for name in CONTENDERS
+            if any(name in speeds(*column) for column in columns)]
+    rows.append([" / ".join(map(label, FRAMEWORKS)), *(_interval(ratios(*column)[tuple(FRAMEWORKS)]) for column in columns)])
+    heads = [f"{NETWORKS[result['network']]}, {kind}" for result, kind in columns]
+    return _table(["", *heads], rows)
+
+
+def _speed(measured: Dict[str, float], name: str) -> str:
+    if name not in measured:
+        return ""
+    best = max(measured[framework] for framework in FRAMEWORKS)
+    shown = f"{measured[name]:#.3g}".rstrip(".")  # with its zeros
+    return f"**{shown}**" if measured[name] == best else shown
+
+
+def _interval(ratio: Dict[str, float]) -> str:
+    return f"{ratio['ratio']:.2f} [{ratio['low']:.2f}, {ratio['high']:.2f}]"
+
+
+def accuracy_table() -> str:
+    """Every training on real speech, as `evaluate` left it."""
+    rows: List[Row] = []
+    for folder in sorted((RESULTS / "real-speech").iterdir()):
+        if folder.is_dir():
+            own, config = (json.loads((folder / name).read_text()) for name in ("evaluation.json", "config.json"))
+            framework = label(folder.name.split("-")[1]) + ("" if folder.name.endswith("winograd") else ", direct")
+            rows.append([NETWORKS[config["network"]], framework, _percent(own["top1"]),
+                         f"{100 * own['top1_low']:.1f} to {_percent(own['top1_high'])}", _percent(own["top5"]),
+                         str(config["epochs"])])
+    return _table(["network", "framework", "top-1", "95 % interval", "top-5", "epochs"], rows)
+
+
+def _percent(share: float, digits: int = 1) -> str:
+    return f"{100 * share:.{digits}f} %"
+
+
+def commands_table() -> str:
+    """The commands of results/README.md: what each does, and how long it takes."""
+    rows = [[f"`{command}`", what, takes] for command, what, takes in commands()]
+    return _table(["command", "what it does", "takes"], rows)
+
+
+def commands() -> Iterator[Tuple[str, str, str]]:
+    """(command, what it does, duration) of the index of results/."""
+    for line in text("README.md").splitlines():
+        row = re.fullmatch(r"\| `(.+?)` +\| (.+?) +\| (.+?) +\|", line)
+        if row:
+            yield row.groups()
+
+
+def _table(heads: Row, rows: List[Row]) -> str:
+    """Without padding, which is half of a table's characters."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in [heads, ["---"] * len(heads), *rows])
+
+
+TABLES: Dict[str, Callable[[], str]] = {"speed": speed_table, "accuracy": accuracy_table, "commands": commands_table}
+
+
+# Claims in the text
+
+class Claim(NamedTuple):
+    """Figures in a sentence: the groups of a pattern, and what they have to be."""
+
+    pattern: str
+    figures: Callable[[], Tuple[str, ...]]
+
+
+def own_ratios() -> Tuple[str, str]:
+    """TensorFlow's speed over Caffe2's, by their own convolutions: the least and the largest."""
+    shares = [measured["tensorflow-direct"] / measured["caffe2-direct"] for measured in _everywhere()]
+    return f"{min(shares):.2f}", f"{max(shares):.2f}"
+
+
+def _everywhere() -> List[Dict[str, float]]:
+    return [speeds(result, kind) for result in networks("speed").values() for kind in KINDS]
+
+
+def between(first: str, second: str) -> Callable[[], Tuple[str, str]]:
+    """The least and the largest of a ratio over networks, training and inference."""
+    def look() -> Tuple[str, str]:
+        every = [ratios(result, kind)[first, second]["ratio"] for result in networks("speed").values() for kind in KINDS]
+        return f"{min(every):.2f}", f"{max(every):.2f}"
+    return look
+
+
+def alone() -> Tuple[str, str]:
+    """Speed with one utterance of the time-delay network, over ONNX Runtime's."""
+    own = ratios(networks("speed")["tdnn"], "latency")
+    return tuple(f"{own[name, 'onnxruntime']['ratio']:.2f}" for name in FRAMEWORKS)
+
+
+def memory() -> Tuple[str]:
+    """GiB of all processes of the default run at once, for the larger network."""
+    return str(max(math.ceil(sum(own["peak_memory_mib"] for own in {**result["frameworks"], **result["baselines"]}.values())
+                             / 2**10) for result in networks("synthetic-voices").values())),
+
+
+def drift() -> Tuple[str, str]:
+    probe = networks("synthetic-voices")["vgg_m"]
+    return str(len(probe["frameworks"]["caffe2"]["probe"])), f"{100 * probe['drift']:.1f}"
+
+
+def training_side() -> Tuple[str]:
+    """What VGG-M knows of its training side after the last epoch; the frameworks agree to the digits shown."""
+    last = [json.loads(text(f"real-speech/vgg_m-{name}/log.jsonl").splitlines()[-1])["train_top1"] for name in FRAMEWORKS]
+    return f"{100 * min(last):.0f}",
+
+
+def epochs() -> Tuple[str]:
+    return str(json.loads(text("real-speech/vgg_m-tensorflow/config.json"))["epochs"]),
+
+
+def version(package: str, parts: int) -> Callable[[], Tuple[str]]:
+    def look() -> Tuple[str]:
+        pinned = re.search(rf"^{package}==([\d.]+)", (PROJECT / "requirements.txt").read_text(), re.MULTILINE).group(1)
+        return ".".join(pinned.split(".")[:parts]),
+    return look
+
+
+def size(network: str) -> Callable[[], Tuple[str, str]]:
+    def look() -> Tuple[str, str]:
+        spec = build(network, 50)
+        return f"{spec.num_parameters:,}", f"{spec.macs() / 1e6:,.0f}"
+    return look
+
+
+SPEECH = "real-speech/README.md"
+CLAIMS = [
+    Claim(r"TensorFlow has ([\d.]+) to ([\d.]+) times the speed of Caffe2", own_ratios),
+    Claim(r"TensorFlow is ([\d.]+) to ([\d.]+) times as fast as Caffe2", between("tensorflow", "caffe2")),
+    Claim(r"and ([\d.]+) to ([\d.]+) times as fast as Keras", between("tensorflow", "keras")),
+    Claim(r"slower than in ONNX Runtime, in both frameworks \(([\d.]+) and ([\d.]+) times its speed\)", alone),
+    Claim(r"(\d+) GiB of free memory", memory),
+    Claim(r"(\d+) GB of disk", found("README.md", r"(\d+) GB of disk")),
+    Claim(r"Set-up takes (\w+ to \w+ minutes)", found("README.md", r"Set-up: (\w+ to \w+ minutes)")),
+    Claim(r"`python compare.py`, takes (.+?)\. Expect", lambda: (dict((c, t) for c, _, t in commands())["python compare.py"],)),
+    Claim(r"Tests take about (\d+ minutes)", found("README.md", r"Tests: about (\d+ minutes)")),
+    Claim(r"in batches of (\d+)", lambda: (str(report("speed")["settings"]["batch_size"]),)),
+    Claim(r"on (\d+) real voices", found(SPEECH, r"recordings of (\d+) voices")),
+    Claim(r"(\d+) test utterances of", lambda: (str(json.loads(text("real-speech/vgg_m-caffe2/evaluation.json"))["utterances"]),)),
+    Claim(r"report ([\d.]+) % for VGG-M, of ([\d,]+) speakers", found(SPEECH, r"reports ([\d.]+) % top-1 .* of ([\d,]+) speakers, on")),
+    Claim(r"has ([\d.]+) % on 3 s", found(SPEECH, r"and ([\d.]+) % when it hears 3 s")),
+    Claim(r"learns from ([\d,]+) utterances", found(SPEECH, r": ([\d,]+) training, ")),
+    Claim(r"utterances in (\d+) epochs", epochs),
+    Claim(r"VGG-M knows (\d+) % of its training side", training_side),
+    Claim(r"homework asked for (\d+) %", found(SPEECH, r"homework asked for (\d+) %")),
+    Claim(r"cepstral statistics gets ([\d.]+) %", found(SPEECH, r"got ([\d.]+) % top-1")),
+    Claim(r"`vgg_m` \| ([\d,]+) \| ([\d,]+) million", size("vgg_m")),
+    Claim(r"`tdnn` \| ([\d,]+) \| ([\d,]+) million", size("tdnn")),
+    Claim(r"By step (\d+) of VGG-M's learning run the losses differ by ([\d.]+) %", drift),
+    Claim(r"may differ by (\d+) to (\d+) %", found("parity-100-steps/parity-100-steps.md", r"drift apart by (\d+) to (\d+) %")),
+    Claim(r"in TensorFlow ([\d.]+) and in the real", version("tensorflow", 2)),
+    Claim(r"Used are TensorFlow ([\d.]+),", version("tensorflow", 3)),
+    Claim(r"inside PyTorch ([\d.]+),", version("torch", 3)),
+    Claim(r"\((Zen \d), AVX-512, (\d) cores, (\d+ MiB) of second-level cache a core, (\d+ MiB) of third",
+          found("README.md", r"\((Zen \d)\), (\d) cores, .*second-level cache (\d+ MiB) a core, third-level cache (\d+ MiB)")),
+]
+
+
+# What the README says
+
+def say(readme: str) -> str:
+    """The README with all figures as results/ has them. Raises AssertionError for a claim that is not there."""
+    for name, table in TABLES.items():
+        begin, end = region(readme, name)
+        readme = f"{readme[:begin]}\n{table()}\n{readme[end:]}"
+    for claim in CLAIMS:
+        hit, = re.finditer(claim.pattern, readme)
+        figures = claim.figures()
+        assert len(figures) == len(hit.groups()), claim.pattern
+        for number in range(len(figures), 0, -1):  # from the last: the places of those before stay
+            readme = readme[:hit.start(number)] + figures[number - 1] + readme[hit.end(number):]
+    return readme
+
+
+def region(readme: str, name: str) -> Tuple[int, int]:
+    """Where a table lies."""
+    begin = readme.index(f"<!-- {name} -->") + len(f"<!-- {name} -->")
+    return begin, readme.index("<!-- end -->", begin)
+
+
+if __name__ == "__main__":
+    README = PROJECT / "README.md"
+    README.write_text(say(README.read_text()))
