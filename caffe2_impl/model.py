@@ -58,9 +58,10 @@ class Model:
         for scope in (self._scope, self._test_scope):
             self._feed_constants(scope)
         self.load(params)
-        for net in (self._forward, self._backward, self._train_net):
+        names = None
+        for net in (self._train_net, self._backward, self._forward):  # each the beginning of the one before
             finish(net)
-            create(net, self._training, kept=())
+            names = create(net, self._training, (), self._scope, names)
 
     @property
     def input_blobs(self) -> Tuple[str, str]:
@@ -165,7 +166,7 @@ class Model:
         """The backward net that keeps every layer's output; made when it is first wanted."""
         if self._inspecting is None:
             self._inspecting = self._backward.Clone("inspect")
-            create(self._inspecting, self._training, kept=self._training.outputs.values())
+            create(self._inspecting, self._training, self._training.outputs.values(), f"{self._scope}inspect/")
         return self._inspecting
 
     def _tail_device(self) -> caffe2_pb2.DeviceOption:
@@ -245,7 +246,8 @@ class Model:
 
     def _create_test_net(self) -> None:
         *_, logits = self._testing.outputs.values()
-        create(self._test_net, self._testing, kept=[logits, *(each.blob for each in self._testing.exits)])
+        create(self._test_net, self._testing, [logits, *(each.blob for each in self._testing.exits)],
+               self._test_scope)
 
     def _found_layouts(self, shape: Tuple[int, ...]) -> Dict[str, str]:
         """What oneDNN chose for the testing net's maps when it ran on an input of `shape`."""

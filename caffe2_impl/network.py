@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
-from typing import Dict, Iterable, List, Mapping, Set, Tuple
+from typing import Dict, Iterable, List, Mapping, Optional, Set, Tuple
 
 from caffe2.proto import caffe2_pb2
 from caffe2.python import core, workspace
 
 from caffe2_impl import winograd
-from caffe2_impl.recycling import recycle
+from caffe2_impl.recycling import rename, shared_names
 from caffe2_impl.runtime import CPU, IDEEP
 from common.network.layers import BatchNorm
 
@@ -159,17 +159,21 @@ def found_layouts(network: Network, shapes: Mapping[str, Tuple[int, ...]]) -> Di
     return layouts
 
 
-def create(net: core.Net, network: Network, kept: Iterable[str]) -> None:
+def create(net: core.Net, network: Network, kept: Iterable[str], owner: str,
+           names: Optional[Mapping[str, str]] = None) -> Mapping[str, str]:
     """Have Caffe2 run `net`, of which `network` is the forward part, with no more memory than it needs.
 
     kept: outputs of layers, and gradients of them, that are asked for after a run. What runs has other
-    names for the rest; in `net` they stay as they are.
+    names for the rest, which are returned; in `net` they stay as they are. names: those of a net of
+    which this one is the beginning.
     """
     for blob in net.Proto().external_input:  # tables come with the first batch
         workspace.CreateBlob(blob)
     proto = caffe2_pb2.NetDef.FromString(net.Proto().SerializeToString())
-    recycle(proto, network.sizes, set(kept))
+    names = shared_names(proto, network.sizes, set(kept), owner) if names is None else names
+    rename(proto, names)
     workspace.CreateNet(proto, overwrite=True)
+    return names
 
 
 def finish(net: core.Net) -> None:

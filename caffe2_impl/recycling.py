@@ -1,6 +1,6 @@
 """Memory that blobs of a net share: those that nobody needs at the same time get one name.
 
-    recycle(net, sizes, kept={"model_0/loss"})     # a NetDef, before it is created
+    rename(net, shared_names(net, sizes, kept={"logits"}, owner="test/"))     # a NetDef, before it is created
 
 Caffe2 keeps whatever an operator wrote until it writes it again. Most of a training step's maps are dead
 long before its end, and a testing net's before its next layer but one.
@@ -22,13 +22,14 @@ class _Life(NamedTuple):
     end: int
 
 
-def recycle(net: caffe2_pb2.NetDef, sizes: Mapping[str, Tuple[int, ...]], kept: AbstractSet[str]) -> None:
-    """Rename the maps of `net` so that few are there; not those in `kept`, nor what comes from outside.
+def shared_names(net: caffe2_pb2.NetDef, sizes: Mapping[str, Tuple[int, ...]], kept: AbstractSet[str],
+                 owner: str) -> Dict[str, str]:
+    """New names for the maps of `net`, so that few are there; none for those in `kept` or from outside.
 
     sizes: blob of a layer's output -> its size. Only blobs of one size and one kind of device share a
     name, so that nothing is ever allocated anew. All nets of a process share the names of plain maps.
-    Not those of oneDNN's: a tensor keeps the layout that another net gave it, and an operator that
-    finds the size it needs does not set its own.
+    Not those of oneDNN's, which begin with `owner`: a tensor keeps the layout that another net gave it,
+    and an operator that finds the size it needs does not set its own.
     """
     lives = _lives(net)
     names: Dict[str, str] = {}
@@ -42,12 +43,17 @@ def recycle(net: caffe2_pb2.NetDef, sizes: Mapping[str, Tuple[int, ...]], kept: 
                 continue
             if not free.get(kind):
                 count[kind] = count.get(kind, 0) + 1
-                owner = f"{net.name}/" if kind[0] == "ideep" else ""
-                free[kind] = [f"maps/{owner}{'_'.join(map(str, kind))}/{count[kind]}"]
+                whose = owner if kind[0] == "ideep" else ""
+                free[kind] = [f"maps/{whose}{'_'.join(map(str, kind))}/{count[kind]}"]
             names[blob] = free[kind].pop()
             ending.setdefault(lives[blob].end, []).append((kind, names[blob]))
         for kind, name in ending.pop(number, ()):
             free[kind].append(name)
+    return names
+
+
+def rename(net: caffe2_pb2.NetDef, names: Mapping[str, str]) -> None:
+    """Put the new names in."""
     for op in net.op:
         for blobs in (op.input, op.output):
             blobs[:] = [names.get(blob, blob) for blob in blobs]

@@ -18,8 +18,8 @@ _DESCRIPTION = """Hold both frameworks against the float64 reference on tiny bat
   python compare.py selfcheck
   DNNL_MAX_CPU_ISA=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 python compare.py selfcheck
 
-Both networks at their real widths, with our convolutions and with each framework's own: two training
-steps at two sizes layer by layer, then predictions at three. Prints the worst tensor of each and which
+Both networks at their real widths, with our convolutions and with each framework's own: three training
+steps at two sizes layer by layer, each followed by a prediction. Prints the worst tensor of each and which
 kernels were in use. Every command that trains, predicts or measures does the same for its own network
 first, once for a processor, its settings and library versions; this does it now, whatever is
 remembered. Exit status: 0 all is right; 1 something is wrong or did not run."""
