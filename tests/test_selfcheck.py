@@ -65,7 +65,7 @@ BROKEN = {
     "no numbers": (spoiled("inspect", lambda own: dataclasses.replace(own, loss=float("nan"))), "loss", "loss"),
     "gradients": (spoiled("inspect", lambda own: dataclasses.replace(own, gradients=changed(
         own.gradients, "frame2/weight", 1.01))), "gradients", "frame2/weight"),
-    "training step": (spoiled("train_staged", lambda own: StepResult(1.2 * own.loss, own.correct)), "training step", "loss"),
+    "training step": (spoiled("train_staged", lambda own: StepResult(1.5 * own.loss, own.correct)), "training step", "loss"),
     "predictions": (Scrambled, "outputs", "testing logits"),
 }
 
