@@ -92,7 +92,7 @@ def test_the_summary(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert run(tree, out) == 0
     said = capsys.readouterr().out
     for line in ("data: 7 utterances from 7 recordings", "speakers     2: ann, bob", "sessions     6", "recordings   7 of 9",
-                 "utterances   7 of 3.015 s, 0.01 hours", "resampled    to 16000 Hz from 44100 Hz (1) recordings",
+                 "utterances   7 of 3.015 s, 0.01 hours", "resampled    to 16000 Hz from 44100 Hz (1 recordings)",
                  "left out     2 recordings", "2  silent", "kept         1 recordings although: channels that cancel",
                  "passed over  1 .txt"):
         assert line in said

@@ -115,8 +115,8 @@ def as_text(out: Path, summary: Summary) -> str:
                      if summary.copies else "")),
              _row("split", ", ".join(f"{summary.sides[side]} {side}" for side in SIDES)
                   + f" utterances (by {summary.split_by})")]
-    resampled = [f"{rate} Hz ({count})" for rate, count in _most(summary.rates) if int(rate) != SAMPLE_RATE]
-    lines += [_row("resampled", f"to {SAMPLE_RATE} Hz from {_some(resampled)} recordings")] if resampled else []
+    resampled = [f"{rate} Hz ({count} recordings)" for rate, count in _most(summary.rates) if int(rate) != SAMPLE_RATE]
+    lines += [_row("resampled", f"to {SAMPLE_RATE} Hz from {_some(resampled)}")] if resampled else []
     lines += _left_out(out, summary)
     for remark, (count, first) in sorted(summary.remarks.items()):
         lines.append(_row("kept", f"{count} recordings although: {remark}; the first is {first}"))

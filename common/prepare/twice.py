@@ -30,7 +30,7 @@ _MAX_LENGTHS_APART = 2_400  # samples at 16 kHz; AAC and mp3 were up to 2,016 ap
 # all pairs of 1,620 recordings. Traces: the same 0.877 and more, others of like length up to 0.91, eight above 0.8.
 # In full: the same 0.87 and more, others up to 0.71.
 _ALIKE, _SURE, _SAME = 0.8, 0.98, 0.78
-_AT_ONCE = 1024
+_AT_ONCE = 256  # traces compared with as many others, so that all of it stays in the cache
 _MAX_PAIRS = 20_000  # that are compared in full, some 20 ms each
 
 
@@ -118,7 +118,9 @@ def _alike(traces: List[Trace]) -> Iterator[Tuple[int, int, bool]]:
         last = lengths[min(top + _AT_ONCE, len(traces)) - 1] + _MAX_LENGTHS_APART
         for left in range(top, int(np.searchsorted(lengths, last, side="right")), _AT_ONCE):
             others = pictures[left:left + _AT_ONCE]
-            similar = np.max([some @ others.T for some in turned], axis=0)  # (top, left)
+            similar = turned[0] @ others.T  # (top, left)
+            for some in turned[1:]:
+                np.maximum(similar, some @ others.T, out=similar)
             far = np.abs(lengths[top:top + _AT_ONCE, None] - lengths[left:left + _AT_ONCE]) > _MAX_LENGTHS_APART
             similar[far] = 0
             if top == left:
