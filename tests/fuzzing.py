@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, Sequence
 
+import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -57,6 +58,32 @@ def damaged_bytes(draw: st.DrawFn, original: bytes, places: Sequence[int] = ()) 
         elif edit == "all":
             data = bytearray(piece)
     return bytes(data)
+
+
+MAGNITUDES = [3e38, -3e38, 1.1e15, 9e14, 1e-14, -1e-16, 1e-30, 1e-40, -1e-45, 0.0]
+HEADS = [b"\x93NUMPY\x01\x00v\x00" + bytes(118), b"RIFF", b"PK\x03\x04", b"<html>", bytes(4)]  # of other kinds of file
+TYPES = [">f4", "<f8", ">f8", "<f2", "<i4", ">i4", "<i2", "<f4"]
+
+
+@st.composite
+def other_numbers(draw: st.DrawFn, values: np.ndarray) -> np.ndarray:
+    """Float32 `values` after one or two of what happens to numbers: odd magnitudes here or everywhere, another type."""
+    for _ in range(draw(st.integers(1, 2))):
+        values = values.copy() if values.dtype.kind == "f" else values.astype("<f4")
+        edit = draw(st.sampled_from(["some", "some", "all", "scale", "type", "swap"]))
+        with np.errstate(all="ignore"):
+            if edit == "some":
+                places = draw(st.lists(st.integers(0, values.size - 1), min_size=1, max_size=4))
+                values.flat[places] = draw(st.sampled_from(MAGNITUDES))
+            elif edit == "all":
+                values[...] = draw(st.sampled_from(MAGNITUDES))
+            elif edit == "scale":
+                values = values * values.dtype.type(draw(st.sampled_from(MAGNITUDES)))
+            elif edit == "type":
+                values = values.astype(draw(st.sampled_from(TYPES)))
+            elif edit == "swap":
+                values = values.byteswap()
+    return values
 
 
 TAG = b"TITLETITLE"  # stands in the files that `rearranged` is given

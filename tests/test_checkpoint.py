@@ -29,7 +29,7 @@ CERTIFICATE = Certificate("00ff", "11ff", "22ff", "33ff", "crop_frames=None, Non
 STRETCHES = (Stretch(0, CERTIFICATE, {"framework": "NumPy 1", "blas": "OpenBLAS"}),
              Stretch(2, dataclasses.replace(CERTIFICATE, threads="2"), {"framework": "NumPy 2", "blas": "OpenBLAS"}))
 FACTS = dict(epoch=3, step=21, dev_top1=0.25, best_dev_top1=0.5, framework="NumPy", scale="log", normalised=True,
-             synthetic=True, stretches=STRETCHES)
+             synthetic=True, stretches=STRETCHES, trained_on=frozenset([3, 2**64 - 1, 2**63]))
 
 
 def checkpoint(seed: int = 0, **facts: Any) -> Checkpoint:
@@ -191,6 +191,10 @@ def test_facts_that_do_not_fit(path: Path, changed: Dict[str, Any], named: str) 
     ("params:frame1/bias", np.full(5, np.nan, np.float32), "frame1/bias.*not finite"),
     ("params:frame1/bias", np.zeros(5, np.int32), "frame1/bias"),
     ("momenta:frame1/bias", None, "momentum.*missing.*frame1/bias"),
+    ("params:frame1/bias", np.full(5, 1e300), "frame1/bias.*not finite"),  # in float32 it is infinite
+    ("trained_on:utterances", np.zeros(3, np.int64), "utterances it was trained on is damaged"),
+    ("trained_on:utterances", np.zeros((3, 1), np.uint64), "utterances it was trained on is damaged"),
+    ("trained_on:more", np.zeros(3, np.uint64), "utterances it was trained on is damaged"),
     ("momenta:frame1_bn/running_mean", np.zeros(5, np.float32), "momentum.*unknown.*running_mean"),
 ])
 def test_tensors_that_do_not_fit(path: Path, name: str, value: Any, named: str) -> None:

@@ -18,7 +18,7 @@ from commands import PROJECT
 from tiny_data import SPEAKERS, spectrogram, write_data
 
 import compare
-from common.data.dataset import open_dataset
+from common.data.dataset import Dataset, open_dataset
 from common.data.records import write_classes
 from common.data.splits import save_split, split_dataset
 from common.network import params as parameters
@@ -82,29 +82,33 @@ def place(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one of everything that can be wrong, and what is right beside it."""
     place = tmp_path_factory.mktemp("place")
     (place / "data").symlink_to(tiny_data)
-    make_models(place)
+    dataset = open_dataset([tiny_data])
+    make_models(place, dataset)
     make_data(place)
     make_sounds(place)
-    dataset = open_dataset([tiny_data])
     save_split(place / "split.json", split_dataset(dataset), dataset)
     save_split(place / "no-dev.json", dataclasses.replace(split_dataset(dataset), dev=np.zeros(0, np.int64)), dataset)
     (place / "run").mkdir()
     shutil.copy(place / "model.npz", place / "run" / "last.npz")
     (place / "run" / "data.json").write_text(json.dumps([str(tiny_data)]))
-    shutil.copytree(place / "run", place / "finished")
+    shutil.copytree(place / "run", place / "begun")
+    shutil.copy(place / "split.json", place / "begun")
+    shutil.copytree(place / "begun", place / "finished")
     shutil.copy(place / "finished.npz", place / "finished" / "last.npz")
     (place / "empty").mkdir()
     (place / "file").write_text("not a folder")
     return place
 
 
-def make_models(place: Path) -> None:
+def make_models(place: Path, dataset: Dataset) -> None:
     config = TrainingConfig(network="tdnn", width=0.02, epochs=2)
     spec = build("tdnn", len(SPEAKERS), 0.02)
     model = Checkpoint(config, tuple(SPEAKERS), parameters.initialise(spec), parameters.zeros(spec), scale="magnitude",
                        normalised=True)
     save_checkpoint(place / "model.npz", model)
     save_checkpoint(place / "finished.npz", dataclasses.replace(model, epoch=2))
+    everything = frozenset(dataset.records.fingerprints(range(len(dataset.records))).tolist())
+    save_checkpoint(place / "all.npz", dataclasses.replace(model, epoch=2, trained_on=everything))
     save_checkpoint(place / "log-scale.npz", dataclasses.replace(model, scale="log"))
     save_checkpoint(place / "foreign.npz", dataclasses.replace(model, framework="Theano"))
     (place / "damaged.npz").write_bytes((place / "model.npz").read_bytes()[:-1000])
@@ -164,18 +168,23 @@ QUICK_ERRORS = [
     (f"{TRAIN} --data @data --time-mask 300", "can cover all 300 frames"),
     (f"{TRAIN} --data @data --threads -2", "--threads must be"),
     (f"{TRAIN} --data @data --device tpu", "--device: invalid choice: 'tpu'"),
-    (f"{TRAIN} --data @data --out @run", "run already holds a run; go on with --resume run"),
-    (f"{TRAIN} --data @data --batch-size 8 --out @file", "file: cannot make this folder"),
-    (f"{TRAIN} --resume @run --epochs 9", "--resume goes on with the run's own settings"),
+    (f"{TRAIN} --data @data --batch-size 8 --out @run", "run already holds a run; go on with --resume run"),
+    (f"{TRAIN} --data @data --batch-size 8 --out @file", "file: cannot write here"),
+    (f"{TRAIN} --data @data --batch-size 8 --out @data", "data holds record files; name another folder"),
+    (f"{TRAIN} --resume @run --width 0.5", "--resume goes on with the run's own settings"),
+    (f"{TRAIN} --resume @begun --epochs 9", "begun has done 0 of its 2 epochs.*give it more when it is done"),
     (f"{TRAIN} --resume @empty", "empty has no last.npz"),
     (f"{TRAIN} --resume @nowhere", "nowhere has no last.npz"),
-    (f"{TRAIN} --resume @finished", "has done all its 2 epochs"),
+    (f"{TRAIN} --resume @finished", "has done all its 2 epochs.*--resume finished --epochs 4"),
+    (f"{TRAIN} --resume @finished --epochs 2", "has done all its 2 epochs"),
     (f"{TRAIN} --resume @run", "split.json"),
     (f"{TRAIN} --nonsense", "--nonsense"),
     (f"{EVALUATE} @missing.npz @data", "there is no model missing.npz"),
     (f"{EVALUATE} @damaged.npz @data", "damaged.npz"),
     (f"{EVALUATE} @short.wav @data", "short.wav"),
-    (f"{EVALUATE} @run @data", "run is no readable parameter file"),
+    (f"{EVALUATE} @run @data", "run is a folder without a best.npz; give a run's folder"),
+    (f"{EVALUATE} @model.npz @twice/part-1.bin --side test", "--side test needs a split: name it with --split"),
+    (f"{EVALUATE} @all.npz @data --split @split.json", "all 12 utterances are among those the model was trained on"),
     (f"{EVALUATE} @model.npz @missing.bin", "missing.bin"),
     (f"{EVALUATE} @model.npz @others", "classes.txt and the speakers of the model differ"),
     (f"{EVALUATE} @model.npz @truncated/part-1.bin", "truncated tail"),
@@ -192,6 +201,7 @@ QUICK_ERRORS = [
     (f"{IDENTIFY} @model.npz @nan.wav", "nan.wav: holds samples that are NaN or infinite"),
     (f"{IDENTIFY} @model.npz @letter.ogg", "letter.ogg: not a recording"),
     (f"{IDENTIFY} @model.npz @empty.wav", "empty.wav: the file is empty"),
+    (f"{IDENTIFY} @model.npz @data", "data is a folder; give the recordings in it, such as data/\\*.wav"),
     (f"{IDENTIFY} @damaged.npz @short.wav", "damaged.npz"),
     (f"{IDENTIFY} @model.npz", "required: recordings"),
     ("compare.py --data @missing.bin", "missing.bin: no such data folder or record file"),

@@ -19,7 +19,7 @@ from tiny_data import SPEAKERS, spectrogram
 
 from common.data.records import RECORD_BYTES, RecordWriter
 from common.training.checkpoint import load_checkpoint
-from common.training.loop import read_log
+from common.training.loop import claimed, read_log
 
 EPOCHS = 4
 # A low rate: where rounding moves a ReLU's input across zero, frameworks part in proportion to it.
@@ -88,7 +88,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_contents_of_a_run(trained: Path, tiny_data: Path) -> None:
     assert sorted(path.name for path in trained.iterdir()) == [
-        "best.npz", "certificate.json", "config.json", "data.json", "last.npz", "log.jsonl", "split.json"]
+        ".lock", "best.npz", "certificate.json", "config.json", "data.json", "last.npz", "log.jsonl", "split.json"]
     config = json.loads((trained / "config.json").read_text())
     assert (config["network"], config["width"], config["epochs"], config["crop_frames"]) == ("tdnn", 0.05, EPOCHS, 150)
     assert json.loads((trained / "data.json").read_text()) == [str(tiny_data)]
@@ -122,6 +122,16 @@ def test_killed_in_tensorflow_and_resumed_in_caffe2(trained: Path, tiny_data: Pa
     train_and_kill("tf_impl", tiny_data, tmp_path / "run")
     succeed("caffe2_impl.train", "--resume", tmp_path / "run", "--threads", 1)
     assert_same_losses(tmp_path / "run", trained, tolerance=5e-3)
+
+
+def test_a_second_process_is_refused_and_a_finished_run_extended(trained: Path, tiny_data: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(trained, tmp_path / "run"))
+    with claimed(folder):
+        for words in (["--resume", folder, "--epochs", EPOCHS + 1], ["--data", tiny_data, "--out", folder, *TRAINING]):
+            assert_one_line(run("caffe2_impl.train", *words), "another process is training in this folder")
+    output = succeed("caffe2_impl.train", "--resume", folder, "--epochs", EPOCHS + 1, "--threads", 1)
+    assert f"from {EPOCHS} to {EPOCHS + 1} epochs; the learning rate goes on at" in output
+    assert [record.epoch for record in read_log(folder)] == list(range(1, EPOCHS + 2))
 
 
 def test_data_that_have_moved(killed: Path, tiny_data: Path, tmp_path: Path) -> None:
@@ -172,9 +182,10 @@ def test_both_frameworks_evaluate_to_the_same(evaluated: List[Path]) -> None:
 
 
 def test_evaluation_of_one_side_of_a_split(trained: Path, tiny_data: Path) -> None:
-    output = succeed("caffe2_impl.evaluate", trained / "best.npz", tiny_data, "--split", trained / "split.json",
-                     "--side", "dev", "--threads", 1)
-    assert "12 utterances" in output and "synthetic voices" in output
+    """The run's own folder will do, its split is found."""
+    output = succeed("caffe2_impl.evaluate", trained, tiny_data, "--side", "dev", "--threads", 1)
+    assert "12 utterances" in output
+    assert output.splitlines()[0].endswith(f"voices, synthetic voices: dev side of {trained}/split.json")
 
 
 def test_identify_says_the_same_in_both_frameworks(trained: Path, recording: Path) -> None:

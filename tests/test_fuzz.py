@@ -25,7 +25,20 @@ from typing import Callable, Dict, Iterator, List, Tuple
 import hypothesis
 import numpy as np
 import pytest
-from fuzzing import MOST_MIB, MOST_SECONDS, TAG, Tally, damaged_bytes, damaged_json, examine, fuzz, rearranged, watched
+from fuzzing import (
+    HEADS,
+    MOST_MIB,
+    MOST_SECONDS,
+    TAG,
+    Tally,
+    damaged_bytes,
+    damaged_json,
+    examine,
+    fuzz,
+    other_numbers,
+    rearranged,
+    watched,
+)
 from hypothesis import strategies as st
 from test_decoding import FORMS, encode
 
@@ -33,6 +46,7 @@ from common.data.classes import read_classes, write_classes
 from common.data.dataset import Dataset, SessionRow, open_dataset, write_sessions
 from common.data.records import NUM_BINS, NUM_FRAMES, RECORD_BYTES, RecordSet, RecordWriter
 from common.data.splits import Split, load_split, save_split, split_dataset
+from common.data.values import bad_values
 from common.doctor.diagnosis import Diagnosis, diagnose
 from common.doctor.scan import scan_files
 from common.errors import UserError
@@ -102,9 +116,19 @@ def anything(path: Path) -> st.SearchStrategy[bytes]:
 
 
 def damaged_records(path: Path) -> st.SearchStrategy[bytes]:
-    """Damage anywhere, and often where labels and records begin."""
-    return damaged_bytes(path.read_bytes(), [record * RECORD_BYTES + byte for record in range(len(LABELS) + 1)
-                                             for byte in (0, 1, 2, 3, 4, 400)])
+    """Damage anywhere, and often where labels and records begin; other numbers, joined files, records turned round."""
+    whole = path.read_bytes()
+    edges = [record * RECORD_BYTES + byte for record in range(len(LABELS) + 1) for byte in (0, 1, 2, 3, 4, 400)]
+    records = np.frombuffer(whole, "<f4").reshape(len(LABELS), -1)
+
+    def with_values(values: np.ndarray) -> bytes:
+        return np.concatenate([records[:, :1], values.astype("<f4")], axis=1).tobytes()
+
+    turned = records[:, 1:].reshape(-1, NUM_BINS, NUM_FRAMES).transpose(0, 2, 1).reshape(len(LABELS), -1)
+    return st.one_of(
+        damaged_bytes(whole, edges), other_numbers(records).map(lambda values: values.tobytes()), rearranged([whole, whole, *HEADS]),
+        other_numbers(records[:, 1:]).filter(lambda values: values.dtype.itemsize == 4).map(with_values),
+        st.just(with_values(turned)))
 
 
 def text_of(path: Path) -> str:
@@ -122,7 +146,7 @@ def test_records(data: Path, tally: Tally) -> None:
         floats = np.fromfile(path, dtype="<f4").reshape(-1, RECORD_BYTES // 4)
         np.testing.assert_array_equal(result[1], floats[:, 0])
         np.testing.assert_array_equal(result[0].reshape(len(floats), -1), floats[:, 1:])
-        assert np.isfinite(floats).all() and set(result[1]) <= {0, 1}
+        assert not any(bad_values(record).any() for record in floats[:, 1:]) and set(result[1]) <= {0, 1}
 
     fuzz(tally, path, damaged_records(path), read, verify)
 
@@ -253,6 +277,32 @@ def test_checkpoint_bytes(tmp_path: Path, tally: Tally) -> None:
 
     damaged = st.one_of(damaged_bytes(original, headers), anything(path))
     fuzz(tally, path, damaged, lambda: load_checkpoint(path), verify)
+
+
+def test_checkpoint_tensors(tmp_path: Path, tally: Tally) -> None:
+    """Whole files, one tensor of which holds other numbers; and files joined."""
+    path = tmp_path / "last.npz"
+    save_checkpoint(path, dataclasses.replace(small_checkpoint(), trained_on=frozenset(range(9))))
+    whole = path.read_bytes()
+    with np.load(path) as file:
+        tensors = {name: file[name] for name in file.files}
+
+    def with_tensor(changed: Tuple[str, np.ndarray]) -> bytes:
+        stream = io.BytesIO()
+        np.savez(stream, **{**tensors, changed[0]: changed[1]})
+        return stream.getvalue()
+
+    def verify(checkpoint: Checkpoint) -> None:
+        with np.load(path) as file:
+            for name, value in {**checkpoint.params, **{f"momenta:{n}": v for n, v in checkpoint.momenta.items()}}.items():
+                stored = file[name if ":" in name else f"params:{name}"]
+                assert np.isfinite(value).all() and np.array_equal(value, stored.astype(np.float32))
+            assert checkpoint.trained_on == set(file["trained_on:utterances"].tolist())
+
+    names = st.sampled_from([name for name in tensors if not name.startswith("facts")])
+    changed = names.flatmap(lambda name: st.tuples(st.just(name), other_numbers(tensors[name])))
+    fuzz(tally, path, st.one_of(changed.map(with_tensor), changed.map(with_tensor), rearranged([whole, whole, *HEADS])),
+         lambda: load_checkpoint(path), verify)
 
 
 def test_checkpoint_facts(tmp_path: Path, tally: Tally) -> None:

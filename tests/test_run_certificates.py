@@ -13,6 +13,7 @@ import pytest
 from common.commands.predictions import _comparable
 from common.data.dataset import open_dataset
 from common.data.splits import load_split, split_dataset
+from common.files import make_folder
 from common.training.certificate import Certificate, Stretch, compare_runs, differing_facts, whole
 from common.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from common.training.config import TrainingConfig
@@ -90,6 +91,7 @@ def train(folder: Path, data: Path, epochs: int = 2, **methods: Callable) -> Lis
         checkpoint, split = resume(folder), load_split(folder / "split.json", dataset)
     else:
         checkpoint, split = fresh(CONFIG, dataset), split_dataset(dataset)
+        make_folder(folder)
         start_run(folder, checkpoint, dataset, split, [data])
     twin = numpy_twin.load()
     twin.model = type("Model", (numpy_twin.Model,), methods)

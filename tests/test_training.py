@@ -4,6 +4,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any, Callable, List, Optional
 
@@ -19,7 +20,7 @@ from common.network import params as parameters
 from common.training import loop as training
 from common.training.checkpoint import load_checkpoint
 from common.training.config import TrainingConfig, load_config
-from common.training.loop import EpochRecord, Trainer, fresh, read_log, resume, run_data, start_run
+from common.training.loop import EpochRecord, Trainer, claimed, extend, fresh, read_log, resume, run_data, start_run
 from common.twin import StepResult
 
 CONFIG = TrainingConfig(network="tdnn", width=0.02, epochs=3, batch_size=4, learning_rate=0.02, crop_frames=60,
@@ -39,12 +40,13 @@ def train(folder: Path, data: Path, config: TrainingConfig = CONFIG, on_step: Ca
           split: Optional[Split] = None) -> List[EpochRecord]:
     """A whole run from the start, or what is left of the one in `folder`; returns its log."""
     dataset = open_dataset([data])
-    if (folder / "last.npz").exists():
-        checkpoint, split = resume(folder), load_split(folder / "split.json", dataset)
-    else:
-        checkpoint, split = fresh(config, dataset), split or split_dataset(dataset, config.seed)
-        start_run(folder, checkpoint, dataset, split, [data])
-    Trainer(numpy_twin.load(), dataset, split, checkpoint, folder).run(on_step, ignore)
+    with claimed(folder):
+        if (folder / "last.npz").exists():
+            checkpoint, split = resume(folder), load_split(folder / "split.json", dataset)
+        else:
+            checkpoint, split = fresh(config, dataset), split or split_dataset(dataset, config.seed)
+            start_run(folder, checkpoint, dataset, split, [data])
+        Trainer(numpy_twin.load(), dataset, split, checkpoint, folder).run(on_step, ignore)
     return read_log(folder)
 
 
@@ -62,7 +64,7 @@ def run(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_contents_of_a_run(run: Path, tiny_data: Path) -> None:
     assert sorted(path.name for path in run.iterdir()) == [
-        "best.npz", "certificate.json", "config.json", "data.json", "last.npz", "log.jsonl", "split.json"]
+        ".lock", "best.npz", "certificate.json", "config.json", "data.json", "last.npz", "log.jsonl", "split.json"]
     assert load_config(run / "config.json") == CONFIG
     assert run_data(run) == [tiny_data.resolve()]
     dataset = open_dataset([tiny_data])
@@ -154,11 +156,96 @@ def test_a_run_is_not_overwritten(run: Path, tiny_data: Path) -> None:
     assert (run / "config.json").read_bytes() == before
 
 
-def test_a_run_needs_a_folder(run: Path, tiny_data: Path) -> None:
-    dataset = open_dataset([tiny_data])
+def test_a_run_needs_a_folder(run: Path) -> None:
     for folder in (run / "log.jsonl", run / "log.jsonl" / "run"):
-        with pytest.raises(UserError, match="log.jsonl"):
-            start_run(folder, fresh(CONFIG, dataset), dataset, split_dataset(dataset), [tiny_data])
+        with pytest.raises(UserError, match="log.jsonl"), claimed(folder):
+            pass
+
+
+def test_a_run_is_not_begun_twice_at_once(tiny_data: Path, tmp_path: Path) -> None:
+    def begin_another(step: int, *_: Any) -> None:
+        with pytest.raises(UserError, match=f"{tmp_path}: another process is training in this folder"), claimed(tmp_path):
+            pass
+        raise Stop
+
+    with pytest.raises(Stop):
+        train(tmp_path, tiny_data, on_step=begin_another)
+
+
+def stop_at_once(*_: Any) -> None:
+    raise Stop
+
+
+@pytest.mark.parametrize("left", [["config.json"], ["split.json", "config.json"], []], ids=str)
+@pytest.mark.parametrize("log", ["", '{"epoch": 1, "st'], ids=["no log", "half a log"])
+def test_a_half_made_folder_is_started_again(run: Path, tiny_data: Path, tmp_path: Path, left: List[str], log: str) -> None:
+    """By the same command; --resume takes it too, as far as it knows what the run was to be."""
+    with pytest.raises(Stop):
+        train(tmp_path, tiny_data, on_step=stop_at_once)
+    assert resume(tmp_path) is None and load_config(tmp_path / "config.json") == CONFIG
+    for name in left:
+        (tmp_path / name).unlink()
+    (tmp_path / "log.jsonl").write_text(log)
+    if "config.json" in left:
+        with pytest.raises(UserError, match=f"no last.npz.*--out {tmp_path}"):
+            resume(tmp_path)
+    assert_same_run(train(tmp_path, tiny_data), tmp_path, run)
+
+
+@pytest.mark.parametrize("name", ["log.jsonl", "best.npz", "last.npz"])
+def test_a_disk_that_is_full_in_the_first_epoch(run: Path, tiny_data: Path, tmp_path: Path, name: str,
+                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever file finds no room: the run goes on, or starts again, once there is some."""
+    real = Path.write_bytes
+
+    def full(self: Path, data: bytes) -> int:
+        if self.name == f"{name}.partial":
+            raise OSError(28, "No space left on device")
+        return real(self, data)
+
+    with monkeypatch.context() as patch, pytest.raises(UserError, match=f"{name}: cannot write: No space left"):
+        patch.setattr(Path, "write_bytes", full)
+        train(tmp_path, tiny_data)
+    if name == "last.npz":  # the best is as good to go on from
+        shutil.copy(tmp_path / "best.npz", tmp_path / "last.npz")
+        assert load_checkpoint(tmp_path / "best.npz").epoch == resume(tmp_path).epoch == 1
+    assert_same_run(train(tmp_path, tiny_data), tmp_path, run)
+
+
+def test_a_folder_with_the_log_of_a_run_or_with_data_is_not_taken(run: Path, tiny_data: Path, tmp_path: Path) -> None:
+    shutil.copy(run / "log.jsonl", tmp_path)
+    with pytest.raises(UserError, match="already holds a run"):
+        train(tmp_path, tiny_data)
+    with pytest.raises(UserError, match="holds record files"):
+        train(Path(shutil.copytree(tiny_data, tmp_path / "data")), tiny_data)
+
+
+def test_a_finished_run_is_extended(run: Path, tiny_data: Path, tmp_path: Path) -> None:
+    """Also where the extension is stopped: it is the same run as without the stop."""
+    logs = []
+    for folder, stop in ((tmp_path / "stopped", stop_at_once), (tmp_path / "whole", ignore)):
+        shutil.copytree(run, folder)
+        extend(folder, load_checkpoint(folder / "last.npz"), 5)
+        if stop is stop_at_once:
+            with pytest.raises(Stop):
+                train(folder, tiny_data, on_step=stop)
+        logs.append(train(folder, tiny_data))
+    assert results(logs[0]) == results(logs[1]) and results(logs[0])[:3] == results(read_log(run))
+    assert [record.epoch for record in logs[0]] == [1, 2, 3, 4, 5]
+    assert load_config(tmp_path / "whole" / "config.json") == dataclasses.replace(CONFIG, epochs=5)
+    last = load_checkpoint(tmp_path / "whole" / "last.npz")
+    assert (last.epoch, last.step, last.config.epochs) == (5, 5 * STEPS, 5)
+    assert logs[0][-1].learning_rate == pytest.approx(CONFIG.final_learning_rate)
+    assert "total_steps=30" in last.stretches[-1].certificate.schedule
+
+
+def test_a_model_knows_what_it_was_trained_on(run: Path, tiny_data: Path) -> None:
+    dataset = open_dataset([tiny_data])
+    marks = dataset.records.fingerprints(range(len(dataset.records))).tolist()
+    assert len(set(marks)) == len(marks)
+    split = load_split(run / "split.json", dataset)
+    for name in ("best.npz", "last.npz"):
+        assert load_checkpoint(run / name).trained_on == {marks[record] for record in split.train}
 
 
 def test_without_a_development_side_the_last_is_the_best(tiny_data: Path, tmp_path: Path) -> None:

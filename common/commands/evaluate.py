@@ -4,27 +4,29 @@ from __future__ import annotations
 import argparse
 import csv
 import dataclasses
+import io
 from pathlib import Path
-from typing import Callable, List, Optional, Sequence
+from typing import Callable, Iterable, List, Optional, Sequence
 
 from common.commands.options import (
     add_machine_options,
-    add_side_options,
     choose_device,
-    existing,
     make_parser,
+    model_file,
     prepare_threads,
     say_device,
-    side_indices,
 )
+from common.commands.utterances import Choice, add_side_options, choose
 from common.errors import UserError
 from common.twin import Twin
 
 _DESCRIPTION = """Evaluate a saved model on records it may never have seen.
 
   {prog} runs/first/best.npz part-7.bin
-  {prog} runs/first/best.npz DATA --split runs/first/split.json --side test
+  {prog} runs/first DATA                    # of the data it was trained on, the test side
+  {prog} runs/first DATA --side dev
 
+Utterances that it was trained on are left out, which is told, unless --side train asks for them.
 Prints top-1 with its 95 % interval, top-5, utterances per second and the most frequent confusions;
 --out writes the figures, every prediction and the whole confusion matrix. A model trained in
 either framework will do."""
@@ -49,7 +51,7 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     checkpoint = load_checkpoint(options.model)
     dataset = open_dataset(options.data, speakers=checkpoint.speakers)
     checkpoint.check_data(dataset)
-    indices = side_indices(options, dataset)
+    choice = choose(options, dataset, {options.model: checkpoint})
     if options.out:
         make_folder(options.out)
     say_device(device)
@@ -57,20 +59,20 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     gate.require(twin, checkpoint, device.device, threads)
     twin.configure(device.device, threads)
     model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
-    reader = BatchReader(dataset.records, indices, options.batch_size, 0, shuffle=False,
+    reader = BatchReader(dataset.records, choice.indices, options.batch_size, 0, shuffle=False,
                          drop_remainder=False)
     logits, speakers, rate = predict(twin, model, reader)
     evaluation = Evaluation.of(logits, speakers, rate)
     confusion = confusion_matrix(logits, speakers)
-    _show(twin, checkpoint, dataset, evaluation, confusion)
+    _show(twin, checkpoint, dataset, choice.told, evaluation, confusion)
     if options.out:
-        _write(options.out, evaluation, confusion, checkpoint.speakers, indices, speakers, logits)
+        _write(options.out, choice, evaluation, confusion, checkpoint.speakers, speakers, logits)
     return 0
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = make_parser(prog, _DESCRIPTION.format(prog=prog))
-    parser.add_argument("model", type=existing("model"), help="a run's best.npz or last.npz")
+    parser.add_argument("model", type=model_file, help="a run's best.npz or last.npz, or its folder")
     parser.add_argument("data", nargs="+", type=Path, help="record files or data folders")
     add_side_options(parser)
     parser.add_argument("--batch-size", type=int, default=32, help="utterances at once (32)")
@@ -79,10 +81,10 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _show(twin: Twin, checkpoint, dataset, evaluation, confusion) -> None:
+def _show(twin: Twin, checkpoint, dataset, told: str, evaluation, confusion) -> None:
     voices = ", synthetic voices" if dataset.synthetic else ""
     print(f"{checkpoint.config.network} trained by {checkpoint.framework or 'nobody'} for "
-          f"{checkpoint.epoch} epochs, evaluated in {twin.framework} on {dataset.name}{voices}")
+          f"{checkpoint.epoch} epochs, evaluated in {twin.framework} on {dataset.name}{voices}{told and ': '}{told}")
     print(evaluation)
     mistakes = [(confusion[i, j], i, j) for i in range(len(confusion))
                 for j in range(len(confusion)) if i != j and confusion[i, j]]
@@ -91,18 +93,20 @@ def _show(twin: Twin, checkpoint, dataset, evaluation, confusion) -> None:
               f"were taken for {checkpoint.speakers[j]}")
 
 
-def _write(folder: Path, evaluation, confusion, names: Sequence[str], indices, speakers,
-           logits) -> None:
-    from common.files import write_json
+def _write(folder: Path, choice: Choice, evaluation, confusion, names: Sequence[str], speakers, logits) -> None:
+    from common.files import write_json, write_text
 
-    write_json(folder / "evaluation.json", dataclasses.asdict(evaluation))
-    with open(folder / "confusion.csv", "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["spoken by / taken for", *names])
-        writer.writerows([name, *row] for name, row in zip(names, confusion.tolist()))
-    with open(folder / "predictions.csv", "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["record", "speaker", "predicted", "logit"])
-        best = logits.argmax(axis=1)
-        writer.writerows([int(index), names[speaker], names[choice], float(row[choice])]
-                         for index, speaker, choice, row in zip(indices, speakers, best, logits))
+    write_json(folder / "evaluation.json", {**dataclasses.asdict(evaluation), "of": choice.told or "all"})
+    write_text(folder / "confusion.csv", _table(["spoken by / taken for", *names], (
+        [name, *row] for name, row in zip(names, confusion.tolist()))))
+    best = logits.argmax(axis=1)
+    write_text(folder / "predictions.csv", _table(["record", "speaker", "predicted", "logit"], (
+        [int(index), names[speaker], names[guess], float(row[guess])]
+        for index, speaker, guess, row in zip(choice.indices, speakers, best, logits))))
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """CSV."""
+    text = io.StringIO()
+    csv.writer(text).writerows([head, *rows])
+    return text.getvalue()

@@ -5,7 +5,7 @@ import argparse
 from pathlib import Path
 from typing import Callable, List, Optional
 
-from common.commands.options import existing, make_parser
+from common.commands.options import make_parser, model_file
 from common.errors import UserError
 from common.twin import Twin
 
@@ -42,6 +42,6 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
 
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = make_parser(prog, _DESCRIPTION.format(prog=prog))
-    parser.add_argument("model", type=existing("model"), help="a run's best.npz or last.npz")
+    parser.add_argument("model", type=model_file, help="a run's best.npz or last.npz, or its folder")
     parser.add_argument("onnx", type=Path, help="the file to write")
     return parser

@@ -9,9 +9,10 @@ from typing import Callable, List, Optional
 from common.commands.options import (
     add_machine_options,
     choose_device,
-    existing,
     make_parser,
+    model_file,
     prepare_threads,
+    recording_file,
     say_device,
 )
 from common.twin import Twin
@@ -49,8 +50,8 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
 
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = make_parser(prog, _DESCRIPTION.format(prog=prog))
-    parser.add_argument("model", type=existing("model"), help="a run's best.npz or last.npz")
-    parser.add_argument("recordings", nargs="+", type=existing("recording"),
+    parser.add_argument("model", type=model_file, help="a run's best.npz or last.npz, or its folder")
+    parser.add_argument("recordings", nargs="+", type=recording_file,
                         help="wav, flac, ogg, mp3, m4a, ...")
     parser.add_argument("--top", type=int, default=5, help="how many speakers to list (5)")
     add_machine_options(parser)

@@ -5,20 +5,13 @@ import argparse
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional
 
-from common.commands.options import (
-    add_machine_options,
-    add_side_options,
-    choose_device,
-    existing,
-    make_parser,
-    prepare_threads,
-    side_indices,
-)
+from common.commands.options import add_machine_options, choose_device, make_parser, model_file, prepare_threads
+from common.commands.utterances import add_side_options, choose
 from common.twin import Twin
 
 _DESCRIPTION = """Run a trained model's weights through every way from parameters to logits.
 
-  python compare.py onnx runs/first/best.npz --data DATA --split runs/first/split.json
+  python compare.py onnx runs/first/best.npz --data DATA
 
 TensorFlow and Caffe2 natively, both exports in ONNX Runtime, TensorFlow's export in Caffe2's own
 ONNX backend, Caffe2's export back into TensorFlow. Fails if any two differ by more than rounding."""
@@ -39,7 +32,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 
     checkpoint = load_checkpoint(options.model)
     dataset = open_dataset(options.data, speakers=checkpoint.speakers)
-    indices = side_indices(options, dataset)[:options.utterances]
+    indices = choose(options, dataset, {options.model: checkpoint}).indices[:options.utterances]
     twins: Dict[str, Twin] = {name: load() for name, load in loads.items()}
     for twin in twins.values():
         gate.require(twin, checkpoint, options.device, threads)
@@ -59,7 +52,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("python compare.py onnx", _DESCRIPTION)
-    parser.add_argument("model", type=existing("model"), help="a run's best.npz or last.npz")
+    parser.add_argument("model", type=model_file, help="a run's best.npz or last.npz")
     parser.add_argument("--data", nargs="+", type=Path, required=True, metavar="PATH",
                         help="data folders or record files")
     add_side_options(parser)

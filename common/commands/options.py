@@ -11,9 +11,6 @@ from common.device import Decision, decide
 from common.errors import UserError
 
 if TYPE_CHECKING:  # slow to import, and only named in annotations
-    import numpy as np
-
-    from common.data.dataset import Dataset
     from common.twin import Twin
 
 DEVICES = ("auto", "cpu", "gpu")
@@ -83,23 +80,19 @@ def existing(kind: str) -> Callable[[str], Path]:
     return parse
 
 
-def add_side_options(parser: argparse.ArgumentParser) -> None:
-    """--split and --side: which records of the data given are meant."""
-    parser.add_argument("--split", type=existing("split"), metavar="FILE",
-                        help="a run's split.json; with it only one side of the data is used")
-    parser.add_argument("--side", choices=("train", "dev", "test"), default="test",
-                        help="which side of --split (test)")
+def model_file(text: str) -> Path:
+    """An argparse type: a saved model, or the best one of the run whose folder is named."""
+    path = existing("model")(text)
+    if not path.is_dir():
+        return path
+    if not (path / "best.npz").exists():
+        raise argparse.ArgumentTypeError(f"{text} is a folder without a best.npz; give a run's folder or a model's file")
+    return path / "best.npz"
 
 
-def side_indices(options: argparse.Namespace, dataset: "Dataset") -> "np.ndarray":
-    """The record numbers that --split and --side choose; all without --split."""
-    import numpy as np
-
-    from common.data.splits import load_split
-
-    if not options.split:
-        return np.arange(len(dataset.records))
-    indices = getattr(load_split(options.split, dataset), options.side)
-    if not len(indices):
-        raise UserError(f"{options.split} has no utterances on its {options.side} side; choose another --side")
-    return indices
+def recording_file(text: str) -> Path:
+    """An argparse type: a recording; a folder of them is pointed out."""
+    path = existing("recording")(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a folder; give the recordings in it, such as {text.rstrip('/')}/*.wav")
+    return path

@@ -5,21 +5,14 @@ import argparse
 from pathlib import Path
 from typing import Callable, List, Mapping, Optional, Sequence
 
-from common.commands.options import (
-    add_machine_options,
-    add_side_options,
-    choose_device,
-    existing,
-    make_parser,
-    prepare_threads,
-    side_indices,
-)
+from common.commands.options import add_machine_options, choose_device, make_parser, model_file, prepare_threads
+from common.commands.utterances import add_side_options, choose
 from common.errors import UserError
 from common.twin import Twin
 
 _DESCRIPTION = """Compare what two trained models say about the same utterances.
 
-  python compare.py predictions runs/a/best.npz runs/b/best.npz --data DATA --split runs/a/split.json
+  python compare.py predictions runs/a/best.npz runs/b/best.npz --data DATA
 
 Each model runs in the framework that trained it. Prints the utterances on which they disagree with
 both margins, McNemar's test, the accuracy difference with its interval, whether the two trainings
@@ -48,7 +41,8 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
         model.check_data(dataset)
         if model.framework.lower() not in ("", *loads):  # "" is nobody's: initial parameters
             raise UserError(f"{path} was trained by {model.framework}; this compares models of {', '.join(loads)}")
-    indices = side_indices(options, dataset)
+    choice = choose(options, dataset, dict(zip(options.models, models)))
+    indices = choice.indices
     logits = []
     for model in models:
         twin = loads[model.framework.lower() or "tensorflow"]()
@@ -56,14 +50,16 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
         twin.configure(options.device, threads)
         logits.append(native_logits(twin, model, dataset.records, indices))
     result = analyse(*logits, dataset.records.labels[indices])
+    if choice.told:
+        print(f"{dataset.name}: {choice.told}")
     print(_text(result, models, indices, dataset))
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("python compare.py predictions", _DESCRIPTION)
-    parser.add_argument("models", type=existing("model"), nargs=2, metavar="MODEL",
-                        help="two runs' best.npz or last.npz")
+    parser.add_argument("models", type=model_file, nargs=2, metavar="MODEL",
+                        help="two runs' best.npz or last.npz, or their folders")
     parser.add_argument("--data", nargs="+", type=Path, required=True, metavar="PATH",
                         help="data folders or record files")
     add_side_options(parser)

@@ -2,9 +2,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 from pathlib import Path
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, Iterator, List, Optional, Tuple
 
 from common.commands.options import (
     add_machine_options,
@@ -24,6 +25,7 @@ _DESCRIPTION = """Train a network to tell speakers apart.
 
   {prog} --data DATA --network tdnn --epochs 10 --out runs/first
   {prog} --resume runs/first
+  {prog} --resume runs/first --epochs 20    # more epochs for a run that has done all of its own
 
 The run's folder gets config.json, split.json, certificate.json (what it is trained with), log.jsonl,
 and after every epoch last.npz and, if it is the best so far, best.npz.
@@ -51,26 +53,25 @@ _CHOICES = {"network": tuple(NETWORKS), "schedule": SCHEDULES}
 def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     """Train as the options say; returns the exit status."""
     options = _parser(prog).parse_args(argv)
-    if options.resume and (options.out or _given(options)):
-        raise UserError("--resume goes on with the run's own settings in its own folder; beside it "
-                        "only --data (if the data have moved), --device and --threads make sense")
+    if options.resume and (options.out or set(_given(options)) - {"epochs"}):
+        raise UserError("--resume goes on with the run's own settings in its own folder; beside it only --data (if "
+                        "the data have moved), --epochs (for more of them), --device and --threads make sense")
     threads = prepare_threads(options.threads)
     device = choose_device(options.device, [load])
-    checkpoint, dataset, split, folder = _resumed(options) if options.resume else _new(options)
+    with (_resumed if options.resume else _new)(options) as (checkpoint, dataset, split, folder):
+        from common.proof import gate
+        from common.training.loop import Trainer
+        from common.training.progress import TrainingProgress
 
-    from common.proof import gate
-    from common.training.loop import Trainer
-    from common.training.progress import TrainingProgress
-
-    say_device(device)
-    twin = load()
-    gate.require(twin, checkpoint, device.device, threads)
-    twin.configure(device.device, threads)
-    trainer = Trainer(twin, dataset, split, checkpoint, folder)
-    with TrainingProgress(f"{twin.framework} {checkpoint.config.network}", checkpoint.step,
-                          trainer.total_steps) as progress:
-        trainer.run(progress.on_step, progress.on_epoch)
-    print(f"done: {folder / 'best.npz'}")
+        say_device(device)
+        twin = load()
+        gate.require(twin, checkpoint, device.device, threads)
+        twin.configure(device.device, threads)
+        trainer = Trainer(twin, dataset, split, checkpoint, folder)
+        with TrainingProgress(f"{twin.framework} {checkpoint.config.network}", checkpoint.step,
+                              trainer.total_steps) as progress:
+            trainer.run(progress.on_step, progress.on_epoch)
+        print(f"done: {folder / 'best.npz'}")
     return 0
 
 
@@ -99,29 +100,57 @@ def _given(options: argparse.Namespace) -> dict:
             if getattr(options, name) is not None}
 
 
-def _new(options: argparse.Namespace) -> Tuple:
+@contextlib.contextmanager
+def _new(options: argparse.Namespace) -> Iterator[Tuple]:
+    """A run that starts, its folder held: checkpoint, data, split, folder."""
     from common.data.splits import split_dataset
-    from common.training.loop import fresh, start_run
+    from common.training.loop import check_batch, claimed, fresh, start_run
 
     config = TrainingConfig(**_given(options))
     dataset = _open(options.data)
     split = split_dataset(dataset, config.seed)
+    check_batch(split, config)
     folder = options.out or Path("runs") / f"{config.network}-{dataset.name}"
-    checkpoint = fresh(config, dataset)
-    start_run(folder, checkpoint, dataset, split, options.data or [])
-    return checkpoint, dataset, split, folder
+    with claimed(folder):
+        checkpoint = fresh(config, dataset)
+        start_run(folder, checkpoint, dataset, split, options.data or [])
+        yield checkpoint, dataset, split, folder
 
 
-def _resumed(options: argparse.Namespace) -> Tuple:
+@contextlib.contextmanager
+def _resumed(options: argparse.Namespace) -> Iterator[Tuple]:
+    """The same of a run that goes on."""
     from common.data.splits import load_split
-    from common.training.loop import resume, run_data
+    from common.training.config import load_config
+    from common.training.loop import claimed, fresh, resume, run_data
 
-    checkpoint = resume(options.resume)
-    if checkpoint.epoch >= checkpoint.config.epochs:
-        raise UserError(f"{options.resume} has done all its {checkpoint.config.epochs} epochs")
-    dataset = _open(options.data or run_data(options.resume))
-    return (checkpoint, dataset, load_split(options.resume / "split.json", dataset),
-            options.resume)
+    folder = options.resume
+    resume(folder)  # before the folder is touched: there may be no run
+    with claimed(folder):
+        dataset = _open(options.data or run_data(folder))
+        split = load_split(folder / "split.json", dataset)
+        checkpoint = resume(folder) or fresh(load_config(folder / "config.json"), dataset)
+        yield _with_epochs(folder, checkpoint, options.epochs), dataset, split, folder
+
+
+def _with_epochs(folder: Path, checkpoint, epochs: Optional[int]):
+    """The checkpoint, extended where a finished run is asked for more. Raises UserError if there is nothing to do."""
+    from common.training.loop import extend
+
+    done, planned = checkpoint.epoch, checkpoint.config.epochs
+    if done < planned and epochs not in (None, planned):
+        raise UserError(f"{folder} has done {done} of its {planned} epochs, and its learning rate is made for these: go on "
+                        f"with --resume {folder}, and give it more when it is done")
+    if done < planned:
+        return checkpoint
+    if (epochs or planned) <= done:
+        raise UserError(f"{folder} has done all its {planned} epochs; for more of them say how many in all: --resume {folder} "
+                        f"--epochs {2 * planned}")
+    extended = extend(folder, checkpoint, epochs)
+    schedule = extended.config.schedule_over(checkpoint.step // done * epochs)
+    print(f"{folder}: from {planned} to {epochs} epochs; the learning rate goes on at {schedule(checkpoint.step):.2g}, where "
+          f"a schedule over {epochs} epochs is by now")
+    return extended
 
 
 def _open(paths: Optional[List[Path]]):

@@ -7,6 +7,7 @@ frequency bins x 300 frames in row order, little endian, with nothing between re
 """
 from __future__ import annotations
 
+import hashlib
 import math
 import mmap
 import os
@@ -32,6 +33,7 @@ RECORD_BYTES = 4 * RECORD_FLOATS
 MAX_SPEAKERS = 2**24  # float32 holds every whole number up to here
 # Records whose pages stay mapped once read, 315 MB: mapping them anew costs more than copying them.
 _KEPT_RECORDS = 512
+_MARKED_BINS = 16  # up to 250 Hz: enough to tell utterances apart, 3 % of a record to read
 _MAPPED_AROUND = 2**16  # bytes that Linux maps around a page that is touched, if they are in its cache
 
 Indices = Union[Sequence[int], np.ndarray]
@@ -96,6 +98,17 @@ class RecordSet:
         """`labels` cut into one array for each of `paths`."""
         return np.split(self.labels, self._starts[1:-1])
 
+    def fingerprints(self, indices: Indices) -> np.ndarray:
+        """uint64 (B,): the same for the same utterance in whatever file, by the lowest frequency bins of each record."""
+        marks = np.empty(len(indices), np.uint64)
+        for position, (file, record) in enumerate(map(self._find, indices)):
+            self._check_not_shrunk(file)
+            values = self._files[file][record, 1:1 + _MARKED_BINS * NUM_FRAMES]
+            marks[position] = int.from_bytes(hashlib.blake2b(values, digest_size=8).digest(), "little")
+            if not self._kept[indices[position]]:
+                self._advise("MADV_DONTNEED", file, record, _MAPPED_AROUND)
+        return marks
+
     def locate(self, index: int) -> Tuple[Path, int, int]:
         """(file, record number in that file counting from 0, byte offset of the record) of record `index`."""
         file, record = self._find(index)
@@ -109,7 +122,7 @@ class RecordSet:
         Raises `RecordError` when a value cannot be used (looked for when a record is read first, see `bad_values`)
         or a file has shrunk, `IndexError` outside 0..N-1.
         """
-        wanted = np.asarray(indices, dtype=np.int64)
+        wanted = np.asarray(indices, np.int64)
         shape = (len(wanted), NUM_BINS, NUM_FRAMES)
         if out is None:
             out = aligned_empty(shape)
@@ -235,8 +248,7 @@ def _check_labels(path: Path, file: BinaryIO, labels: np.ndarray, num_speakers: 
         wrong = np.flatnonzero(~((labels == np.floor(labels)) & (labels >= 0) & (labels < limit)))
     if wrong.size == 0:
         return labels.astype(np.int32)
-    record = int(wrong[0])
-    label = labels[record]
+    record, label = int(wrong[0]), labels[wrong[0]]
     where = f"{path}: record {record} at byte {record * RECORD_BYTES}"
     if not np.isfinite(label) or label != np.floor(label):
         problem = f"has the label {label!s}, which is not a whole number{label_hint(labels[record:record + 1], limit)}"
@@ -309,12 +321,9 @@ class RecordWriter:
             failure = error or self._cannot_write(full)
         if failure is None and not self.records:
             failure = NoRecords(f"{self.path}: nothing to write: a record file needs at least one record")
-        if failure is None:
-            self._replacing.__exit__(None, None, None)
-        else:
-            self._replacing.__exit__(type(failure), failure, trace)
-            if failure is not error:
-                raise failure
+        self._replacing.__exit__(failure and type(failure), failure, trace)
+        if failure is not error:
+            raise failure
 
     def _cannot_write(self, error: OSError) -> RecordError:
         return RecordError(f"{self.path}: cannot write record {self.records} at byte "

@@ -185,6 +185,12 @@ def load_split(path: Path, dataset: Dataset) -> Split:
     return split
 
 
+def splits_data(path: Path, dataset: Dataset) -> bool:
+    """Whether there is a stored split at `path`, and it was made of these data."""
+    stored = read_json(path, "split file") if path.exists() else None
+    return isinstance(stored, dict) and stored.get("data") == dataset.fingerprint()
+
+
 def _check_fields(path: Path, stored: Any) -> None:
     kinds = {"format": int, "data": str, "records": int, "seed": int, "by": str, "train": list, "dev": list, "test": list}
     if not isinstance(stored, dict) or set(stored) != set(kinds):

@@ -9,7 +9,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, FrozenSet, Optional, Tuple
 
 import numpy as np
 
@@ -44,6 +44,8 @@ class Checkpoint:
     synthetic: bool = False  # whether it knows synthetic voices only
     # What it was trained with, first stretch first; in the file, because files move without folders.
     stretches: Tuple[Stretch, ...] = ()
+    # Fingerprints of the utterances it was trained on (`RecordSet.fingerprints`); none where that is not known.
+    trained_on: FrozenSet[int] = frozenset()
 
     @property
     def spec(self) -> NetworkSpec:
@@ -69,7 +71,7 @@ _ALLOWED: Dict[str, Callable[[Any], bool]] = {
     "synthetic": lambda value: type(value) is bool,
 }
 _FACTS = [field.name for field in dataclasses.fields(Checkpoint)
-          if field.name not in ("config", "speakers", "params", "momenta", "stretches")]
+          if field.name not in ("config", "speakers", "params", "momenta", "stretches", "trained_on")]
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -80,6 +82,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
              **{name: getattr(checkpoint, name) for name in _FACTS}}
     text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
     parameters.save(path, params=checkpoint.params, momenta=checkpoint.momenta,
+                    trained_on={"utterances": np.array(sorted(checkpoint.trained_on), np.uint64)},
                     facts={"json": text})
 
 
@@ -98,7 +101,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
         parameters.check(groups.get("params", {}), tensors, f"{path} (parameters)"),
         parameters.check(groups.get("momenta", {}), [p for p in tensors if p.trainable],
                          f"{path} (momentum buffers)"),
-        **facts)
+        trained_on=_trained_on(groups.get("trained_on", {}), path), **facts)
+
+
+def _trained_on(group: Params, path: Path) -> FrozenSet[int]:
+    utterances = group.pop("utterances", np.zeros(0, np.uint64))  # older checkpoints have none
+    if group or utterances.dtype != np.uint64 or utterances.ndim != 1:
+        raise UserError(f"{path}: the list of utterances it was trained on is damaged; use an earlier checkpoint")
+    return frozenset(utterances.tolist())
 
 
 def _facts(group: Params, path: Path) -> Dict[str, Any]:

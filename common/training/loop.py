@@ -5,7 +5,7 @@
 A run's folder holds config.json, data.json, split.json, certificate.json (what it was trained with),
 log.jsonl (one line an epoch), last.npz (to go on from) and best.npz (the best epoch by accuracy on
 the development side). It is the same whether it ran in one go or was stopped and resumed: order,
-crops and masks depend on seed and epoch only.
+crops and masks depend on seed and epoch only. One process at a time works in it, see `claimed`.
 """
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, List, Optional, Sequence
+from typing import Callable, ContextManager, List, Optional, Sequence
 
 from common.data.batches import BatchReader
 from common.data.dataset import Dataset
 from common.data.splits import Split, save_split
 from common.errors import UserError
-from common.files import make_folder, read_json, write_json, write_text
+from common.files import locked, read_json, write_json, write_text
 from common.network import params as parameters
 from common.network.networks import build
 from common.training import config as configuration
@@ -32,6 +32,8 @@ from common.training.evaluation import Evaluation, predict
 from common.twin import StepResult, Twin
 
 EVALUATION_BATCH = 32
+# To go on from, the later one first. Of an epoch that is the best, best.npz is written before last.npz.
+_CHECKPOINTS = ("last.npz", "best.npz")
 
 
 @dataclass(frozen=True)
@@ -63,17 +65,27 @@ def fresh(config: TrainingConfig, dataset: Dataset) -> Checkpoint:
                       synthetic=dataset.synthetic)
 
 
+def claimed(folder: Path) -> ContextManager[None]:
+    """Hold a run's folder, made if need be, against a second process. Raises UserError where one has it."""
+    return locked(folder / ".lock", f"{folder}: another process is training in this folder; wait for it, or name another "
+                  "folder with --out")
+
+
 def start_run(folder: Path, checkpoint: Checkpoint, dataset: Dataset, split: Split,
               data: Sequence[Path]) -> None:
-    """Make a run's folder; refuses one that already holds a run, which would be lost."""
-    if (folder / "log.jsonl").exists() or (folder / "last.npz").exists():
+    """Write what a run starts from; refuses a folder that already holds a run, which would be lost.
+
+    What was stopped before its first epoch was saved is no loss, and is started again.
+    """
+    if any((folder / name).exists() for name in _CHECKPOINTS) or len(read_log(folder)) > 1:
         raise UserError(f"{folder} already holds a run; go on with --resume {folder}, or name "
                         "another folder with --out")
-    check_batch(split, checkpoint.config)
-    make_folder(folder)
-    configuration.save_config(folder / "config.json", checkpoint.config)
+    if any(folder.glob("*.bin")):
+        raise UserError(f"{folder} holds record files; name another folder with --out")
+    (folder / "log.jsonl").unlink(missing_ok=True)
     write_json(folder / "data.json", [str(path.resolve()) for path in data])
     save_split(folder / "split.json", split, dataset)
+    configuration.save_config(folder / "config.json", checkpoint.config)  # last: with it the start is complete
 
 
 def check_batch(split: Split, config: TrainingConfig) -> None:
@@ -108,8 +120,9 @@ class Trainer:
         self._schedule = config.schedule_over(self.total_steps)
         self.model = twin.model(checkpoint.spec, checkpoint.params, config.optimizer)
         self.model.load(checkpoint.params, checkpoint.momenta)
-        self._checkpoint = dataclasses.replace(checkpoint, stretches=(
-            *checkpoint.stretches, self._stretch(checkpoint, dataset, split)))
+        self._checkpoint = dataclasses.replace(
+            checkpoint, stretches=(*checkpoint.stretches, self._stretch(checkpoint, dataset, split)),
+            trained_on=checkpoint.trained_on.union(dataset.records.fingerprints(split.train).tolist()))
 
     def run(self, on_step: OnStep, on_epoch: OnEpoch) -> None:
         """Train every epoch that is left; each ends with a line in the log and a checkpoint."""
@@ -191,12 +204,23 @@ def read_log(folder: Path) -> List[EpochRecord]:
     return records
 
 
-def resume(folder: Path) -> Checkpoint:
-    """Where a run stopped. Raises UserError when it has no checkpoint yet."""
-    if not (folder / "last.npz").exists():
-        raise UserError(f"{folder} has no last.npz to resume from; a run has one after its first "
-                        "epoch")
-    return load_checkpoint(folder / "last.npz")
+def resume(folder: Path) -> Optional[Checkpoint]:
+    """Where a run stopped, None if that was before its first epoch was saved. Raises UserError if there is no run."""
+    for name in _CHECKPOINTS:
+        if (folder / name).exists():
+            return load_checkpoint(folder / name)
+    if not (folder / "config.json").exists():
+        raise UserError(f"{folder} has no last.npz to resume from, nor a config.json to start with; start the run with "
+                        f"--out {folder}")
+    return None
+
+
+def extend(folder: Path, checkpoint: Checkpoint, epochs: int) -> Checkpoint:
+    """A finished run with more epochs to do, in all `epochs`; its folder says so from now on."""
+    extended = dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, epochs=epochs))
+    save_checkpoint(folder / "last.npz", extended)
+    configuration.save_config(folder / "config.json", extended.config)
+    return extended
 
 
 def _write_log(folder: Path, last: EpochRecord) -> None:

@@ -1,0 +1,81 @@
+"""Which utterances a saved model is judged by: one side of a split, and no training data without a word.
+
+    choice = choose(options, dataset, {path: checkpoint})
+    print(choice.told, len(choice.indices))
+"""
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Mapping, Optional, Tuple
+
+from common.commands.options import existing
+from common.errors import UserError
+
+if TYPE_CHECKING:  # slow to import, and only named in annotations
+    import numpy as np
+
+    from common.data.dataset import Dataset
+    from common.data.splits import Split
+    from common.training.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Record numbers (n,), and in words which they are; "" for all there are, where that needs no word."""
+
+    indices: np.ndarray
+    told: str
+
+
+def add_side_options(parser: argparse.ArgumentParser) -> None:
+    """--split and --side: which records of the data given are meant."""
+    parser.add_argument("--split", type=existing("split"), metavar="FILE",
+                        help="a run's split.json; with it only one side of the data is used (default: for "
+                        "the data of its own run, that run's split)")
+    parser.add_argument("--side", choices=("train", "dev", "test"),
+                        help="which side of the split (test)")
+
+
+def choose(options: argparse.Namespace, dataset: "Dataset", models: Mapping[Path, "Checkpoint"]) -> Choice:
+    """What --split and --side choose, without what a model was trained on unless that side is asked for.
+
+    Raises UserError where nothing is left, and for --side where there is no split.
+    """
+    import numpy as np
+
+    split, source = _split(options, dataset, models)
+    if split is None and options.side:
+        raise UserError(f"--side {options.side} needs a split: name it with --split, as {dataset.name} is not what "
+                        "the model's run has split")
+    side = options.side or "test"
+    indices = np.arange(len(dataset.records)) if split is None else getattr(split, side)
+    told = [] if split is None else [f"{side} side of {source}"]
+    if not len(indices):
+        raise UserError(f"{source} has no utterances on its {side} side; choose another --side")
+    if any(model.epoch and not model.trained_on for model in models.values()):
+        told.append("it is NOT KNOWN which utterances the model was trained on, these may be among them")
+    trained_on = frozenset().union(*(model.trained_on for model in models.values()))
+    known = np.array([mark in trained_on for mark in dataset.records.fingerprints(indices).tolist()])
+    if split is not None and side == "train":
+        told.append(f"{known.sum()} of {len(indices)} utterances are TRAINING data")
+    elif known.all():
+        raise UserError(f"all {len(indices)} utterances are among those the model was trained on, and say nothing about "
+                        "others; give other data, or ask for them with --split FILE --side train")
+    elif known.any():
+        told.append(f"left out {known.sum()} of {len(indices)} utterances, which the model was trained on")
+        indices = indices[~known]
+    return Choice(indices, "; ".join(told))
+
+
+def _split(options: argparse.Namespace, dataset: "Dataset", models: Mapping[Path, "Checkpoint"]
+           ) -> Tuple[Optional["Split"], str]:
+    """The split that is named, or that a model's run has made of these data; and where it stands."""
+    from common.data.splits import load_split, splits_data
+
+    paths = [options.split] if options.split else [path.parent / "split.json" for path in models]
+    for path in paths:
+        if options.split or splits_data(path, dataset):
+            return load_split(path, dataset), str(path)
+    return None, ""
