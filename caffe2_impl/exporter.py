@@ -16,6 +16,7 @@ from caffe2_impl.network import Network, declare_inputs
 from common.network import onnx_file
 from common.network.layers import NetworkSpec
 from common.network.params import Params
+from common.network.winograd import DIRECT
 
 
 def export_onnx(spec: NetworkSpec, params: Params, path: Path) -> None:
@@ -23,7 +24,7 @@ def export_onnx(spec: NetworkSpec, params: Params, path: Path) -> None:
 
     The exporter knows neither IDEEP nor training arguments, so it gets a plain CPU net.
     """
-    network = Network(core.Net(spec.name), runtime.CPU, training=False, direct=True)
+    network = Network(core.Net(spec.name), runtime.CPU, training=False, plan=DIRECT)
     # (N, 512, frames) -> (N, 1, 512, frames)
     x = network.add("Reshape", ["spectrograms"], ["spectrograms_4d", "shape_before"],
                     shape=[0, 1, 512, -1])

@@ -26,7 +26,6 @@ from common.network.layers import (
     Relu,
     StatisticsPool,
 )
-from common.network.winograd import axes as winograd_axes
 
 _FUSED_RELU = 1  # Caffe2's FUSION_CONV_RELU
 
@@ -57,7 +56,7 @@ def _bins_as_channels(layer: BinsAsChannels, x: str, network: Network) -> str:
 
 def _convolution(layer: Convolution, x: str, network: Network) -> str:
     first = not network.devices  # nobody asks for the spectrogram's gradient
-    if not network.direct and winograd_axes(layer, network.channels):
+    if layer.name in network.plan:
         return _winograd(layer, to_rows(network, x), network, input_gradient=not first)
     x = to_home(network, x)
     (top, bottom), (left, right) = layer.pads
@@ -77,7 +76,7 @@ def _convolution(layer: Convolution, x: str, network: Network) -> str:
 
 def _winograd(layer: Convolution, x: str, network: Network, input_gradient: bool) -> str:
     inputs, y = [x, *_weight_and_bias(layer, network)], network.blob(layer.name)
-    operator = winograd.operator(layer, network.channels, inputs, y, network.scope, network.training,
+    operator = winograd.operator(layer, network.plan[layer.name], network.channels, inputs, y, network.scope, network.training,
                                  input_gradient)
     if network.training:
         network.net.Proto().op.extend([operator])  # `winograd.expand` follows the gradients

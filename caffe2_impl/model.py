@@ -10,6 +10,7 @@ Methods and their contract: `common.twin.Model`.
 from __future__ import annotations
 
 import itertools
+import weakref
 from pathlib import Path
 from types import MappingProxyType
 from typing import Dict, Mapping, Optional, Tuple
@@ -25,7 +26,7 @@ from common.network.folding import fold_batch_norm, folded_spec
 from common.network.layers import NetworkSpec
 from common.network.optimizer import SGD
 from common.network.params import Params
-from common.network.winograd import algorithm, places
+from common.network.winograd import DIRECT, Plan, algorithm, default_plan
 from common.twin import Inspection, StepResult
 
 _numbers = itertools.count()
@@ -34,16 +35,17 @@ _numbers = itertools.count()
 class Model:
     """See `common.twin.Model`; a training net and a separate testing net with folded weights.
 
-    `direct`: every convolution by Caffe2's own operator, none by `caffe2_impl.winograd`.
+    `plan`: which convolutions `caffe2_impl.winograd` computes; by default those of `default_plan`.
     """
 
-    def __init__(self, spec: NetworkSpec, params: Params, optimizer: SGD, direct: bool = False) -> None:
+    def __init__(self, spec: NetworkSpec, params: Params, optimizer: SGD, plan: Optional[Plan] = None) -> None:
         self.spec = spec
         self.optimizer = optimizer
-        self._direct = direct or runtime.on_gpu()
+        self._plan = DIRECT if runtime.on_gpu() else default_plan(spec) if plan is None else plan
         self._parameters = spec.parameters()
         self._scope = f"model_{next(_numbers)}/"
         self._test_scope = f"{self._scope}folded/"
+        weakref.finalize(self, _give_back, self._scope).atexit = False
         for blob in self.input_blobs:
             workspace.CreateBlob(blob)
         self._training = self._network("train", spec, training=True, scope=self._scope)
@@ -140,16 +142,13 @@ class Model:
         exporter.export_onnx(self.spec, self.params(), path)
 
     def facts(self) -> Dict[str, str]:
-        facts = {**runtime.facts(), "algorithm": "direct"}
-        if not self._direct:
-            facts["algorithm"] = algorithm(self.spec)
-            if any(places(self.spec)):
-                facts["layout"] += ", Winograd NHWC"
-        return facts
+        facts = runtime.facts()
+        layout = facts["layout"] + (", Winograd NHWC" if self._plan else "")
+        return {**facts, "layout": layout, "algorithm": algorithm(self.spec, self._plan)}
 
     def _network(self, name: str, spec: NetworkSpec, training: bool, scope: str,
                  layouts: Mapping[str, str] = MappingProxyType({})) -> Network:
-        network = Network(core.Net(name), runtime.device(), training, self._direct, scope=scope,
+        network = Network(core.Net(f"{self._scope}{name}"), runtime.device(), training, self._plan, scope=scope,
                           layouts=layouts)
         layers.forward(network, spec, self.input_blobs[0])
         declare_inputs(network.net)
@@ -165,7 +164,7 @@ class Model:
     def _inspection(self) -> core.Net:
         """The backward net that keeps every layer's output; made when it is first wanted."""
         if self._inspecting is None:
-            self._inspecting = self._backward.Clone("inspect")
+            self._inspecting = self._backward.Clone(f"{self._scope}inspect")
             create(self._inspecting, self._training, self._training.outputs.values(), f"{self._scope}inspect/")
         return self._inspecting
 
@@ -181,10 +180,10 @@ class Model:
                     [f"{scope}probabilities", f"{scope}loss"])
         network.add("Accuracy", [f"{scope}probabilities", self.input_blobs[1]],
                     [f"{scope}accuracy"])
-        self._forward = network.net.Clone("forward")
+        self._forward = network.net.Clone(f"{scope}forward")
         with core.DeviceScope(network.device):  # where the gradient of the loss, a 1, is made
             network.net.AddGradientOperators([f"{scope}loss"])
-        return network.net.Clone("backward")
+        return network.net.Clone(f"{scope}backward")
 
     def _add_update(self, net: core.Net) -> core.Net:
         """Append the formula of `common.network.optimizer` for every parameter."""
@@ -281,7 +280,7 @@ class Model:
 
     def _make_size_net(self) -> None:
         """What tells the input's shape without a copy of the input."""
-        net = core.Net("size")
+        net = core.Net(f"{self._scope}size")
         net.Proto().op.extend([core.CreateOperator(
             "Shape", [self.input_blobs[0]], [f"{self._scope}size"], device_option=self._tail_device())])
         workspace.CreateNet(net)
@@ -290,9 +289,8 @@ class Model:
     def _feed_constants(self, scope: str) -> None:
         for name, value in layers.constants(self.spec).items():
             workspace.FeedBlob(scope + name, value, device_option=self._tail_device())
-        if not self._direct:
-            for name, value in winograd.constants(self.spec).items():
-                workspace.FeedBlob(scope + name, value)
+        for name, value in winograd.constants(self.spec, self._plan).items():
+            workspace.FeedBlob(scope + name, value)
 
     def _adapt(self, scope: str) -> Tuple[int, ...]:
         """Feed what the nets of a scope have to know about the shape of the staged batch; returns it."""
@@ -301,10 +299,9 @@ class Model:
         if shape == self._sizes.get(scope):
             return shape
         training = scope == self._scope
-        if not self._direct:
-            tables = winograd.size_tables(self.spec, shape[0], shape[-1], training)
-            for name, value in tables.items():
-                workspace.FeedBlob(scope + name, value)
+        tables = winograd.size_tables(self.spec, self._plan, shape[0], shape[-1], training)
+        for name, value in tables.items():
+            workspace.FeedBlob(scope + name, value)
         if training:
             self._feed_corrections(shape)
         self._sizes[scope] = shape
@@ -319,6 +316,16 @@ class Model:
             factor = (1 - c.layer.decay) / max(1, count - 1)
             workspace.FeedBlob(c.factor, np.full(1, factor, np.float32),
                                device_option=runtime.IDEEP)
+
+
+def _give_back(scope: str) -> None:
+    """Empty the workspace of what begins with `scope`: the nets and blobs of a model that nobody holds."""
+    for net in workspace.C.nets():
+        if net.startswith(scope):
+            workspace.C.delete_net(net)
+    for blob in workspace.Blobs():
+        if blob.startswith(scope):
+            workspace.ResetBlob(blob)
 
 
 def _place(device: caffe2_pb2.DeviceOption) -> str:

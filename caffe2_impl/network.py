@@ -18,6 +18,7 @@ from caffe2_impl import winograd
 from caffe2_impl.recycling import rename, shared_names
 from caffe2_impl.runtime import CPU, IDEEP
 from common.network.layers import BatchNorm
+from common.network.winograd import Plan
 
 
 @dataclass
@@ -27,7 +28,7 @@ class Network:
     net: core.Net
     home: caffe2_pb2.DeviceOption  # where convolutions run as one operator each
     training: bool
-    direct: bool  # whether all of them do
+    plan: Plan  # which do not
     device: caffe2_pb2.DeviceOption = CPU  # where the next layer runs
     layout: str = "NCHW"  # of its input
     channels: int = 1  # of its input

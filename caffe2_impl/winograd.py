@@ -20,7 +20,7 @@ from caffe2.python import core
 from caffe2_impl.runtime import CPU
 from common.network.layers import Convolution, NetworkSpec
 from common.network.tiles import network_tables
-from common.network.winograd import axes, matrices, places
+from common.network.winograd import Plan, axes, matrices, places
 
 _FORWARD, _BACKWARD = "Winograd", "WinogradGradient"  # no operators that Caffe2 has
 # What the layers of all nets use one after the other, so that it is there once: blob -> its name there.
@@ -37,8 +37,8 @@ _SIZES = ("kernel", "stride", "padding", "dilation", "padding_after")
 Operators = List[caffe2_pb2.OperatorDef]
 
 
-def operator(layer: Convolution, channels: int, inputs: Sequence[str], output: str, scope: str,
-             training: bool, input_gradient: bool) -> caffe2_pb2.OperatorDef:
+def operator(layer: Convolution, points: int, channels: int, inputs: Sequence[str], output: str,
+             scope: str, training: bool, input_gradient: bool) -> caffe2_pb2.OperatorDef:
     """One operator for all of `layer` on a blob (N, h, w, channels), in `expand`'s hands.
 
     `inputs`: that blob, the weight in OIHW, the bias. `scope` begins the names of its constants.
@@ -46,7 +46,7 @@ def operator(layer: Convolution, channels: int, inputs: Sequence[str], output: s
     sizes = {name: list(getattr(layer, name) or layer.padding) for name in _SIZES}
     return core.CreateOperator(
         _FORWARD, list(inputs), [output], device_option=CPU, layer=layer.name, scope=scope,
-        channels_out=layer.channels, channels=channels, training=int(training),
+        channels_out=layer.channels, points=points, channels=channels, training=int(training),
         input_gradient=int(input_gradient), **sizes)
 
 
@@ -86,10 +86,10 @@ def _argument(op: caffe2_pb2.OperatorDef, name: str) -> caffe2_pb2.Argument:
     return next(argument for argument in op.arg if argument.name == name)
 
 
-def constants(spec: NetworkSpec) -> Dict[str, np.ndarray]:
+def constants(spec: NetworkSpec, plan: Plan) -> Dict[str, np.ndarray]:
     """Blobs that every size of input needs, by name without the scope."""
     blobs = {}
-    for layer, found, (channels, *_) in places(spec):
+    for layer, found, (channels, *_) in places(spec, plan):
         blobs.update({_name(layer, f"matrix_{name}"): value
                       for name, value in matrices(layer, found)._asdict().items()})
         for name, width in (("zeros_in", channels), ("zeros_out", layer.channels)):
@@ -97,10 +97,11 @@ def constants(spec: NetworkSpec) -> Dict[str, np.ndarray]:
     return blobs
 
 
-def size_tables(spec: NetworkSpec, batch: int, frames: int, training: bool) -> Dict[str, np.ndarray]:
+def size_tables(spec: NetworkSpec, plan: Plan, batch: int, frames: int, training: bool
+                ) -> Dict[str, np.ndarray]:
     """Blobs for one size of the network's input, by name without the scope."""
-    blobs: Dict[str, np.ndarray] = dict(network_tables(spec, batch, frames, training))
-    for layer, *_ in places(spec) if training else ():
+    blobs: Dict[str, np.ndarray] = dict(network_tables(spec, plan, batch, frames, training))
+    for layer, *_ in places(spec, plan) if training else ():
         blobs[_name(layer, "ones")] = np.ones((1, blobs[_name(layer, "join")].size + 1), np.float32)
     return blobs
 
@@ -116,7 +117,7 @@ class _Parts:
         sizes = {name: tuple(_argument(op, name).ints) for name in _SIZES}
         self._layer = Convolution(_argument(op, "layer").s.decode(), _argument(op, "channels_out").i, **sizes)
         self._channels = _argument(op, "channels").i
-        height, width = axes(self._layer, self._channels)
+        height, width = axes(self._layer, _argument(op, "points").i)
         self._points = height.points * width.points
         self._inputs = height.stride * width.stride * self._channels  # of one point
         self._scope = _argument(op, "scope").s.decode()

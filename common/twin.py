@@ -21,6 +21,9 @@ if TYPE_CHECKING:  # every command imports this file, and NumPy must not load be
     from common.speed.profile import OpTime
 
 DEVICES = ("auto", "cpu", "gpu")
+# How convolutions are computed on a CPU: as is quickest on this machine, as remembered or else measured;
+# the same measured again; by Winograd wherever that saves multiplications; by the framework's own alone.
+CONVOLUTIONS = AUTO, MEASURE, DEFAULT, OWN = "auto", "measure", "default", "direct"
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ class Model(Protocol):
         """How the numbers are computed: framework, device, engine, layout, precision, threads, blas,
         convolutions (the libraries behind both, with versions), instructions (the sets that they
         use or are held to, as far as they tell), algorithm (of each convolution, see
-        `common.network.winograd.algorithm`; or "direct" for all)."""
+        `common.network.winograd.algorithm`)."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +102,9 @@ class Twin:
     framework: str  # TensorFlow | Caffe2
     # Set device (cpu or gpu) and number of threads; once per process, before the first model.
     configure: Callable[[str, int], None]
-    # (spec, params, optimizer) -> a model on the configured device; takes direct=True for the
-    # framework's own convolutions alone
-    model: Callable[[NetworkSpec, Params, SGD], Model]
+    # (spec, params, optimizer, and a plan of `common.network.winograd` or else the default one) -> a model
+    # on the configured device
+    model: Callable[..., Model]
     # Stage one batch after the other through the framework's own input queue; yields the speakers
     # (N,) of each batch once it is staged.
     staged: Callable[[Model, Iterator[Batch]], Iterator[np.ndarray]]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, List
 
 PROJECT = Path(__file__).parents[1]
-SMALL = ["--network", "tdnn", "--width", "0.05", "--batch-size", "8", "--threads", "1"]
+SMALL = ["--network", "tdnn", "--width", "0.05", "--batch-size", "8", "--threads", "1", "--convolutions", "default"]
 
 
 def command(module: str, *arguments: Any) -> List[str]:

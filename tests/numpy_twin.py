@@ -14,14 +14,15 @@ from common.network import reference
 from common.network.layers import NetworkSpec
 from common.network.optimizer import SGD
 from common.network.params import Params
+from common.network.winograd import Plan
 from common.twin import StepResult
 
 
 class Model:
     """See `common.twin.Model`; float64 inside."""
 
-    def __init__(self, spec: NetworkSpec, params: Params, optimizer: SGD) -> None:
-        self.spec, self.optimizer = spec, optimizer
+    def __init__(self, spec: NetworkSpec, params: Params, optimizer: SGD, plan: Optional[Plan] = None) -> None:
+        self.spec, self.optimizer = spec, optimizer  # one way computes all convolutions
         self.load(params)
 
     def stage(self, spectrograms: np.ndarray, speakers: Optional[np.ndarray] = None) -> None:

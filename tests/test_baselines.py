@@ -62,7 +62,7 @@ def test_direct_is_a_twin_with_its_frameworks_own_convolutions(package: str) -> 
     engines = [twin_engine(twin), twin_engine(twin, direct=True)]
     benches = [Bench(lambda own=own: dataclasses.replace(own, configure=lambda device, threads: None)) for own in engines]
     ways = [bench.build(dataclasses.asdict(work))["facts"]["algorithm"] for bench in benches]
-    assert ways[0].startswith("Winograd: frame1; direct: ") and ways[1] == "direct"
+    assert ways[0].startswith("Winograd, 8 points: frame1, ") and ways[1] == "direct"
     own, other = (np.array(bench.evidence(1, 0.01)["logits"]) for bench in benches)
     assert 0 < np.abs(own - other).max() < 1e-4 * np.abs(own).max()
 

@@ -101,7 +101,7 @@ def test_contents_of_a_run(trained: Path, tiny_data: Path) -> None:
 
 def test_killed_and_resumed_is_the_same_run(killed: Path, trained: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(killed, tmp_path / "run"))
-    output = succeed("caffe2_impl.train", "--resume", folder, "--threads", 1)
+    output = succeed("caffe2_impl.train", "--resume", folder, "--threads", 1, "--convolutions", "default")
     assert f"epoch   {EPOCHS}" in output and "epoch   1 " not in output
     assert_same_losses(folder, trained, tolerance=1e-4)
     assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in trained.iterdir())
@@ -109,7 +109,7 @@ def test_killed_and_resumed_is_the_same_run(killed: Path, trained: Path, tmp_pat
 
 def test_killed_in_caffe2_and_resumed_in_tensorflow(killed: Path, trained: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(killed, tmp_path / "run"))
-    succeed("tf_impl.train", "--resume", folder, "--threads", 1)
+    succeed("tf_impl.train", "--resume", folder, "--threads", 1, "--convolutions", "default")
     assert_same_losses(folder, trained, tolerance=5e-3)
     assert load_checkpoint(folder / "last.npz").framework == "TensorFlow"
     first, second = json.loads((folder / "certificate.json").read_text())
@@ -120,7 +120,7 @@ def test_killed_in_caffe2_and_resumed_in_tensorflow(killed: Path, trained: Path,
 
 def test_killed_in_tensorflow_and_resumed_in_caffe2(trained: Path, tiny_data: Path, tmp_path: Path) -> None:
     train_and_kill("tf_impl", tiny_data, tmp_path / "run")
-    succeed("caffe2_impl.train", "--resume", tmp_path / "run", "--threads", 1)
+    succeed("caffe2_impl.train", "--resume", tmp_path / "run", "--threads", 1, "--convolutions", "default")
     assert_same_losses(tmp_path / "run", trained, tolerance=5e-3)
 
 
@@ -139,7 +139,7 @@ def test_data_that_have_moved(killed: Path, tiny_data: Path, tmp_path: Path) -> 
     data = Path(shutil.copytree(tiny_data, tmp_path / "moved"))
     (folder / "data.json").write_text(json.dumps([str(tmp_path / "gone")]))
     assert "gone: no such data folder" in run("caffe2_impl.train", "--resume", folder).stderr
-    succeed("caffe2_impl.train", "--resume", folder, "--data", data, "--threads", 1)
+    succeed("caffe2_impl.train", "--resume", folder, "--data", data, "--threads", 1, "--convolutions", "default")
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,8 @@ NETWORKS, FRAMEWORKS = ["tdnn", "vgg_m"], ["tensorflow", "caffe2"]
 CLOCKS = ["resident", "fed", "end-to-end"]
 # A low rate: where rounding moves a ReLU's input across zero, frameworks part in proportion to it.
 TIMING = ["--blocks", "2", "--budget", "0", "--steps", "1", "--block-seconds", "0", "--calls", "2"]
-SMALL = ["--width", "0.05", "--epochs", "1", "--batch-size", "8", "--learning-rate", "0.001", "--threads", "1", *TIMING]
+SMALL = ["--width", "0.05", "--epochs", "1", "--batch-size", "8", "--learning-rate", "0.001", "--threads", "1",
+         "--convolutions", "default", *TIMING]
 
 
 class Done(NamedTuple):
@@ -155,13 +156,15 @@ def test_ratios_are_of_those_speeds(report: Dict[str, Any]) -> None:
 def test_baselines_prove_themselves_and_nothing_is_learned(tiny_data: Path, tmp_path: Path) -> None:
     names = ["caffe2-direct", "keras", "keras-onednn", "onnxruntime", "tensorflow-direct", "torch"]
     output = succeed("compare.py", "--data", tiny_data, "--out", tmp_path / "out", *SMALL, "--networks", "tdnn",
-                     "--frameworks", "caffe2", "--epochs", "0", "--clocks", "resident", "--baselines", ",".join(names))
+                     "--frameworks", "caffe2", "--epochs", "0", "--clocks", "resident", "--baselines", ",".join(names),
+                     "--convolutions", "measure")
     assert output.startswith("Checked in this run: all 13 checks ") and "FAILED" not in output and "top-1" not in output
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "report.csv", "report.json", "report.md", "speed.png", "work"]
     result, = json.loads((tmp_path / "out" / "report.json").read_text())["results"]
     assert list(result["baselines"]) == names and result["frameworks"]["caffe2"]["evaluation"] is None
     assert all(own["facts"]["threads"] == "1" for own in result["baselines"].values())
+    assert result["frameworks"]["caffe2"]["facts"]["algorithm"].endswith(" (measured on this machine)")
     assert {check["whom"] for check in result["checks"]} == {"caffe2", *(f"{name} / caffe2" for name in names)}
     assert {(each["kind"], each["second"]) for each in result["ratios"]} == {
         *((kind, name) for kind in ("inference", "latency") for name in names),

@@ -78,7 +78,7 @@ def nodes(spec: NetworkSpec) -> Iterator:
     """Every node of the graphs of a training step and a prediction, those of inner functions too."""
     from tf_impl.model import Model
 
-    model = Model(spec, initialise(spec), SGD(), direct=True)  # as on a card
+    model = Model(spec, initialise(spec), SGD(), plan={})  # as on a card
     for function in (model._train.get_concrete_function(), model._folded()):
         graph = function.graph.as_graph_def(add_shapes=False)
         yield from graph.node

@@ -1,6 +1,7 @@
 """Winograd convolutions: the matrices, which layers get them, and the same results as plain convolutions."""
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from pathlib import Path
 from typing import Callable, Dict, List, Tuple
@@ -14,13 +15,13 @@ from common.network.layers import AveragePool, BinsAsChannels, Convolution, Dens
 from common.network.networks import build
 from common.network.optimizer import SGD
 from common.network.tiles import layer_tables
-from common.network.winograd import algorithm, axes, matrices, transforms
+from common.network.winograd import Plan, algorithm, axes, candidates, default_plan, matrices, transforms
 from common.twin import Twin
 
 TOLERANCE = 1e-5  # of the largest value
 
 # What two axes and one allow: (taps, points).
-SIZES = [(3, 6), (3, 8), (4, 8), (5, 8)]
+SIZES = [(3, 6), (4, 6), (5, 6), (3, 8), (4, 8), (5, 8)]
 
 # A layer beside (height, width, channels) of its input.
 PLACED: Dict[str, Tuple[Convolution, Tuple[int, int, int]]] = {
@@ -51,8 +52,13 @@ PLACED: Dict[str, Tuple[Convolution, Tuple[int, int, int]]] = {
 }
 
 
-def suits(layer: Convolution, channels: int = 16) -> bool:
-    return axes(layer, channels) is not None
+def ways(layer: Convolution) -> Tuple[int, ...]:
+    """With how many points a layer of this kind can be computed, had it channels enough to be worth it."""
+    return candidates(dataclasses.replace(layer, channels=512), 512)
+
+
+PLACED_WAYS = {f"{name}, {points} points": (layer, points, shape) for name, (layer, shape) in PLACED.items()
+               for points in ways(layer)}
 
 
 # The matrices
@@ -70,7 +76,7 @@ def test_the_matrices_make_a_convolution(taps: int, points: int) -> None:
                                    Convolution("c", 20, (3, 9), (1, 3)), Convolution("c", 20, (1, 7), (1, 2))], ids=str)
 def test_both_axes_together_make_one_over_maps(layer: Convolution) -> None:
     """A tile of one channel: its points are added up over the phases of the stride."""
-    random, (height, width) = np.random.default_rng(0), axes(layer, 16)
+    random, (height, width) = np.random.default_rng(0), axes(layer, ways(layer)[-1])
     kernel = random.standard_normal(layer.kernel)
     values = random.standard_normal((height.points * height.stride, width.points * width.stride))
     phases = values.reshape(height.points, height.stride, width.points, width.stride).transpose(0, 2, 1, 3)
@@ -90,24 +96,28 @@ def test_a_single_point_is_an_axis_that_is_left_alone() -> None:
 
 # Which layers
 
-@pytest.mark.parametrize("network, expected", [("vgg_m", ["conv2", "conv3", "conv4", "conv5"]),
-                                               ("tdnn", ["frame1", "frame2", "frame3"])])
-def test_where_it_pays_in_the_networks(network: str, expected: List[str]) -> None:
-    placed = [step for step in build(network, 50).steps() if isinstance(step.layer, Convolution)]
-    assert [step.layer.name for step in placed if suits(step.layer, step.input_shape[0])] == expected
-    others = [step.layer.name for step in placed if step.layer.name not in expected]
-    assert others and algorithm(build(network, 50)) == f"Winograd: {', '.join(expected)}; direct: {', '.join(others)}"
+@pytest.mark.parametrize("network, plan, text", [
+    ("vgg_m", dict.fromkeys(("conv2", "conv3", "conv4", "conv5"), 6),
+     "Winograd, 6 x 6 points: conv2, conv3, conv4, conv5; direct: conv1, fc6"),
+    ("tdnn", dict.fromkeys(("frame1", "frame2", "frame3"), 8),
+     "Winograd, 8 points: frame1, frame2, frame3; direct: frame4, frame5")])
+def test_the_default_in_the_networks(network: str, plan: Plan, text: str) -> None:
+    for width in (1.0, 0.25):
+        spec = build(network, 50, width)
+        assert default_plan(spec) == plan and algorithm(spec, plan) == text and algorithm(spec, {}) == "direct"
+    assert default_plan(build(network, 50, width=0.02)) == {}, "with so few channels it costs more than it saves"
 
 
-def test_where_it_pays_nowhere_nothing_is_said_of_it() -> None:
-    assert algorithm(build("vgg_m", 50, width=0.02)).startswith("direct: conv1, conv2, ")
+def test_layers_may_differ_in_their_points() -> None:
+    assert algorithm(build("tdnn", 50), {"frame3": 6, "frame1": 8}) == (
+        "Winograd, 8 points: frame1; Winograd, 6 points: frame3; direct: frame2, frame4, frame5")
 
 
 @pytest.mark.parametrize("layer", [layer for layer, _ in PLACED.values()], ids=PLACED)
-def test_all_layers_below_are_of_that_kind_and_not_by_few_channels(layer: Convolution) -> None:
-    assert suits(layer, 16) and not suits(layer, 15) and not suits(layer, 1)
-    points = 6 if min(layer.kernel) > 1 else 8
-    for axis, kernel, stride in zip(axes(layer, 16), layer.kernel, layer.stride):
+def test_all_layers_below_are_of_that_kind_given_channels_enough(layer: Convolution) -> None:
+    assert ways(layer) == ((6,) if min(layer.kernel) > 1 else (6, 8)) and not candidates(layer, 1)
+    points = ways(layer)[-1]
+    for axis, kernel, stride in zip(axes(layer, points), layer.kernel, layer.stride):
         assert (axis.points, axis.stride) == (1 if kernel == 1 else points, stride)
         assert stride * (axis.taps - 1) < kernel <= stride * axis.taps
         assert axis.outputs == axis.points - axis.taps + 1 >= 1
@@ -125,21 +135,21 @@ def test_all_layers_below_are_of_that_kind_and_not_by_few_channels(layer: Convol
     Convolution("c", 20, (3, 3), padding=(3, 1)), Convolution("c", 20, (1, 3), padding=(0, 5), dilation=(1, 2)),
 ], ids=str)
 def test_all_others_are_left_to_the_framework(layer: Convolution) -> None:
-    assert not suits(layer, 512)
+    assert not ways(layer)
 
 
 # In TensorFlow
 
 @pytest.fixture(scope="module")
 def convolve() -> Callable[..., Callable]:
-    """(layer, channels) -> a function that is traced once for all sizes: x, weight, dy -> y and both gradients."""
+    """(layer, points, channels) -> a function that is traced once for all sizes: x, weight, dy -> y and both gradients."""
     tf_impl = importlib.import_module("tf_impl").load()
     tf_impl.configure("cpu", 1)
     tf, winograd = (importlib.import_module(name) for name in ("tensorflow", "tf_impl.winograd"))
 
-    def make(layer: Convolution, channels: int) -> Callable:
-        ways = axes(layer, channels)
-        some = layer_tables(layer, ways, 1, 30, 30, training=True)
+    def make(layer: Convolution, points: int, channels: int) -> Callable:
+        found = axes(layer, points)
+        some = layer_tables(layer, found, 1, 30, 30, training=True)
 
         @tf.function(input_signature=[
             tf.TensorSpec((None, None, None, channels)),
@@ -149,13 +159,13 @@ def convolve() -> Callable[..., Callable]:
         def traced(x, weight, dy, tables):
             with tf.GradientTape() as tape:
                 tape.watch([x, weight])
-                y = winograd.convolve(layer, ways, x, weight, tables)
+                y = winograd.convolve(layer, found, x, weight, tables)
             return [y, *tape.gradient(y, [x, weight], dy)]
 
         def run(x: np.ndarray, weight: np.ndarray, dy: np.ndarray) -> List:
-            found = traced(x, weight, dy, layer_tables(layer, ways, *x.shape[:3], training=True))
+            values = traced(x, weight, dy, layer_tables(layer, found, *x.shape[:3], training=True))
             assert traced.experimental_get_tracing_count() == 1
-            return found
+            return values
 
         return run
 
@@ -178,9 +188,9 @@ def assert_as_reference(run: Callable, layer: Convolution, shape: Tuple[int, ...
         assert np.abs(found.numpy() - value).max() < TOLERANCE * np.abs(value).max(), name
 
 
-@pytest.mark.parametrize("layer, shape", PLACED.values(), ids=PLACED)
-def test_values_and_gradients(convolve: Callable, layer: Convolution, shape: Tuple[int, int, int]) -> None:
-    run = convolve(layer, shape[2])
+@pytest.mark.parametrize("layer, points, shape", PLACED_WAYS.values(), ids=PLACED_WAYS)
+def test_values_and_gradients(convolve: Callable, layer: Convolution, points: int, shape: Tuple[int, int, int]) -> None:
+    run = convolve(layer, points, shape[2])
     for batch in (1, 3):
         assert_as_reference(run, layer, (batch, *shape))
 
@@ -188,14 +198,14 @@ def test_values_and_gradients(convolve: Callable, layer: Convolution, shape: Tup
 @pytest.mark.parametrize("name", ["padding", "stride of 2", "dilation", "along time, dilation", "5 taps"])
 def test_one_traced_function_takes_any_size(convolve: Callable, name: str) -> None:
     layer, (height, _, channels) = PLACED[name]
-    run = convolve(layer, channels)
+    run = convolve(layer, ways(layer)[-1], channels)
     for batch, width in ((2, 40), (2, 41), (1, 42), (4, 11), (2, 40)):
         assert_as_reference(run, layer, (batch, height, width, channels))
 
 
 # In whole networks, of either framework
 
-WIDE = {  # enough channels everywhere but in conv1
+WIDE = {
     "maps": NetworkSpec("maps", (
         Convolution("conv1", 16, (7, 7), (8, 4), (1, 1)), MaxPool("pool1", (3, 3), (2, 1)),
         Convolution("conv2", 16, (5, 5), (2, 2), (1, 1)), Convolution("conv3", 18, (3, 3), padding=(1, 1)),
@@ -206,14 +216,24 @@ WIDE = {  # enough channels everywhere but in conv1
 }
 
 
+# Every layer in every way, beside others in the same way, in another, and directly.
+PLANS: Dict[str, Tuple[Plan, ...]] = {
+    "maps": ({}, {"conv2": 6, "conv3": 6}, {"conv3": 6}, {"conv2": 6}),
+    "time": ({}, {"frame1": 8, "frame2": 8}, {"frame1": 6, "frame2": 8}, {"frame2": 6}, {"frame1": 8}),
+}
+
+
 @pytest.fixture(params=WIDE)
 def spec(request: pytest.FixtureRequest) -> NetworkSpec:
     return WIDE[request.param]
 
 
-def test_networks_train_and_predict_as_the_reference(twin: Twin, spec: NetworkSpec) -> None:
+@pytest.mark.parametrize("network, plan", [(name, plan) for name, plans in PLANS.items() for plan in plans], ids=str)
+def test_networks_train_and_predict_as_the_reference(twin: Twin, network: str, plan: Plan) -> None:
+    spec = WIDE[network]
     params = drawn_params(spec)
-    model = twin.model(spec, params, SGD())
+    model = twin.model(spec, params, SGD(), plan)
+    assert model.facts()["algorithm"] == algorithm(spec, plan)
     for size, frames in ((4, 100), (1, 137)):
         batch = drawn_batch(size, frames)
         outputs = reference.forward(spec, params, batch[0], training=True)
@@ -227,8 +247,8 @@ def test_networks_train_and_predict_as_the_reference(twin: Twin, spec: NetworkSp
 def test_facts_tell_layouts(spec: NetworkSpec) -> None:
     caffe2 = importlib.import_module("caffe2_impl").load()
     caffe2.configure("cpu", 1)
-    layouts = [caffe2.model(spec, drawn_params(spec), SGD(), direct=direct).facts()["layout"]
-               for direct in (False, True)]
+    layouts = [caffe2.model(spec, drawn_params(spec), SGD(), plan).facts()["layout"]
+               for plan in (PLANS[spec.name][1], {})]
     assert layouts == ["NCHW, Winograd NHWC", "NCHW"]
 
 
@@ -236,7 +256,6 @@ def test_exports_hold_plain_convolutions(twin: Twin, spec: NetworkSpec, tmp_path
     import onnx
 
     layers = [layer for layer in spec.layers if isinstance(layer, Convolution)]
-    assert any(suits(layer) for layer in layers[1:]), "there is something to be left out"
-    twin.model(spec, drawn_params(spec), SGD()).export_onnx(tmp_path / "network.onnx")
+    twin.model(spec, drawn_params(spec), SGD(), PLANS[spec.name][1]).export_onnx(tmp_path / "network.onnx")
     nodes = [node.op_type for node in onnx.load(str(tmp_path / "network.onnx")).graph.node]
     assert nodes.count("Conv") == len(layers) and "Gather" not in nodes

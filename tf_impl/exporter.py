@@ -12,6 +12,7 @@ import tf2onnx
 from common.network import onnx_file
 from common.network.layers import NetworkSpec
 from common.network.params import Params
+from common.network.winograd import DIRECT
 from tf_impl import layers
 from tf_impl.network import to_framework
 
@@ -25,7 +26,7 @@ def export_onnx(spec: NetworkSpec, params: Params, path: Path) -> None:
         # Constants of the graph: a tensor from outside would become an input of the ONNX file.
         constants = {name: tf.constant(to_framework(name, value))
                      for name, value in params.items()}
-        outputs, _ = layers.forward(spec, spectrograms, constants, training=False, tables={})
+        outputs, _ = layers.forward(spec, DIRECT, spectrograms, constants, training=False, tables={})
         return outputs[spec.layers[-1].name]
 
     signature = (tf.TensorSpec((None, 512, None), tf.float32, name="spectrograms"),)

@@ -21,12 +21,13 @@ from common.network.layers import (
     Relu,
     StatisticsPool,
 )
+from common.network.winograd import Plan
 from common.network.winograd import axes as winograd_axes
 from tf_impl import winograd
 from tf_impl.network import Context, Statistics, Variables
 
 
-def forward(spec: NetworkSpec, spectrograms: tf.Tensor, variables: Variables, training: bool,
+def forward(spec: NetworkSpec, plan: Plan, spectrograms: tf.Tensor, variables: Variables, training: bool,
             tables: Mapping[str, tf.Tensor]) -> Tuple[Dict[str, tf.Tensor], List[Statistics]]:
     """Every layer's output by name, the last being the logits, and batch statistics if training.
 
@@ -38,7 +39,7 @@ def forward(spec: NetworkSpec, spectrograms: tf.Tensor, variables: Variables, tr
     outputs = {}
     for layer, following in zip(spec.layers, (*spec.layers[1:], None)):
         normalised = training and isinstance(following, BatchNorm)
-        context = Context(variables, training, statistics, tables, normalised, left_out)
+        context = Context(variables, training, statistics, plan, tables, normalised, left_out)
         with tf.name_scope(layer.name):  # the profiler shows it
             x = BUILDERS[type(layer)](layer, x, context)
             outputs[layer.name] = x + left_out[0] if left_out else x
@@ -51,7 +52,7 @@ def _bins_as_channels(layer: BinsAsChannels, x: tf.Tensor, context: Context) -> 
 
 def _convolution(layer: Convolution, x: tf.Tensor, context: Context) -> tf.Tensor:
     bias = context.variables[f"{layer.name}/bias"]
-    if f"{layer.name}/cut" in context.tables:
+    if layer.name in context.plan:
         return _biased(_winograd(layer, x, context), bias, context)
     weight = context.variables[f"{layer.name}/weight"]
     if layer.padded:
@@ -66,7 +67,7 @@ def _convolution(layer: Convolution, x: tf.Tensor, context: Context) -> tf.Tenso
 
 
 def _winograd(layer: Convolution, x: tf.Tensor, context: Context) -> tf.Tensor:
-    axes = winograd_axes(layer, x.shape[3])
+    axes = winograd_axes(layer, context.plan[layer.name])
     if f"{layer.name}/kernels" in context.variables:
         kernels = context.variables[f"{layer.name}/kernels"]
         return winograd.product(layer, axes, x, kernels, context.tables)[0]

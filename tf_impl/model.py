@@ -21,7 +21,7 @@ from common.network.layers import NetworkSpec, Parameter
 from common.network.optimizer import SGD
 from common.network.params import Params
 from common.network.tiles import network_tables
-from common.network.winograd import algorithm, places
+from common.network.winograd import DIRECT, Plan, algorithm, default_plan, places
 from common.twin import Inspection, StepResult
 from tf_impl import exporter, layers, runtime, winograd
 from tf_impl.network import Statistics, output_to_canonical, to_canonical, to_framework
@@ -36,13 +36,13 @@ _Tables = Dict[str, tf.Tensor]  # see `tf_impl.network.Context`
 class Model:
     """See `common.twin.Model`; plain variables and two traced functions, no Keras.
 
-    `direct`: every convolution by TensorFlow's own, none by `tf_impl.winograd`.
+    `plan`: which convolutions `tf_impl.winograd` computes; by default those of `default_plan`.
     """
 
-    def __init__(self, spec: NetworkSpec, params: Params, optimizer: SGD, direct: bool = False) -> None:
+    def __init__(self, spec: NetworkSpec, params: Params, optimizer: SGD, plan: Optional[Plan] = None) -> None:
         self.spec = spec
         self.optimizer = optimizer
-        self._direct = direct or runtime.on_gpu()
+        self._plan = DIRECT if runtime.on_gpu() else default_plan(spec) if plan is None else plan
         self._parameters = spec.parameters()
         with tf.device(runtime.device()):
             self._variables = {
@@ -119,21 +119,22 @@ class Model:
         exporter.export_onnx(self.spec, self.params(), path)
 
     def facts(self) -> Dict[str, str]:
-        return {**runtime.facts(), "algorithm": "direct" if self._direct else algorithm(self.spec)}
+        return {**runtime.facts(), "algorithm": algorithm(self.spec, self._plan)}
 
     def _folded(self) -> tf.types.experimental.ConcreteFunction:
         """Testing network with batch norm folded into weights, made again when they change."""
         spec, params = fold_batch_norm(self.spec, self.params())
         values = {name: _shaped(name, value) for name, value in params.items()}
         prepared = {}  # no constants: of so large ones TensorFlow keeps several copies
-        for layer, axes, _ in () if self._direct else places(spec):
+        for layer, axes, _ in places(spec, self._plan):
             weight = values.pop(f"{layer.name}/weight")
             prepared[f"{layer.name}/kernels"] = winograd.kernels(layer, axes, weight)
 
         def logits(spectrograms: tf.Tensor, tables: _Tables) -> tf.Tensor:
             # Constants of the graph, so that TensorFlow may fuse and reorder them beforehand.
             constants = {name: tf.constant(value) for name, value in values.items()}
-            return _logits(layers.forward(spec, spectrograms, {**constants, **prepared}, False, tables)[0])
+            return _logits(layers.forward(
+                spec, self._plan, spectrograms, {**constants, **prepared}, False, tables)[0])
 
         # Concrete, because TensorFlow warns about a function that is made anew after each epoch.
         return tf.function(logits, (_SPECTROGRAMS, self._table_specs(False))).get_concrete_function()
@@ -152,7 +153,7 @@ class Model:
         return self._tables[training][1]
 
     def _new_tables(self, size: Tuple[int, int], training: bool) -> Dict[str, np.ndarray]:
-        return {} if self._direct else network_tables(self.spec, *size, training)
+        return network_tables(self.spec, self._plan, *size, training)
 
     def _loss(self, spectrograms: tf.Tensor, speakers: tf.Tensor, tables: _Tables) -> Tuple[tf.Tensor]:
         return (self._forward(spectrograms, speakers, tables)[0],)
@@ -170,7 +171,8 @@ class Model:
 
     def _forward(self, spectrograms: tf.Tensor, speakers: tf.Tensor, tables: _Tables
                  ) -> Tuple[tf.Tensor, Dict[str, tf.Tensor], List[Statistics]]:
-        outputs, statistics = layers.forward(self.spec, spectrograms, self._variables, True, tables)
+        outputs, statistics = layers.forward(
+            self.spec, self._plan, spectrograms, self._variables, True, tables)
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(
             speakers, _logits(outputs)))
         return loss, outputs, statistics

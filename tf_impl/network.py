@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from common.network.layers import BatchNorm
+from common.network.winograd import Plan
 
 Variables = Dict[str, tf.Tensor]  # tensors or variables, by canonical name
 
@@ -29,9 +30,10 @@ class Context(NamedTuple):
     variables: Variables
     training: bool
     statistics: List[Statistics]  # batch norm appends here when training
-    # Those of `common.network.tiles` for the input's size. Convolutions that have none are one
-    # operation each: on GPUs, which have them quick, and in exports.
-    tables: Mapping[str, tf.Tensor]
+    # Convolutions that are not in it are one operation each: on GPUs, which have them quick, and in
+    # exports, all of them.
+    plan: Plan
+    tables: Mapping[str, tf.Tensor]  # those of `common.network.tiles` for the input's size
     normalised: bool  # the layer's output, by a batch norm that follows
     left_out: List[tf.Tensor]  # the bias, between two such layers
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
 from common.commands.options import (
+    add_convolutions_option,
     add_machine_options,
     choose_device,
     data_or_embedded,
@@ -119,6 +120,7 @@ def _parser(others: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, metavar="FOLDER",
                         help="where the report goes (results/DATE-DATA)")
     add_machine_options(parser)
+    add_convolutions_option(parser)
     return parser
 
 
@@ -191,7 +193,8 @@ def _plan(options: argparse.Namespace, threads: int):
         raise UserError(f"{dataset.name} leaves nothing to test on: no speaker has more than one "
                         "recording; use more data")
     plan = Plan([str(path.resolve()) for path in data], configs,
-                timing, options.device, threads, [name for name, own in epochs.items() if own])
+                timing, options.device, threads, [name for name, own in epochs.items() if own],
+                options.convolutions)
     return plan, dataset, split
 
 

@@ -45,9 +45,8 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     batches = first_batches(reader, 2 * options.steps)
     start = fresh(config, dataset)
     make_folder(options.out)
-    twins = {name: load() for name, load in loads.items()}
+    twins = {name: gate.require(load(), start, options.device, threads) for name, load in loads.items()}
     for twin in twins.values():
-        gate.require(twin, start, options.device, threads)
         twin.configure(options.device, threads)
     crossings = [cross(twins[a], twins[b], start, batches, options.steps,
                        options.out / "half.npz") for a, b in itertools.permutations(twins, 2)]

@@ -55,8 +55,7 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     if options.out:
         make_folder(options.out)
     say_device(device)
-    twin = load()
-    gate.require(twin, checkpoint, device.device, threads)
+    twin = gate.require(load(), checkpoint, device.device, threads)
     twin.configure(device.device, threads)
     model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
     reader = BatchReader(dataset.records, choice.indices, options.batch_size, 0, shuffle=False,

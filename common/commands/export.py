@@ -29,8 +29,7 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     from common.training.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(options.model)
-    twin = load()
-    gate.require(twin, checkpoint, "cpu", 1)
+    twin = gate.require(load(), checkpoint, "cpu", 1)
     twin.configure("cpu", 1)
     model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
     with replacing(options.onnx) as temporary:  # it gets its name with its metadata, not before

@@ -39,8 +39,7 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     checkpoint = load_checkpoint(options.model)
     pieces = {path: _pieces(path, checkpoint) for path in options.recordings}
     say_device(device)
-    twin = load()
-    gate.require(twin, checkpoint, device.device, threads)
+    twin = gate.require(load(), checkpoint, device.device, threads)
     twin.configure(device.device, threads)
     model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
     for path, spectrograms in pieces.items():

@@ -33,9 +33,9 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     checkpoint = load_checkpoint(options.model)
     dataset = open_dataset(options.data, speakers=checkpoint.speakers)
     indices = choose(options, dataset, {options.model: checkpoint}).indices[:options.utterances]
-    twins: Dict[str, Twin] = {name: load() for name, load in loads.items()}
+    twins: Dict[str, Twin] = {name: gate.require(load(), checkpoint, options.device, threads)
+                              for name, load in loads.items()}
     for twin in twins.values():
-        gate.require(twin, checkpoint, options.device, threads)
         twin.configure(options.device, threads)
     make_folder(options.out)
     ways = every_way(twins, checkpoint, dataset.records, indices, threads, options.out)

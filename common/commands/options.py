@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Callable, Iterable, List, Optional, Sequence
 
 from common.device import Decision, decide
 from common.errors import UserError
+from common.twin import AUTO, CONVOLUTIONS
 
 if TYPE_CHECKING:  # slow to import, and only named in annotations
     from common.twin import Twin
@@ -29,6 +30,14 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
                         "else the CPU")
     parser.add_argument("--threads", type=int, default=0, metavar="N",
                         help="threads an operation may use (default: all of this process's CPUs)")
+
+
+def add_convolutions_option(parser: argparse.ArgumentParser) -> None:
+    """--convolutions."""
+    parser.add_argument("--convolutions", choices=CONVOLUTIONS, default=AUTO,
+                        help="how each is computed on a CPU; auto: as is quickest on this machine, measured once "
+                        "and remembered; measure: forget that and measure again; default: by Winograd wherever "
+                        "that saves multiplications; direct: by the framework's own alone (auto)")
 
 
 def num_threads(threads: int) -> int:

@@ -38,10 +38,11 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     from common.data.dataset import open_dataset
     from common.files import make_folder, write_json, write_text
     from common.proof.parity import first_divergence
+    from common.speed.plans import planned
 
     dataset = open_dataset(data_or_embedded(options.data))
     trials = [_trial(network, options, dataset) for network in options.networks]
-    twins = {name: load() for name, load in loads.items()}
+    twins = {name: planned(load(), options.device, threads) for name, load in loads.items()}
     for twin in twins.values():
         twin.configure(options.device, threads)
     parts, everything, sound = [_head(options, dataset, twins, threads)], {}, True

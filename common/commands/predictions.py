@@ -45,8 +45,8 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     indices = choice.indices
     logits = []
     for model in models:
-        twin = loads[model.framework.lower() or "tensorflow"]()
-        gate.require(twin, model, options.device, threads)
+        load = loads[model.framework.lower() or "tensorflow"]
+        twin = gate.require(load(), model, options.device, threads)
         twin.configure(options.device, threads)
         logits.append(native_logits(twin, model, dataset.records, indices))
     result = analyse(*logits, dataset.records.labels[indices])

@@ -34,6 +34,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     from common.files import make_folder, write_json, write_text
     from common.proof import gate
     from common.speed.bench import Work
+    from common.speed.plans import as_known
     from common.speed.scaling import Scaling
     from common.speed.scaling_plot import plot_scaling
 
@@ -44,7 +45,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
             base = Work(name, _SPEAKERS, options.width, _FRAMES, options.batch_size,
                         device=options.device, threads=most)
             for framework in FRAMEWORKS:
-                gate.ensure(CONTENDERS[framework], base)
+                gate.ensure(CONTENDERS[framework], as_known(CONTENDERS[framework], base))
             scaling = Scaling(base, FRAMEWORKS, progress.show)
             points = scaling.run(values)
             left_out += scaling.left_out

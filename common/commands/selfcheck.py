@@ -33,8 +33,10 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     networks = list(dict.fromkeys(options.networks))
 
     from common.network.networks import build
-    from common.proof.gate import selfcheck, settings
+    from common.proof.gate import selfcheck
+    from common.remembered import settings
     from common.speed.bench import Work
+    from common.speed.plans import as_known
 
     works = [Work(name, options.speakers, options.width, device=device, threads=threads) for name in networks]
     for name in networks:
@@ -44,7 +46,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     for row in CONTENDERS.values():
         if {row.key, row.own_of}.intersection(options.frameworks):
             try:
-                outcomes += selfcheck(row, works)
+                outcomes += selfcheck(row, [as_known(row, work) for work in works])
             except UserError as error:  # one that dies in a kernel keeps nobody from seeing the others
                 broken[row.label] = str(error)
     print(_text(outcomes, broken, settings()))

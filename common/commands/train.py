@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Callable, Iterator, List, Optional, Tuple
 
 from common.commands.options import (
+    add_convolutions_option,
     add_machine_options,
     choose_device,
     data_or_embedded,
@@ -15,6 +16,7 @@ from common.commands.options import (
     prepare_threads,
     say_device,
 )
+from common.contenders import CONTENDERS
 from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.network.optimizer import SCHEDULES
@@ -55,17 +57,22 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     options = _parser(prog).parse_args(argv)
     if options.resume and (options.out or set(_given(options)) - {"epochs"}):
         raise UserError("--resume goes on with the run's own settings in its own folder; beside it only --data (if "
-                        "the data have moved), --epochs (for more of them), --device and --threads make sense")
+                        "the data have moved), --epochs (for more of them), --device, --threads and --convolutions "
+                        "make sense")
     threads = prepare_threads(options.threads)
     device = choose_device(options.device, [load])
     with (_resumed if options.resume else _new)(options) as (checkpoint, dataset, split, folder):
         from common.proof import gate
+        from common.speed.bench import Work
+        from common.speed.plans import choose
         from common.training.loop import Trainer
         from common.training.progress import TrainingProgress
 
         say_device(device)
-        twin = load()
-        gate.require(twin, checkpoint, device.device, threads)
+        twin, config = load(), checkpoint.config
+        work = Work(config.network, len(checkpoint.speakers), config.width, device=device.device, threads=threads)
+        choice = choose(CONTENDERS[twin.framework.lower()], work, options.convolutions)
+        twin = gate.require(twin, checkpoint, device.device, threads, choice.plan)
         twin.configure(device.device, threads)
         trainer = Trainer(twin, dataset, split, checkpoint, folder)
         with TrainingProgress(f"{twin.framework} {checkpoint.config.network}", checkpoint.step,
@@ -91,6 +98,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
                             choices=_CHOICES.get(field.name), help=_SETTINGS[field.name] + default,
                             metavar=None if field.name in _CHOICES else kind.__name__.upper())
     add_machine_options(parser)
+    add_convolutions_option(parser)
     return parser
 
 

@@ -40,11 +40,13 @@ from common.proof import crosscheck, gate
 from common.proof.crosscheck import CrossCheck
 from common.speed.bench import END_TO_END, INFERENCE, LATENCY, RESIDENT, TRAINING, Work
 from common.speed.benchmark import Ratio, rate_ratio, turns
+from common.speed.plans import Choice, choose
 from common.speed.timing import Measured, Proof, Timing, TimingPlan, pairs
 from common.speed.worker import Worker
 from common.training.certificate import Certificate, compare_certificates
 from common.training.config import TrainingConfig
 from common.training.evaluation import Evaluation
+from common.twin import AUTO
 
 # Steps that both must take alike, at a rate so low that rounding has no time to grow: at the
 # learning run's own rate one ReLU that rounding tips over can move the loss by per cents.
@@ -62,6 +64,7 @@ class Plan:
     device: str
     threads: int
     learning: Sequence[str]  # networks with a learning run; others: speed and first steps only
+    convolutions: str = AUTO  # how they are computed, of common.twin.CONVOLUTIONS
 
 
 @dataclass
@@ -135,6 +138,7 @@ class Comparison:
         self._plan, self._dataset, self._split = plan, dataset, split
         self._folder, self._show = folder, show
         self._network = ""
+        self._choices: Dict[Tuple[str, str], Choice] = {}  # of plans, by network and framework
 
     def run(self) -> Iterator[NetworkResult]:
         """Compare every network of the plan, one after the other.
@@ -163,10 +167,14 @@ class Comparison:
         self._network = config.network
         spec = self._spec(config)
         self._forecast.begin(config.network, STARTING)
+        for name in plan.timing.frameworks:
+            self._step(f"{name}, choosing convolutions")
+            self._choices[config.network, name] = choose(
+                CONTENDERS[name], self._work(config, name), plan.convolutions)
         for name in (*plan.timing.frameworks, *plan.timing.baselines):
             if CONTENDERS[name].is_twin:
                 self._step(f"{name}, self-check")
-                gate.ensure(CONTENDERS[name], self._work(config))
+                gate.ensure(CONTENDERS[name], self._work(config, name))
         with ExitStack() as stack:
             workers: Dict[str, Worker] = {}
             opened = {name: self._open(name, config, workers, stack)
@@ -208,17 +216,20 @@ class Comparison:
         worker = workers[name] = stack.enter_context(
             Worker.of(CONTENDERS[name], plan.threads, *arguments))
         if CONTENDERS[name].framework:
+            choice = self._choices[config.network, name]
             job = Job(plan.data, len(self._dataset.speakers), dataclasses.asdict(config),
-                      plan.device, plan.threads)
+                      plan.device, plan.threads, dict(choice.plan))
             opened = worker.ask("open", job=dataclasses.asdict(job))
+            opened["facts"]["algorithm"] += f" ({choice.origin})"
         else:
-            opened = worker.ask("build", work=dataclasses.asdict(self._work(config)))
+            opened = worker.ask("build", work=dataclasses.asdict(self._work(config, name)))
         return opened, opened["built_at"] - worker.started_at
 
-    def _work(self, config: TrainingConfig) -> Work:
+    def _work(self, config: TrainingConfig, name: str) -> Work:
+        choice = self._choices.get((config.network, name))
         return Work(config.network, len(self._dataset.speakers), config.width,
                     batch_size=config.batch_size, seed=config.seed, device=self._plan.device,
-                    threads=self._plan.threads, data=self._plan.data)
+                    threads=self._plan.threads, data=self._plan.data, plan=choice and dict(choice.plan))
 
     def _exported(self, workers: Dict[str, Worker], what: str = "initial") -> Path:
         """The network with its parameters of now as ONNX: Caffe2's export, the smaller graph."""

@@ -40,6 +40,7 @@ class Job:
     config: Dict[str, Any]  # of common.training.config.TrainingConfig
     device: str
     threads: int
+    plan: Optional[Dict[str, int]] = None  # see common.speed.bench.Work
 
 
 class Session(Bench):
@@ -54,7 +55,8 @@ class Session(Bench):
         job_ = Job(**job)
         config = self._config = from_dict(job_.config, "job")
         work = Work(config.network, job_.num_speakers, config.width, batch_size=config.batch_size,
-                    seed=config.seed, device=job_.device, threads=job_.threads, data=job_.data)
+                    seed=config.seed, device=job_.device, threads=job_.threads, data=job_.data,
+                    plan=job_.plan)
         built = self._build(work, config.optimizer)
         self._dataset = open_dataset([Path(path) for path in job_.data])
         self._split = split_dataset(self._dataset, config.seed)

@@ -14,7 +14,7 @@ from typing import Dict, NamedTuple, Sequence, Tuple
 import numpy as np
 
 from common.network.layers import Convolution, NetworkSpec, Pair
-from common.network.winograd import Axis, places
+from common.network.winograd import Axis, Plan, places
 
 Axes = Tuple[Axis, Axis]
 
@@ -34,10 +34,11 @@ class BackwardTables(NamedTuple):
     join: np.ndarray  # (N, h, w) of (outputs, tiles, phases)
 
 
-def network_tables(spec: NetworkSpec, batch: int, frames: int, training: bool) -> Dict[str, np.ndarray]:
-    """`layer_tables` of all its layers, for one size of a network's input."""
+def network_tables(spec: NetworkSpec, plan: Plan, batch: int, frames: int, training: bool
+                   ) -> Dict[str, np.ndarray]:
+    """`layer_tables` of all layers of a plan, for one size of a network's input."""
     found: Dict[str, np.ndarray] = {}
-    for layer, axes, (_, height, width) in places(spec, frames):
+    for layer, axes, (_, height, width) in places(spec, plan, frames):
         found.update(layer_tables(layer, axes, batch, height, width, training))
     return found
 

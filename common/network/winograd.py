@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Tuple
 
 import numpy as np
 
@@ -28,7 +28,10 @@ _POINTS: Dict[int, Tuple[Fraction, ...]] = {
     6: (Fraction(0), *(sign * Fraction(p) for p in ("2/3", "3/2") for sign in (1, -1))),
     8: (Fraction(0), *(sign * Fraction(p) for p in ("1/2", "1", "2") for sign in (1, -1))),
 }
-_WORTH_CHANNELS = 16  # of the input: with fewer the small matrices cost more than they save
+
+# Name of a layer -> points along each axis that has taps; a layer that is not there is computed directly.
+Plan = Mapping[str, int]
+DIRECT: Plan = {}
 
 
 class Transforms(NamedTuple):
@@ -69,24 +72,50 @@ class Axis:
         return transforms(self.taps, self.points)
 
 
-def axes(layer: Convolution, channels: int) -> Optional[Tuple[Axis, Axis]]:
-    """How to compute `layer` on an input with so many channels; None: with an ordinary convolution.
+def axes(layer: Convolution, points: int) -> Tuple[Axis, Axis]:
+    """Both axes of `layer` with so many points along each that has taps; see `candidates`."""
+    height, width = (Axis(-(-k // s), s, d, points) if k > 1 else Axis(1, s, 1, 1)
+                     for k, s, d in zip(layer.kernel, layer.stride, layer.dilation))
+    return height, width
 
-    Worth it for three to five taps. Along two axes the points multiply, and so does their rounding:
-    six points there, eight along a single axis.
+
+def candidates(layer: Convolution, channels: int) -> Tuple[int, ...]:
+    """With how many points `layer` needs fewer multiplications on an input with so many channels.
+
+    Along two axes the points multiply, and so does their rounding: six points there (with eight it is
+    four times as bad, twenty times that of a direct convolution), up to eight along a single axis.
     """
-    taps = [-(-k // s) for k, s in zip(layer.kernel, layer.stride)]
-    points = 6 if min(layer.kernel) > 1 else 8
-    for r, k, s, d, pads in zip(taps, layer.kernel, layer.stride, layer.dilation, layer.pads):
+    many = {6} if min(layer.kernel) > 1 else {6, 8}
+    return tuple(sorted(points for points in many if _suits(layer) and _saves(layer, points, channels)))
+
+
+def _suits(layer: Convolution) -> bool:
+    """Whether it has three to five taps along one axis, or three along both."""
+    most = 3 if min(layer.kernel) > 1 else 5
+    for k, s, d, pads in zip(layer.kernel, layer.stride, layer.dilation, layer.pads):
         if k == 1:
             suits = s == 1 and pads == (0, 0)
         else:
-            suits = 3 <= r <= points - 3 and (s == 1 or d == 1) and pads[0] <= d * (k - 1)
-        if not suits or max(layer.kernel) == 1 or channels < _WORTH_CHANNELS:
-            return None
-    height, width = (Axis(r, s, d if k > 1 else 1, points if k > 1 else 1) for r, k, s, d in
-                     zip(taps, layer.kernel, layer.stride, layer.dilation))
-    return height, width
+            suits = 3 <= -(-k // s) <= most and (s == 1 or d == 1) and pads[0] <= d * (k - 1)
+        if not suits:
+            return False
+    return max(layer.kernel) > 1
+
+
+def _saves(layer: Convolution, points: int, channels: int) -> bool:
+    """Whether it takes fewer multiplications, those of the small matrices included, for a tile's outputs."""
+    height, width = axes(layer, points)
+    all_points, outputs = height.points * width.points, height.outputs * width.outputs
+    inputs = height.stride * width.stride * channels
+    direct = outputs * layer.kernel[0] * layer.kernel[1] * channels * layer.channels
+    return all_points * (all_points * inputs + (inputs + outputs) * layer.channels) < direct
+
+
+def default_plan(spec: NetworkSpec) -> Plan:
+    """With the most points wherever it saves multiplications: what to take where nothing was measured."""
+    ways = {step.layer.name: candidates(step.layer, step.input_shape[0]) for step in spec.steps()
+            if isinstance(step.layer, Convolution)}
+    return {name: points[-1] for name, points in ways.items() if points}
 
 
 class Place(NamedTuple):
@@ -97,12 +126,11 @@ class Place(NamedTuple):
     input_shape: Tuple[int, ...]
 
 
-def places(spec: NetworkSpec, frames: int = 300) -> Iterator[Place]:
-    """All of a network's layers for which `axes` knows a way."""
+def places(spec: NetworkSpec, plan: Plan, frames: int = 300) -> Iterator[Place]:
+    """All of a network's layers that are computed like this."""
     for step in spec.steps(frames):
-        found = axes(step.layer, step.input_shape[0]) if isinstance(step.layer, Convolution) else None
-        if found:
-            yield Place(step.layer, found, step.input_shape)
+        if step.layer.name in plan:
+            yield Place(step.layer, axes(step.layer, plan[step.layer.name]), step.input_shape)
 
 
 def matrices(layer: Convolution, axes: Tuple[Axis, Axis]) -> Matrices:
@@ -125,13 +153,18 @@ def _of_phases(axis: Axis, size: int, turned: bool) -> np.ndarray:
     return at
 
 
-def algorithm(spec: NetworkSpec) -> str:
-    """Which convolutions of a network are computed in which way: "Winograd: conv2, conv3; direct: conv1"."""
-    names: Dict[str, List[str]] = {"Winograd": [place.layer.name for place in places(spec)], "direct": []}
-    for layer in spec.layers:
-        if isinstance(layer, Convolution) and layer.name not in names["Winograd"]:
-            names["direct"].append(layer.name)
-    return "; ".join(f"{way}: {', '.join(layers)}" for way, layers in names.items() if layers)
+def algorithm(spec: NetworkSpec, plan: Plan) -> str:
+    """Which convolutions of a network are computed in which way.
+
+    Like "Winograd, 6 x 6 points: conv2, conv3; direct: conv1, fc6", or "direct" if all of them are.
+    """
+    names: Dict[str, List[str]] = {}
+    for layer, found, _ in places(spec, plan):
+        points = " x ".join(str(axis.points) for axis in found if axis.taps > 1)
+        names.setdefault(f"Winograd, {points} points", []).append(layer.name)
+    names["direct"] = [layer.name for layer in spec.layers
+                       if isinstance(layer, Convolution) and layer.name not in plan]
+    return "; ".join(f"{way}: {', '.join(layers)}" for way, layers in names.items() if layers) if plan else "direct"
 
 
 @lru_cache(maxsize=None)

@@ -14,7 +14,6 @@ import dataclasses
 import itertools
 import time
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Protocol, Tuple
 
@@ -30,8 +29,10 @@ from common.network.layers import NUM_BINS, NetworkSpec
 from common.network.networks import build
 from common.network.optimizer import SGD
 from common.network.params import Params
+from common.network.winograd import DIRECT, Plan
 from common.proof import selfcheck
 from common.speed.benchmark import Tick, repeat, timed
+from common.speed.tuning import Race, Steps, search
 from common.twin import Model, Twin
 
 TRAINING, INFERENCE, FORWARD, BACKWARD, LATENCY = KINDS = (
@@ -59,6 +60,8 @@ class Work:
     device: str = "cpu"
     threads: int = 1
     data: Optional[List[str]] = None  # None: random spectrograms, of any number of frames
+    # How a twin computes convolutions, see `common.network.winograd`; None: by default.
+    plan: Optional[Dict[str, int]] = None
 
 
 class Runner(Protocol):
@@ -87,7 +90,7 @@ class Engine:
     """What can be timed."""
 
     configure: Callable[[str, int], None]  # see common.twin.Twin, as the others
-    runner: Callable[[NetworkSpec, Params, SGD], Runner]
+    runner: Callable[..., Runner]  # (spec, params, optimizer), and of a twin's a plan
     # size -> a function that multiplies two square float32 matrices of that size; None: not asked
     matmul: Optional[Callable[[int], Callable[[], object]]] = None
 
@@ -123,10 +126,10 @@ class TwinRunner:
 
 def twin_engine(twin: Twin, direct: bool = False) -> Engine:
     """A twin as an engine; `direct`: by its framework's own convolutions alone."""
-    model = partial(twin.model, direct=True) if direct else twin.model
-    return Engine(twin.configure,
-                  lambda spec, params, optimizer: TwinRunner(twin, model(spec, params, optimizer)),
-                  twin.matmul)
+    def runner(spec: NetworkSpec, params: Params, optimizer: SGD, plan: Optional[Plan] = None) -> TwinRunner:
+        return TwinRunner(twin, twin.model(spec, params, optimizer, DIRECT if direct else plan))
+
+    return Engine(twin.configure, runner, twin.matmul)
 
 
 class Bench:
@@ -165,7 +168,22 @@ class Bench:
         spec = build(work.network, work.num_speakers, work.width)
         self._initial = parameters.initialise(spec, work.seed)
         self._first_steps: Dict[str, List[float]] = {}  # kind -> seconds, taken for `evidence`
-        self._runner = self._engine.runner(spec, self._initial, optimizer)
+        planned = {} if work.plan is None else {"plan": work.plan}
+        self._runner = self._engine.runner(spec, self._initial, optimizer, **planned)
+
+    def tune(self, work: Dict[str, Any]) -> Dict[str, Any]:
+        """Find the plan by which a twin's network is quickest: a `tuning.Tuned`."""
+        work_ = Work(**work)
+        batch = _random_batch(work_, 0)
+
+        def start(plan: Plan) -> Steps:
+            self._start(dataclasses.replace(work_, plan=dict(plan)), SGD())
+            runner = self._runner
+            runner.stage(batch.spectrograms, batch.speakers)
+            return Steps(*(lambda kind=kind: runner.run(kind, 1, lambda: None) for kind in (TRAINING, INFERENCE)))
+
+        spec = build(work_.network, work_.num_speakers, work_.width)
+        return dataclasses.asdict(search(spec, Race(start)))
 
     def selfcheck(self, work: Dict[str, Any]) -> Dict[str, Any]:
         """Hold a twin's network against the reference: its facts and every `selfcheck.Deviation`."""

@@ -13,6 +13,7 @@ import numpy as np
 from common.contenders import CONTENDERS, FRAMEWORKS
 from common.proof import gate
 from common.speed.bench import INFERENCE, TRAINING, Work
+from common.speed.plans import as_known
 from common.speed.profile import OpTime, Profile
 from common.speed.worker import Worker
 
@@ -21,9 +22,10 @@ def profile_network(work: Work, steps: int) -> Dict[str, Dict[str, Profile]]:
     """Kind of step -> framework -> profile of `work`, in a worker process a framework."""
     profiles: Dict[str, Dict[str, Profile]] = {TRAINING: {}, INFERENCE: {}}
     for framework in FRAMEWORKS:
-        gate.ensure(CONTENDERS[framework], work)
+        own = as_known(CONTENDERS[framework], work)
+        gate.ensure(CONTENDERS[framework], own)
         with Worker.of(CONTENDERS[framework], work.threads) as worker:
-            worker.ask("build", work=dataclasses.asdict(work))
+            worker.ask("build", work=dataclasses.asdict(own))
             for kind, each in profiles.items():
                 each[framework] = profile_step(worker.ask, kind, steps)
     return profiles

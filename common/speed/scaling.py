@@ -20,6 +20,7 @@ from common.contenders import CONTENDERS
 from common.network.networks import build
 from common.speed.bench import INFERENCE, TRAINING, Work
 from common.speed.benchmark import turns
+from common.speed.plans import as_known
 from common.speed.worker import Worker
 
 BATCH, THREADS, FRAMES, SPEAKERS = AXES = ("batch size", "threads", "frames", "speakers")
@@ -101,8 +102,8 @@ class Scaling:
         with ExitStack() as stack:
             workers = {name: stack.enter_context(Worker.of(CONTENDERS[name], work.threads))
                        for name in names}
-            for worker in workers.values():
-                worker.ask("build", work=dataclasses.asdict(work))
+            for name, worker in workers.items():
+                worker.ask("build", work=dataclasses.asdict(as_known(CONTENDERS[name], work)))
             for kind, each in seconds.items():
                 steps = {name: _steps(worker.ask("warm_up", kind=kind, most=5)["seconds"])
                          for name, worker in workers.items()}

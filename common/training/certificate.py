@@ -28,6 +28,7 @@ from common.twin import Model
 # Differences between two runs: name of the fact -> its two values.
 Differences = Dict[str, List[str]]
 
+_CHOSEN = ("algorithm", "layout")  # of convolutions, see common.speed.plans: stated, not compared
 _WORDS = {"network": "specification", "optimizer": "optimiser", "device": "device kind",
           "macs": "multiply-accumulates"}
 
@@ -101,7 +102,8 @@ def compare_certificates(a: Certificate, b: Certificate) -> Differences:
 def compare_runs(a: Sequence[Stretch], b: Sequence[Stretch]) -> Differences:
     """The same for two training runs: facts that differ, or that changed in the middle of a run.
 
-    A run that went on in another framework, or another version, is neither framework's.
+    A run that went on in another framework, or another version, is neither framework's. Ways of computing
+    the same are chosen on the machine at hand, so they may change.
     """
     names = [field.name for field in dataclasses.fields(Certificate)]
     told = [{name: _told(run, [str(getattr(stretch.certificate, name)) for stretch in run])
@@ -109,7 +111,7 @@ def compare_runs(a: Sequence[Stretch], b: Sequence[Stretch]) -> Differences:
     differences = {name: [one[name] for one in told] for name in names
                    if told[0][name] != told[1][name]}
     stated = dict.fromkeys(name for run in (a, b) for stretch in run for name in stretch.facts
-                           if name not in names)
+                           if name not in (*names, *_CHOSEN))
     for name in stated:
         values = [[stretch.facts.get(name, "not stated") for stretch in run] for run in (a, b)]
         if any(len(set(each)) > 1 for each in values):

@@ -1,0 +1,80 @@
+"""What was found out on this machine and holds until something of it changes, in the user's cache.
+
+    file = remembered("tuning", "tf_impl-tdnn", ["tf_impl", "common/network"], "cpu", {"threads": 2})
+    file.exists()          # found out before, on this processor, with these libraries, settings and this code
+
+Which kernels a library runs, and how quick they are, is decided by processor, versions and variables;
+what was found out with others says nothing, so all of them are in the file's name. To forget, delete
+the file or the whole folder.
+"""
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from common.files import cache_folder
+
+_ROOT = Path(__file__).resolve().parents[1]
+_PACKAGES = ("tensorflow", "tensorflow-cpu", "torch", "numpy")
+# Variables by which libraries choose kernels, devices and threads begin so.
+_CHOOSING = ("DNNL_", "ONEDNN_", "TF_", "XLA_", "MKL_", "OPENBLAS_", "OMP_", "KMP_", "GOMP_", "CAFFE2_", "CUDA_",
+             "CUDNN_", "NVIDIA_", "LD_PRELOAD")
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # --threads sets them
+_AT_START = dict(os.environ)
+
+
+def settings() -> Dict[str, str]:
+    """The variables that choose kernels, devices or threads, as this process began with them.
+
+    Twins and frameworks set more of them when they are imported, always the same.
+    """
+    return {name: value for name, value in sorted(_AT_START.items())
+            if name.startswith(_CHOOSING) and name not in _THREADS}
+
+
+def remembered(kind: str, name: str, code: Sequence[str], device: str, known: Mapping[str, Any]) -> Path:
+    """The file, there or not, in which something of this `kind` is remembered for all that is the same.
+
+    code: folders and files of the project whose source it depends on; known: whatever else, as JSON.
+    """
+    key = {"code": _hash_of(code), "device": [device, _cards(device)], "processor": _processor(),
+           "versions": {package: _version(package) for package in _PACKAGES}, "settings": settings(), **known}
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    return cache_folder() / kind / f"{name}-{digest}.json"
+
+
+def _processor() -> List[str]:
+    """Its model, and what instructions it has."""
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))})
+    return [platform.machine(), platform.processor()]
+
+
+def _cards(device: str) -> List[str]:
+    """What NVIDIA's driver says of itself and each card; nothing where none can be meant."""
+    driver = Path("/proc/driver/nvidia")
+    files = [] if device == "cpu" else [driver / "version", *sorted(driver.glob("gpus/*/information"))]
+    return [path.read_text(errors="replace") for path in files if path.exists()]
+
+
+def _version(package: str) -> Optional[str]:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _hash_of(code: Sequence[str]) -> str:
+    digest = hashlib.sha256()
+    for place in code:
+        path = _ROOT / place
+        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]

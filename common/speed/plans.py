@@ -1,0 +1,99 @@
+"""How the twins are to compute a network's convolutions: as measured on this machine, or as asked for.
+
+    choice = choose(CONTENDERS["caffe2"], work)          # as remembered; else measured first, in seconds
+    twin = planned(twin, "cpu", threads)                 # its models: as remembered, else the default
+
+A process of its own measures (`common.speed.tuning`), so that the one that asks has nothing of it in
+its memory and its clocks. Remembered for processor, versions, settings, device, threads, network and
+code; `--convolutions measure` measures again.
+"""
+from __future__ import annotations
+
+import dataclasses
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple, Optional
+
+from common.contenders import Contender
+from common.errors import UserError
+from common.files import make_folder, read_json, write_json
+from common.network.layers import Convolution, NetworkSpec
+from common.network.networks import build
+from common.network.winograd import DIRECT, Plan, algorithm, candidates, default_plan
+from common.remembered import remembered
+from common.speed.bench import Work
+from common.speed.tuning import BATCH_SIZE, other_ways
+from common.speed.worker import Worker
+from common.twin import AUTO, DEFAULT, MEASURE, OWN, Twin
+
+
+class Choice(NamedTuple):
+    """A plan, and where it comes from, in words."""
+
+    plan: Plan
+    origin: str
+
+
+def choose(contender: Contender, work: Work, mode: str = AUTO) -> Choice:
+    """The plan of a framework's network, by one of `CONVOLUTIONS`. Raises UserError if measuring fails."""
+    spec = build(work.network, work.num_speakers, work.width)
+    if mode == OWN or work.device == "gpu":
+        return Choice(DIRECT, "as asked for" if mode == OWN else "as always on a GPU")
+    if mode == DEFAULT or not any(other_ways(spec, default_plan(spec))):
+        return Choice(default_plan(spec), "by default")
+    file = _file(_package(contender), spec, work.device, work.threads)
+    plan = None if mode == MEASURE else _read(file, spec)
+    if plan is None:
+        print(f"measuring how {contender.label} computes the convolutions of {work.network} quickest, once on "
+              "this machine", file=sys.stderr, flush=True)
+        with Worker.of(contender, work.threads) as worker:
+            found = worker.ask("tune", work=dataclasses.asdict(
+                dataclasses.replace(work, batch_size=BATCH_SIZE, data=None)))
+        plan = found["plan"]
+        with suppress(UserError):  # where nothing can be kept the next run measures again
+            make_folder(file.parent)
+            write_json(file, {"network": work.network, "algorithm": algorithm(spec, plan), **found})
+    return Choice(plan, "measured on this machine")
+
+
+def known(package: str, spec: NetworkSpec, device: str, threads: int) -> Plan:
+    """What is remembered for a twin's network, else the default; measures nothing."""
+    plan = DIRECT if device == "gpu" else _read(_file(package, spec, device, threads), spec)
+    return default_plan(spec) if plan is None else plan
+
+
+def as_known(contender: Contender, work: Work) -> Work:
+    """`work` by the plan that is `known`, for a framework; baselines have one way alone."""
+    if not contender.framework:
+        return work
+    spec = build(work.network, work.num_speakers, work.width)
+    return dataclasses.replace(work, plan=dict(known(_package(contender), spec, work.device, work.threads)))
+
+
+def planned(twin: Twin, device: str, threads: int) -> Twin:
+    """A twin whose models are computed as is `known` of each network."""
+    return dataclasses.replace(twin, model=lambda spec, params, optimizer: twin.model(
+        spec, params, optimizer, known(twin.package, spec, device, threads)))
+
+
+def _package(contender: Contender) -> str:
+    return contender.module.partition(".")[0]
+
+
+def _file(package: str, spec: NetworkSpec, device: str, threads: int) -> Path:
+    # The number of speakers makes no difference: all layers but the last.
+    return remembered("convolutions", f"{package}-{spec.name}",
+                      [package, "common/network", "common/speed/tuning.py"], device,
+                      {"layers": repr(spec.layers[:-1]), "threads": threads})
+
+
+def _read(file: Path, spec: NetworkSpec) -> Optional[Plan]:
+    """The plan in a file; None if there is none that could be this network's."""
+    with suppress(UserError, KeyError, TypeError, AttributeError):
+        plan = read_json(file, "remembered plan")["plan"]
+        ways = {step.layer.name: candidates(step.layer, step.input_shape[0]) for step in spec.steps()
+                if isinstance(step.layer, Convolution)}
+        if all(points in ways[name] for name, points in plan.items()):
+            return plan
+    return None

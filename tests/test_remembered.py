@@ -1,0 +1,67 @@
+"""What is remembered is found again only where all that it depends on is the same."""
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from common import remembered
+from common.remembered import settings
+
+ROOT = Path(__file__).parents[1]
+
+
+def place(code: str = "common/network", device: str = "cpu", threads: int = 2) -> Path:
+    return remembered.remembered("kind", "name", [code], device, {"threads": threads})
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+def test_the_same_is_found_again_in_the_users_cache(tmp_path: Path) -> None:
+    assert place() == place() and place().parent == tmp_path / "speaker-comparison" / "kind"
+    assert place().name.startswith("name-")
+
+
+def test_anything_else_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = [place(), place(threads=1), place(device="gpu"), place("common/proof"), place("common/files.py")]
+    for name, value in (("_processor", ["another"]), ("_version", "0"), ("_hash_of", "00ff")):
+        with monkeypatch.context() as changed:
+            changed.setattr(remembered, name, lambda *_, value=value: value)
+            places.append(place())
+    for variable in ("DNNL_MAX_CPU_ISA", "TF_ENABLE_ONEDNN_OPTS", "OPENBLAS_CORETYPE"):
+        with monkeypatch.context() as changed:
+            changed.setitem(remembered._AT_START, variable, "something else")
+            places.append(place())
+    assert len(set(places)) == len(places) == 11
+    with monkeypatch.context() as changed:
+        changed.setitem(remembered._AT_START, "OMP_NUM_THREADS", "7")
+        changed.setitem(remembered._AT_START, "SOME_OTHER", "variable")
+        assert place() == places[0], "--threads is in what is known, and the rest chooses nothing"
+
+
+def test_changed_source_is_other_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remembered, "_ROOT", tmp_path)
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "a.py").write_text("one = 1\n")
+    before = place("code")
+    (tmp_path / "code" / "notes.txt").write_text("not code")
+    assert place("code") == before
+    (tmp_path / "code" / "a.py").write_text("one = 2\n")
+    assert place("code") != before
+
+
+def test_settings_are_those_the_process_began_with() -> None:
+    """Twins set variables when they are loaded: it must not matter who asks before and who asks after."""
+    code = ("import os; from common.remembered import settings; before = settings(); import tf_impl, caffe2_impl; "
+            "caffe2_impl.load(); os.environ['TF_ENABLE_ONEDNN_OPTS'] = '1'; print(before == settings(), before)")
+    given = {**os.environ, "DNNL_MAX_CPU_ISA": "AVX2"}
+    given.pop("TF_ENABLE_ONEDNN_OPTS", None)
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=given, capture_output=True, text=True).stdout
+    assert said.startswith("True ") and "'DNNL_MAX_CPU_ISA': 'AVX2'" in said and "TF_ENABLE" not in said
+    assert all(name not in settings() for name in ("PATH", "OMP_NUM_THREADS"))
