@@ -22,11 +22,15 @@ import mmap
 import os
 import re
 from pathlib import Path
-from typing import Iterator, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from common.errors import UserError
+
+if TYPE_CHECKING:  # slow to import, and one of the two may never be wanted
+    import av
+    import soundfile
 
 BLOCK_SECONDS = 10  # what is in memory at a time, however long the recording
 _UNKNOWN_FRAMES = 2**40  # soundfile states more where the header states none

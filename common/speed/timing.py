@@ -21,7 +21,6 @@ from common.contenders import CONTENDERS
 from common.machine import MATRIX_SIZE, best_gflops, matmul
 from common.speed.bench import (
     BACKWARD,
-    END_TO_END,
     FORWARD,
     INFERENCE,
     LATENCY,
