@@ -5,7 +5,8 @@ import dataclasses
 import json
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from types import SimpleNamespace
+from typing import Any, List, Tuple
 
 import numpy as np
 import numpy_twin
@@ -126,17 +127,16 @@ def test_evidence_is_of_the_initial_parameters_and_of_an_update() -> None:
 
 
 def test_warm_up_lasts_until_steps_take_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = built()
-    durations: Dict[str, List[float]] = {"now": []}
-    monkeypatch.setattr(numpy_twin.Model, "train_staged", lambda self, rate: time.sleep(durations["now"].pop(0)))
-    durations["now"] = [0.4, 0.2, 0.1, 0.1, 0.1, 9]
+    bench, durations = built(), []
+    monkeypatch.setattr(module, "timed", lambda run: SimpleNamespace(seconds=[durations.pop(0)]))
+    durations[:] = [0.4, 0.2, 0.1, 0.1, 0.1, 9]
     warmed = bench.warm_up("training")
     assert len(warmed["seconds"]) == 5 and warmed["settled"] is True
-    durations["now"] = [0.02 * (1 + i % 2) for i in range(9)]
+    durations[:] = [0.02 * (1 + i % 2) for i in range(9)]
     warmed = bench.warm_up("training", most=6)
     assert len(warmed["seconds"]) == 6 and warmed["settled"] is False
-    monkeypatch.setattr(module, "_PATIENCE", 0.15)
-    durations["now"] = [0.1, 0.05, 0.1, 0.05]
+    monkeypatch.setattr(module, "_PATIENCE", -1)
+    durations[:] = [0.1, 0.05, 0.1, 0.05]
     assert len(bench.warm_up("training")["seconds"]) == 3, "three at the least"
 
 
