@@ -5,6 +5,8 @@ write outside its folder. The suite tries a few hundred inputs, the same each ti
 tries as many as asked, new ones each time, and notes what became of them:
 
     FUZZ_INPUTS=1500 FUZZ_RESULT=results/fuzz/readers.json python -m pytest tests/test_fuzz.py
+    FUZZ_INPUTS=1100 FUZZ_RESULT=results/fuzz/records-and-checkpoints.json python -m pytest tests/test_fuzz.py \\
+        -k "records or doctor or checkpoint"
 """
 from __future__ import annotations
 
