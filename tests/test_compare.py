@@ -69,7 +69,9 @@ def test_all_files_are_written(comparison: Done) -> None:
 def test_terminal_shows_the_report_and_progress(comparison: Done) -> None:
     text = comparison.stdout
     assert "TensorFlow" in text and "Caffe2" in text and "SYNTHETIC" in text
-    assert text.startswith("Checked in this run: all 24 checks of predictions, losses and settings passed.")
+    sections = re.findall(r"^Checked in this run: all (\d+) checks .*? passed\.\n\n(\w+)", text, re.MULTILINE)
+    assert text.startswith("Checked") and sections[:2] == [("12", "tdnn"), ("12", "vgg_m")], "each as it is done"
+    assert [checks for checks, _ in sections] == ["12", "12", "24"], "and then all together"
     assert "NOT" not in text and "INVALID" not in text and "FAILED" not in text and "nan" not in text
     assert text.splitlines()[-1].startswith("written to out: report.md, ")
     steps = re.findall(r"\[(\d+):(\d\d), about \d+:\d\d left\] (\w+): ([\w-]+), ", comparison.stderr)

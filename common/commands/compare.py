@@ -73,7 +73,8 @@ def run(loads: Mapping[str, Callable[[], Twin]], others: Sequence[str],
             results.append(result)
             progress.print("\n".join([*verdict([result]), "", section(result), ""]))
     report = _report(plan, decision, dataset, split, results)
-    print(report.notes(), end="\n\n")
+    closing = verdict(results) if len(results) > 1 else []
+    print("\n".join([*closing, "", report.notes(), ""]).lstrip())
     report.write(folder)
     plots = write_plots(results, folder, dataset.synthetic)
     print(f"written to {folder}: {', '.join(['report.md', 'report.csv', 'report.json', *plots])}")

@@ -19,7 +19,8 @@ class Progress:
         self._console = Console(stderr=True)
         self._bar = Bar(SpinnerColumn(), BarColumn(), TextColumn("{task.percentage:3.0f} %"),
                         TimeElapsedColumn(), TextColumn("{task.description}"),
-                        console=self._console, redirect_stdout=False)  # which may go to a file
+                        console=self._console, disable=not self._console.is_terminal,
+                        redirect_stdout=False)  # which may go to a file
         self._task = self._bar.add_task("starting")
         self._bar.start()
         return self
