@@ -20,7 +20,7 @@ from caffe2.proto import caffe2_pb2
 from caffe2.python import core, workspace
 
 from caffe2_impl import exporter, layers, runtime, winograd
-from caffe2_impl.network import Network, create, declare_inputs, finish, found_layouts
+from caffe2_impl.network import Network, create, declare_inputs, finish, found_layouts, give_back
 from common.network import params as parameters
 from common.network.folding import fold_batch_norm, folded_spec
 from common.network.layers import NetworkSpec
@@ -45,7 +45,7 @@ class Model:
         self._parameters = spec.parameters()
         self._scope = f"model_{next(_numbers)}/"
         self._test_scope = f"{self._scope}folded/"
-        weakref.finalize(self, _give_back, self._scope).atexit = False
+        weakref.finalize(self, give_back, self._scope).atexit = False
         for blob in self.input_blobs:
             workspace.CreateBlob(blob)
         self._training = self._network("train", spec, training=True, scope=self._scope)
@@ -316,16 +316,6 @@ class Model:
             factor = (1 - c.layer.decay) / max(1, count - 1)
             workspace.FeedBlob(c.factor, np.full(1, factor, np.float32),
                                device_option=runtime.IDEEP)
-
-
-def _give_back(scope: str) -> None:
-    """Empty the workspace of what begins with `scope`: the nets and blobs of a model that nobody holds."""
-    for net in workspace.C.nets():
-        if net.startswith(scope):
-            workspace.C.delete_net(net)
-    for blob in workspace.Blobs():
-        if blob.startswith(scope):
-            workspace.ResetBlob(blob)
 
 
 def _place(device: caffe2_pb2.DeviceOption) -> str:

@@ -202,6 +202,16 @@ def _quick(op: caffe2_pb2.OperatorDef) -> List[caffe2_pb2.OperatorDef]:
     return operators
 
 
+def give_back(scope: str) -> None:
+    """Empty the workspace of what begins with `scope`: the nets and blobs of a model that nobody holds."""
+    for net in workspace.C.nets():
+        if net.startswith(scope):
+            workspace.C.delete_net(net)
+    for blob in workspace.Blobs():
+        if blob.startswith(scope):
+            workspace.ResetBlob(blob)
+
+
 def declare_inputs(net: core.Net) -> None:
     """List every blob that `net` reads before it writes as an external input, as Caffe2 demands."""
     written = set()

@@ -75,6 +75,6 @@ def _hash_of(code: Sequence[str]) -> str:
     digest = hashlib.sha256()
     for place in code:
         path = _ROOT / place
-        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
+        for file in [path] if path.is_file() else sorted(path.glob("*.py")):
             digest.update(file.read_bytes())
     return digest.hexdigest()[:16]

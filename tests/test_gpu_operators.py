@@ -31,7 +31,8 @@ def caffe2_operators(spec: NetworkSpec, monkeypatch: pytest.MonkeyPatch) -> List
 
     if "caffe2.python.caffe2_pybind11_state_gpu" not in sys.modules:
         pytest.skip("this PyTorch wheel is one for CPUs only: its Caffe2 has no CUDA part to ask")
-    nothing = SimpleNamespace(**{name: lambda *_, **__: None for name in ("CreateBlob", "FeedBlob", "CreateNet")})
+    nothing = SimpleNamespace(**{name: lambda *_, **__: None for name in ("CreateBlob", "FeedBlob", "CreateNet")},
+                              C=SimpleNamespace(nets=list), Blobs=list)
     for module in (model, network):  # blobs on a card need a card; nets are only built
         monkeypatch.setattr(module, "workspace", nothing)
     monkeypatch.setattr(runtime, "_device", runtime.CUDA)

@@ -151,7 +151,7 @@ def test_a_framework_that_predicts_wrongly_ends_the_run_with_a_status(
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(__file__).parents[1]}")
     monkeypatch.setitem(CONTENDERS, "caffe2", dataclasses.replace(CONTENDERS["caffe2"], module="made_impl.worker"))
     status = main(["--data", str(tiny_data), "--out", str(tmp_path / "out"), "--frameworks", "caffe2", "--networks", "tdnn",
-                   "--baselines", "none", "--budget", "0",
+                   "--baselines", "none", "--budget", "0", "--convolutions", "default",
                    "--width", "0.05", "--epochs", "0", "--batch-size", "8", "--threads", "1", "--blocks", "2", "--steps", "1",
                    "--block-seconds", "0", "--calls", "1", "--clocks", "resident"])
     out, err = capsys.readouterr()

@@ -20,7 +20,7 @@ from common.network.layers import Convolution, NetworkSpec
 from common.network.winograd import Plan, candidates, default_plan
 
 BATCH_SIZE = 4  # of the measured steps
-SECONDS = 20.0  # after which no other way is begun
+SECONDS = 15.0  # after which no other way is begun
 _ROUNDS = 5
 _FIRST_ROUNDS = 3  # of training, after which a way that is slower is given up
 _CLEARLY = 1.03  # times as quick, in all rounds but one
