@@ -166,7 +166,7 @@ def test_baselines_prove_themselves_and_nothing_is_learned(tiny_data: Path, tmp_
     result, = json.loads((tmp_path / "out" / "report.json").read_text())["results"]
     assert list(result["baselines"]) == names and result["frameworks"]["caffe2"]["evaluation"] is None
     assert all(own["facts"]["threads"] == "1" for own in result["baselines"].values())
-    assert result["frameworks"]["caffe2"]["facts"]["algorithm"].endswith(" (measured on this machine)")
+    assert result["frameworks"]["caffe2"]["facts"]["algorithm"].endswith(" other ways measured on this machine)")
     assert {check["whom"] for check in result["checks"]} == {"caffe2", *(f"{name} / caffe2" for name in names)}
     assert {(each["kind"], each["second"]) for each in result["ratios"]} == {
         *((kind, name) for kind in ("inference", "latency") for name in names),

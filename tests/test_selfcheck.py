@@ -19,10 +19,12 @@ from common.proof import gate, selfcheck
 from common.proof.gate import Outcome
 from common.proof.selfcheck import LIMITS, Deviation, hold
 from common.speed.bench import Bench, Work, twin_engine
+from common.speed.worker import Workers
 from common.twin import Inspection, StepResult
 
 SPEC = SPECS["over_time"]
 WORK = Work("tdnn", 4, width=0.02)
+NOBODY = Workers(threads=1)  # of whom nothing is asked
 
 
 class Honest(numpy_twin.Model):
@@ -116,7 +118,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> List[Work]:
     """The self-checks that were made; they find what `gate.found` holds."""
     made: List[Work] = []
 
-    def fake(contender: Any, works: List[Work]) -> List[Outcome]:
+    def fake(contender: Any, works: List[Work], workers: Any) -> List[Outcome]:
         made.extend(works)
         return [Outcome(contender, works[0].network, {"framework": "Caffe2 1", "engine": "IDEEP"}, gate.found)]
 
@@ -129,17 +131,17 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> List[Work]:
 def test_what_passed_is_remembered_for_what_it_was(asked: List[Work], monkeypatch: pytest.MonkeyPatch) -> None:
     caffe2, direct = CONTENDERS["caffe2"], CONTENDERS["caffe2-direct"]
     for _ in range(2):
-        gate.ensure(caffe2, WORK)
+        gate.ensure(caffe2, WORK, NOBODY)
         assert len(asked) == 1
     others = [dataclasses.replace(WORK, **{name: value}) for name, value in (
         ("network", "vgg_m"), ("width", 0.03), ("num_speakers", 5), ("device", "auto"), ("threads", 2))]
     for number, work in enumerate(others, 2):
-        gate.ensure(caffe2, work)
+        gate.ensure(caffe2, work, NOBODY)
         assert len(asked) == number
-    gate.ensure(direct, WORK)
-    gate.ensure(caffe2, dataclasses.replace(WORK, plan={"frame1": 6}))
+    gate.ensure(direct, WORK, NOBODY)
+    gate.ensure(caffe2, dataclasses.replace(WORK, plan={"frame1": 6}), NOBODY)
     assert len(asked) == 8
-    gate.ensure(caffe2, dataclasses.replace(WORK, batch_size=3, seed=5, data=["somewhere"]))
+    gate.ensure(caffe2, dataclasses.replace(WORK, batch_size=3, seed=5, data=["somewhere"]), NOBODY)
     assert len(asked) == 8
 
 
@@ -150,15 +152,15 @@ def test_what_failed_is_refused_every_time(asked: List[Work], monkeypatch: pytes
         with pytest.raises(UserError, match=(
                 r"Caffe2 computes wrong numbers on this machine: in tdnn, testing logits \(outputs, 1 x 104 frames\) is off "
                 r"by 7.0e-01 of its scale, where 1e-04 is allowed \(1 of 2 .*engine IDEEP.*DNNL_MAX_CPU_ISA=AVX2")):
-            gate.ensure(CONTENDERS["caffe2"], WORK)
+            gate.ensure(CONTENDERS["caffe2"], WORK, NOBODY)
         assert len(asked) == times
 
 
 def test_nothing_to_remember_with_is_no_failure(asked: List[Work], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    gate.ensure(CONTENDERS["caffe2"], WORK)
-    gate.ensure(CONTENDERS["caffe2"], WORK)
+    gate.ensure(CONTENDERS["caffe2"], WORK, NOBODY)
+    gate.ensure(CONTENDERS["caffe2"], WORK, NOBODY)
     assert len(asked) == 2
 
 
@@ -208,7 +210,7 @@ def test_on_demand_nothing_is_taken_from_memory(monkeypatch: pytest.MonkeyPatch,
     right = Deviation((3, 117), "outputs", "conv1", 1e-6)
 
     def run(fails: str) -> int:
-        def fake(contender: Any, works: List[Work]) -> List[Outcome]:
+        def fake(contender: Any, works: List[Work], workers: Any) -> List[Outcome]:
             if contender.key == "tensorflow-direct" and fails == "dies":
                 raise UserError("the worker ended with status -4")
             wrong = [Deviation((1, 104), "outputs", "testing logits", float("nan"))] * (contender.key == fails)

@@ -11,18 +11,17 @@ import numpy_twin
 import pytest
 
 from common import remembered
-from common.contenders import CONTENDERS
+from common.contenders import CONTENDERS, Contender
 from common.network.networks import build
 from common.network.optimizer import SGD
 from common.network.params import initialise
 from common.network.winograd import Plan, default_plan
 from common.proof import gate
-from common.speed import plans
 from common.speed.bench import Bench, Work, twin_engine
 from common.speed.plans import as_known, choose, known, planned
 from common.speed.tuning import Race, Steps, Tuned, other_ways, search
 from common.training.config import TrainingConfig
-from common.twin import Twin
+from common.twin import AUTO, Twin
 
 TDNN, VGG_M = build("tdnn", 4), build("vgg_m", 4)
 DEFAULT = default_plan(TDNN)
@@ -128,7 +127,7 @@ def test_no_time_no_race() -> None:
 
 def test_a_worker_tunes_its_network() -> None:
     answer = Bench(lambda: twin_engine(numpy_twin.load())).tune(dataclasses.asdict(
-        Work("tdnn", 4, width=0.05, batch_size=2, frames=40)))
+        Work("tdnn", 4, width=0.05, batch_size=2, frames=40)), seconds=60)
     assert [(trial["layer"], trial["points"]) for trial in answer["trials"]] == [
         (f"frame{n}", points) for n in (1, 2, 3) for points in (0, 6)]
     assert set(answer["plan"]) <= {"frame1", "frame2", "frame3"} and json.dumps(answer)
@@ -136,70 +135,62 @@ def test_a_worker_tunes_its_network() -> None:
 
 # What is remembered
 
+class Asked(List[Dict[str, Any]]):
+    """Workers that note what they were asked to measure; each finds that frame2 is quickest with 6 points."""
+
+    def of(self, contender: Contender) -> "Asked":
+        return self
+
+    def ask(self, command: str, work: Dict[str, Any], seconds: float) -> Dict[str, Any]:
+        self.append({**work, "seconds": seconds})
+        return {"plan": {**DEFAULT, "frame2": 6}, "trials": [{"times_as_quick": 1.1}, {"times_as_quick": None}]}
+
+
 @pytest.fixture()
-def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> List[Dict[str, Any]]:
-    """What workers were asked to measure; each finds that frame2 is quickest with 6 points."""
-    made: List[Dict[str, Any]] = []
-
-    class Fake:
-        @classmethod
-        def of(cls, contender: Any, threads: int) -> "Fake":
-            return cls()
-
-        def __enter__(self) -> "Fake":
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
-        def ask(self, command: str, work: Dict[str, Any]) -> Dict[str, Any]:
-            made.append(work)
-            return {"plan": {**DEFAULT, "frame2": 6}, "trials": []}
-
-    monkeypatch.setattr(plans, "Worker", Fake)
+def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Asked:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return made
+    return Asked()
 
 
-def test_it_is_measured_once_and_said_so(asked: List, capsys: pytest.CaptureFixture) -> None:
+def test_it_is_measured_once_and_said_so(asked: Asked, capsys: pytest.CaptureFixture) -> None:
     for _ in range(2):
-        choice = choose(CAFFE2, dataclasses.replace(WORK, batch_size=16, data=["somewhere"], seed=3))
-        assert choice.plan == {**DEFAULT, "frame2": 6} and choice.origin == "measured on this machine"
+        choice = choose(CAFFE2, dataclasses.replace(WORK, batch_size=16, data=["somewhere"], seed=3), AUTO, asked)
+        assert choice.plan == {**DEFAULT, "frame2": 6} and choice.origin == "1 of 2 other ways measured on this machine"
     work, = asked
-    assert work["batch_size"] == 4 and work["data"] is None
+    assert work["batch_size"] == 4 and work["data"] is None and work["seconds"] < 10
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "Caffe2 computes the convolutions of tdnn" in said
 
 
-def test_another_machine_network_or_framework_is_measured_anew(asked: List, monkeypatch: pytest.MonkeyPatch) -> None:
-    choose(CAFFE2, WORK)
+def test_another_machine_network_or_framework_is_measured_anew(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    choose(CAFFE2, WORK, AUTO, asked)
     for number, (contender, work) in enumerate([
             (CONTENDERS["tensorflow"], WORK), (CAFFE2, dataclasses.replace(WORK, threads=1)),
             (CAFFE2, dataclasses.replace(WORK, width=0.5)), (CAFFE2, dataclasses.replace(WORK, network="vgg_m"))], 2):
-        choose(contender, work)
+        choose(contender, work, AUTO, asked)
         assert len(asked) == number
-    choose(CAFFE2, dataclasses.replace(WORK, num_speakers=99))
+    choose(CAFFE2, dataclasses.replace(WORK, num_speakers=99), AUTO, asked)
     assert len(asked) == 5, "the last layer is no convolution"
     monkeypatch.setitem(remembered._AT_START, "DNNL_MAX_CPU_ISA", "AVX2")
-    choose(CAFFE2, WORK)
+    choose(CAFFE2, WORK, AUTO, asked)
     assert len(asked) == 6
 
 
-def test_what_is_asked_for_is_done(asked: List) -> None:
-    assert choose(CAFFE2, WORK, "default") == (DEFAULT, "by default")
-    assert choose(CAFFE2, WORK, "direct") == ({}, "as asked for")
-    assert choose(CAFFE2, dataclasses.replace(WORK, device="gpu")).plan == {} and not asked
-    assert choose(CAFFE2, dataclasses.replace(WORK, width=0.02)) == ({}, "by default") and not asked, "no other way"
+def test_what_is_asked_for_is_done(asked: Asked) -> None:
+    assert choose(CAFFE2, WORK, "default", asked) == (DEFAULT, "by default")
+    assert choose(CAFFE2, WORK, "direct", asked) == ({}, "as asked for")
+    assert choose(CAFFE2, dataclasses.replace(WORK, device="gpu"), AUTO, asked).plan == {} and not asked
+    assert choose(CAFFE2, dataclasses.replace(WORK, width=0.02), AUTO, asked) == ({}, "by default") and not asked, "no other way"
     for number in (1, 2):
-        choose(CAFFE2, WORK, "measure")
-        assert len(asked) == number
-    choose(CAFFE2, WORK)
+        choose(CAFFE2, WORK, "measure", asked)
+        assert len(asked) == number and asked[-1]["seconds"] == 60, "there is time for all ways"
+    choose(CAFFE2, WORK, AUTO, asked)
     assert len(asked) == 2
 
 
-def test_others_take_what_is_remembered_and_measure_nothing(asked: List) -> None:
+def test_others_take_what_is_remembered_and_measure_nothing(asked: Asked) -> None:
     assert known("caffe2_impl", TDNN, "cpu", 2) == DEFAULT and not asked
-    choose(CAFFE2, WORK)
+    choose(CAFFE2, WORK, AUTO, asked)
     found = {**DEFAULT, "frame2": 6}
     assert known("caffe2_impl", TDNN, "cpu", 2) == found and known("caffe2_impl", TDNN, "gpu", 2) == {}
     assert known("tf_impl", TDNN, "cpu", 2) == known("caffe2_impl", TDNN, "cpu", 1) == DEFAULT
@@ -209,30 +200,30 @@ def test_others_take_what_is_remembered_and_measure_nothing(asked: List) -> None
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"plan": 3}', '{"plan": {"frame9": 8}}', '{"plan": {"frame1": 7}}',
                                   '{"plan": {"frame1": 0}}', '{"plan": {"frame4": 8}}'])
-def test_a_damaged_memory_is_none(asked: List, text: str) -> None:
-    choose(CAFFE2, WORK)
+def test_a_damaged_memory_is_none(asked: Asked, text: str) -> None:
+    choose(CAFFE2, WORK, AUTO, asked)
     file, = Path(remembered.cache_folder()).glob("convolutions/caffe2_impl-tdnn-*.json")
     file.write_text(text)
     assert known("caffe2_impl", TDNN, "cpu", 2) == DEFAULT
-    assert choose(CAFFE2, WORK).plan == {**DEFAULT, "frame2": 6} and len(asked) == 2
+    assert choose(CAFFE2, WORK, AUTO, asked).plan == {**DEFAULT, "frame2": 6} and len(asked) == 2
 
 
-def test_nothing_to_remember_with_is_no_failure(asked: List, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_nothing_to_remember_with_is_no_failure(asked: Asked, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     for number in (1, 2):
-        assert choose(CAFFE2, WORK).plan == {**DEFAULT, "frame2": 6} and len(asked) == number
+        assert choose(CAFFE2, WORK, AUTO, asked).plan == {**DEFAULT, "frame2": 6} and len(asked) == number
 
 
 # What is done with it
 
-def test_models_are_computed_by_it_and_it_is_what_is_checked(asked: List, twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_are_computed_by_it_and_it_is_what_is_checked(asked: Asked, twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
     checked: List[Work] = []
-    monkeypatch.setattr(gate, "ensure", lambda contender, work: checked.append(work))
+    monkeypatch.setattr(gate, "ensure", lambda contender, work, workers: checked.append(work))
     checkpoint = SimpleNamespace(config=TrainingConfig("tdnn"), speakers=("a", "b", "c", "d"))
-    choose(CONTENDERS[twin.framework.lower()], WORK)
+    choose(CONTENDERS[twin.framework.lower()], WORK, AUTO, asked)
     for ready in (gate.require(twin, checkpoint, "cpu", 2), planned(twin, "cpu", 2)):
         algorithm = ready.model(TDNN, initialise(TDNN), SGD()).facts()["algorithm"]
         assert algorithm == ("Winograd, 8 points: frame1, frame3; Winograd, 6 points: frame2; direct: frame4, frame5")
-    assert gate.require(twin, checkpoint, "cpu", 2, {}).model(TDNN, initialise(TDNN), SGD()).facts()["algorithm"] == "direct"
+    assert gate.require(twin, checkpoint, "cpu", 2, "direct").model(TDNN, initialise(TDNN), SGD()).facts()["algorithm"] == "direct"
     assert [work.plan for work in checked] == [{**DEFAULT, "frame2": 6}, {}]

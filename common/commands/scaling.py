@@ -37,6 +37,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     from common.speed.plans import as_known
     from common.speed.scaling import Scaling
     from common.speed.scaling_plot import plot_scaling
+    from common.speed.worker import Workers
 
     make_folder(options.out)
     text, stored, left_out = _head(options, most), [], []
@@ -44,8 +45,9 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
         for name in dict.fromkeys(options.networks):
             base = Work(name, _SPEAKERS, options.width, _FRAMES, options.batch_size,
                         device=options.device, threads=most)
-            for framework in FRAMEWORKS:
-                gate.ensure(CONTENDERS[framework], as_known(CONTENDERS[framework], base))
+            with Workers(most) as workers:
+                for framework in FRAMEWORKS:
+                    gate.ensure(CONTENDERS[framework], as_known(CONTENDERS[framework], base), workers)
             scaling = Scaling(base, FRAMEWORKS, progress.show)
             points = scaling.run(values)
             left_out += scaling.left_out

@@ -37,6 +37,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     from common.remembered import settings
     from common.speed.bench import Work
     from common.speed.plans import as_known
+    from common.speed.worker import Workers
 
     works = [Work(name, options.speakers, options.width, device=device, threads=threads) for name in networks]
     for name in networks:
@@ -45,9 +46,10 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     broken: Dict[str, str] = {}
     for row in CONTENDERS.values():
         if {row.key, row.own_of}.intersection(options.frameworks):
-            try:
-                outcomes += selfcheck(row, [as_known(row, work) for work in works])
-            except UserError as error:  # one that dies in a kernel keeps nobody from seeing the others
+            try:  # each in a process of its own: one that dies in a kernel keeps nobody from seeing the others
+                with Workers(threads) as workers:
+                    outcomes += selfcheck(row, [as_known(row, work) for work in works], workers)
+            except UserError as error:
                 broken[row.label] = str(error)
     print(_text(outcomes, broken, settings()))
     return 1 if broken or any(outcome.wrong for outcome in outcomes) else 0

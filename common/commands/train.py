@@ -16,7 +16,6 @@ from common.commands.options import (
     prepare_threads,
     say_device,
 )
-from common.contenders import CONTENDERS
 from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.network.optimizer import SCHEDULES
@@ -63,16 +62,12 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     device = choose_device(options.device, [load])
     with (_resumed if options.resume else _new)(options) as (checkpoint, dataset, split, folder):
         from common.proof import gate
-        from common.speed.bench import Work
-        from common.speed.plans import choose
         from common.training.loop import Trainer
         from common.training.progress import TrainingProgress
 
         say_device(device)
         twin, config = load(), checkpoint.config
-        work = Work(config.network, len(checkpoint.speakers), config.width, device=device.device, threads=threads)
-        choice = choose(CONTENDERS[twin.framework.lower()], work, options.convolutions)
-        twin = gate.require(twin, checkpoint, device.device, threads, choice.plan)
+        twin = gate.require(twin, checkpoint, device.device, threads, options.convolutions)
         twin.configure(device.device, threads)
         trainer = Trainer(twin, dataset, split, checkpoint, folder)
         with TrainingProgress(f"{twin.framework} {checkpoint.config.network}", checkpoint.step,

@@ -42,7 +42,7 @@ from common.speed.bench import END_TO_END, INFERENCE, LATENCY, RESIDENT, TRAININ
 from common.speed.benchmark import Ratio, rate_ratio, turns
 from common.speed.plans import Choice, choose
 from common.speed.timing import Measured, Proof, Timing, TimingPlan, pairs
-from common.speed.worker import Worker
+from common.speed.worker import Worker, Workers
 from common.training.certificate import Certificate, compare_certificates
 from common.training.config import TrainingConfig
 from common.training.evaluation import Evaluation
@@ -167,14 +167,7 @@ class Comparison:
         self._network = config.network
         spec = self._spec(config)
         self._forecast.begin(config.network, STARTING)
-        for name in plan.timing.frameworks:
-            self._step(f"{name}, choosing convolutions")
-            self._choices[config.network, name] = choose(
-                CONTENDERS[name], self._work(config, name), plan.convolutions)
-        for name in (*plan.timing.frameworks, *plan.timing.baselines):
-            if CONTENDERS[name].is_twin:
-                self._step(f"{name}, self-check")
-                gate.ensure(CONTENDERS[name], self._work(config, name))
+        self._prepare(config)
         with ExitStack() as stack:
             workers: Dict[str, Worker] = {}
             opened = {name: self._open(name, config, workers, stack)
@@ -206,6 +199,19 @@ class Comparison:
             self._side_by_side(result)
         result.checks = judge(result)
         return result
+
+    def _prepare(self, config: TrainingConfig) -> None:
+        """Have convolutions chosen and networks held against the reference, where it is not known already."""
+        plan = self._plan
+        with Workers(plan.threads) as workers:
+            for name in plan.timing.frameworks:
+                self._step(f"{name}, choosing convolutions")
+                self._choices[config.network, name] = choose(
+                    CONTENDERS[name], self._work(config, name), plan.convolutions, workers)
+            for name in (*plan.timing.frameworks, *plan.timing.baselines):
+                if CONTENDERS[name].is_twin:
+                    self._step(f"{name}, self-check")
+                    gate.ensure(CONTENDERS[name], self._work(config, name), workers)
 
     def _open(self, name: str, config: TrainingConfig, workers: Dict[str, Worker],
               stack: ExitStack) -> Tuple[Dict[str, Any], float]:

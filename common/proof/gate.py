@@ -1,7 +1,8 @@
 """Nothing trains, predicts or is timed before it is known to compute right on this very machine.
 
     twin = require(twin, checkpoint, options.device, threads)    # raises UserError if it does not
-    ensure(CONTENDERS["caffe2-direct"], work)              # the same for a worker's network
+    with Workers(threads) as workers:
+        ensure(CONTENDERS["caffe2-direct"], work, workers)       # the same for a worker's network
 
 A process of its own holds the network against the reference (`common.proof.selfcheck`), so that the
 one that asks has nothing of it in its memory and its clocks. That it passed is remembered in the
@@ -21,12 +22,12 @@ from common.contenders import CONTENDERS, Contender
 from common.errors import UserError
 from common.files import make_folder, write_json
 from common.network.networks import build
-from common.network.winograd import Plan
+from common.network.winograd import DIRECT
 from common.proof.selfcheck import Deviation
 from common.remembered import remembered, settings
 from common.speed.bench import Work
-from common.speed.plans import as_known
-from common.speed.worker import Worker
+from common.speed.plans import as_known, choose
+from common.speed.worker import Workers
 from common.training.checkpoint import Checkpoint
 from common.twin import Twin
 
@@ -56,28 +57,31 @@ class Outcome:
                          if name not in ("precision", "threads", "algorithm"))
 
 
-def require(twin: Twin, checkpoint: Checkpoint, device: str, threads: int, plan: Optional[Plan] = None) -> Twin:
+def require(twin: Twin, checkpoint: Checkpoint, device: str, threads: int, convolutions: Optional[str] = None
+            ) -> Twin:
     """Raise UserError unless a twin's network of a checkpoint's shape computes right.
 
-    Returns the twin whose models are computed as what passed: by `plan`, see `common.network.winograd`,
-    or else by what is known to be quick on this machine.
+    Returns the twin whose models are computed as what passed: by one of `common.twin.CONVOLUTIONS`, or
+    else, with nothing measured, by what is known to be quick on this machine.
     """
     config = checkpoint.config
     contender = CONTENDERS[twin.framework.lower()]
     work = Work(config.network, len(checkpoint.speakers), config.width, device=device, threads=threads)
-    work = as_known(contender, work) if plan is None else dataclasses.replace(work, plan=dict(plan))
-    ensure(contender, work)
+    with Workers(threads) as workers:
+        work = as_known(contender, work) if convolutions is None else dataclasses.replace(
+            work, plan=dict(choose(contender, work, convolutions, workers).plan))
+        ensure(contender, work, workers)
     return dataclasses.replace(twin, model=partial(twin.model, plan=work.plan))
 
 
-def ensure(contender: Contender, work: Work) -> None:
+def ensure(contender: Contender, work: Work, workers: Workers) -> None:
     """The same for a framework's worker, with or without what was added to its convolutions."""
     memory = _memory(contender, work)
     if memory.exists():
         return
     print(f"checking {work.network} in {contender.label} against the reference, once on this machine",
           file=sys.stderr, flush=True)
-    outcome, = selfcheck(contender, [work])
+    outcome, = selfcheck(contender, [work], workers)
     if outcome.wrong:
         raise UserError(_refusal(outcome))
     with suppress(UserError):  # where nothing can be kept the next run checks again
@@ -86,13 +90,13 @@ def ensure(contender: Contender, work: Work) -> None:
                             "settings": settings(), "worst": str(outcome.worst)})
 
 
-def selfcheck(contender: Contender, works: Sequence[Work]) -> List[Outcome]:
-    """Hold networks against the reference in a process of its own; remembers nothing.
+def selfcheck(contender: Contender, works: Sequence[Work], workers: Workers) -> List[Outcome]:
+    """Hold networks against the reference in the process of the contender's framework; remembers nothing.
 
     All with the same device and threads. Raises UserError if the process fails.
     """
-    with Worker.of(contender, works[0].threads) as worker:
-        found = [worker.ask("selfcheck", work=dataclasses.asdict(work)) for work in works]
+    found = [workers.of(contender).ask("selfcheck", work=dataclasses.asdict(
+        dataclasses.replace(work, plan=dict(DIRECT)) if contender.own_of else work)) for work in works]
     return [Outcome(contender, work.network, each["facts"], [Deviation(**one) for one in each["deviations"]])
             for work, each in zip(works, found)]
 

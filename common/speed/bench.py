@@ -171,8 +171,8 @@ class Bench:
         planned = {} if work.plan is None else {"plan": work.plan}
         self._runner = self._engine.runner(spec, self._initial, optimizer, **planned)
 
-    def tune(self, work: Dict[str, Any]) -> Dict[str, Any]:
-        """Find the plan by which a twin's network is quickest: a `tuning.Tuned`."""
+    def tune(self, work: Dict[str, Any], seconds: float) -> Dict[str, Any]:
+        """Find the plan by which a twin's network is quickest, see `tuning.search`: a `tuning.Tuned`."""
         work_ = Work(**work)
         batch = _random_batch(work_, 0)
 
@@ -183,7 +183,7 @@ class Bench:
             return Steps(*(lambda kind=kind: runner.run(kind, 1, lambda: None) for kind in (TRAINING, INFERENCE)))
 
         spec = build(work_.network, work_.num_speakers, work_.width)
-        return dataclasses.asdict(search(spec, Race(start)))
+        return dataclasses.asdict(search(spec, Race(start), seconds))
 
     def selfcheck(self, work: Dict[str, Any]) -> Dict[str, Any]:
         """Hold a twin's network against the reference: its facts and every `selfcheck.Deviation`."""

@@ -1,6 +1,6 @@
 """How the twins are to compute a network's convolutions: as measured on this machine, or as asked for.
 
-    choice = choose(CONTENDERS["caffe2"], work)          # as remembered; else measured first, in seconds
+    choice = choose(CONTENDERS["caffe2"], work, AUTO, workers)   # as remembered; else measured first, in seconds
     twin = planned(twin, "cpu", threads)                 # its models: as remembered, else the default
 
 A process of its own measures (`common.speed.tuning`), so that the one that asks has nothing of it in
@@ -13,7 +13,7 @@ import dataclasses
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence
 
 from common.contenders import Contender
 from common.errors import UserError
@@ -23,9 +23,9 @@ from common.network.networks import build
 from common.network.winograd import DIRECT, Plan, algorithm, candidates, default_plan
 from common.remembered import remembered
 from common.speed.bench import Work
-from common.speed.tuning import BATCH_SIZE, other_ways
-from common.speed.worker import Worker
-from common.twin import AUTO, DEFAULT, MEASURE, OWN, Twin
+from common.speed.tuning import BATCH_SIZE, PATIENCE, SECONDS, other_ways
+from common.speed.worker import Workers
+from common.twin import DEFAULT, MEASURE, OWN, Twin
 
 
 class Choice(NamedTuple):
@@ -35,7 +35,7 @@ class Choice(NamedTuple):
     origin: str
 
 
-def choose(contender: Contender, work: Work, mode: str = AUTO) -> Choice:
+def choose(contender: Contender, work: Work, mode: str, workers: Workers) -> Choice:
     """The plan of a framework's network, by one of `CONVOLUTIONS`. Raises UserError if measuring fails."""
     spec = build(work.network, work.num_speakers, work.width)
     if mode == OWN or work.device == "gpu":
@@ -43,24 +43,24 @@ def choose(contender: Contender, work: Work, mode: str = AUTO) -> Choice:
     if mode == DEFAULT or not any(other_ways(spec, default_plan(spec))):
         return Choice(default_plan(spec), "by default")
     file = _file(_package(contender), spec, work.device, work.threads)
-    plan = None if mode == MEASURE else _read(file, spec)
-    if plan is None:
+    found = None if mode == MEASURE else _read(file, spec)
+    if found is None:
         print(f"measuring how {contender.label} computes the convolutions of {work.network} quickest, once on "
               "this machine", file=sys.stderr, flush=True)
-        with Worker.of(contender, work.threads) as worker:
-            found = worker.ask("tune", work=dataclasses.asdict(
-                dataclasses.replace(work, batch_size=BATCH_SIZE, data=None)))
-        plan = found["plan"]
+        found = workers.of(contender).ask("tune", seconds=PATIENCE if mode == MEASURE else SECONDS, work=dataclasses.asdict(
+            dataclasses.replace(work, batch_size=BATCH_SIZE, data=None)))
         with suppress(UserError):  # where nothing can be kept the next run measures again
             make_folder(file.parent)
-            write_json(file, {"network": work.network, "algorithm": algorithm(spec, plan), **found})
-    return Choice(plan, "measured on this machine")
+            write_json(file, {"network": work.network, "algorithm": algorithm(spec, found["plan"]), **found})
+    return Choice(found["plan"], _origin(found["trials"]))
 
 
 def known(package: str, spec: NetworkSpec, device: str, threads: int) -> Plan:
     """What is remembered for a twin's network, else the default; measures nothing."""
-    plan = DIRECT if device == "gpu" else _read(_file(package, spec, device, threads), spec)
-    return default_plan(spec) if plan is None else plan
+    if device == "gpu":
+        return DIRECT
+    found = _read(_file(package, spec, device, threads), spec)
+    return default_plan(spec) if found is None else found["plan"]
 
 
 def as_known(contender: Contender, work: Work) -> Work:
@@ -88,12 +88,18 @@ def _file(package: str, spec: NetworkSpec, device: str, threads: int) -> Path:
                       {"layers": repr(spec.layers[:-1]), "threads": threads})
 
 
-def _read(file: Path, spec: NetworkSpec) -> Optional[Plan]:
-    """The plan in a file; None if there is none that could be this network's."""
+def _origin(trials: Sequence[Mapping[str, Any]]) -> str:
+    measured = sum(each["times_as_quick"] is not None for each in trials)
+    return f"{measured} of {len(trials)} other ways measured on this machine"
+
+
+def _read(file: Path, spec: NetworkSpec) -> Optional[Dict[str, Any]]:
+    """The plan and the trials in a file; None if there is no plan that could be this network's."""
     with suppress(UserError, KeyError, TypeError, AttributeError):
-        plan = read_json(file, "remembered plan")["plan"]
+        found = read_json(file, "remembered plan")
+        plan, _ = found["plan"], _origin(found["trials"])
         ways = {step.layer.name: candidates(step.layer, step.input_shape[0]) for step in spec.steps()
                 if isinstance(step.layer, Convolution)}
         if all(points in ways[name] for name, points in plan.items()):
-            return plan
+            return found
     return None

@@ -15,7 +15,7 @@ from common.proof import gate
 from common.speed.bench import INFERENCE, TRAINING, Work
 from common.speed.plans import as_known
 from common.speed.profile import OpTime, Profile
-from common.speed.worker import Worker
+from common.speed.worker import Worker, Workers
 
 
 def profile_network(work: Work, steps: int) -> Dict[str, Dict[str, Profile]]:
@@ -23,7 +23,8 @@ def profile_network(work: Work, steps: int) -> Dict[str, Dict[str, Profile]]:
     profiles: Dict[str, Dict[str, Profile]] = {TRAINING: {}, INFERENCE: {}}
     for framework in FRAMEWORKS:
         own = as_known(CONTENDERS[framework], work)
-        gate.ensure(CONTENDERS[framework], own)
+        with Workers(work.threads) as workers:
+            gate.ensure(CONTENDERS[framework], own, workers)
         with Worker.of(CONTENDERS[framework], work.threads) as worker:
             worker.ask("build", work=dataclasses.asdict(own))
             for kind, each in profiles.items():

@@ -2,6 +2,8 @@
 
     with Worker("tf_impl.worker", threads=2) as worker:
         worker.ask("open", job={...})
+    with Workers(threads=2) as workers:      # for what comes before: one a framework, when first needed
+        workers.of(CONTENDERS["caffe2-direct"]).ask("selfcheck", work={...})
 
 One JSON object a line each way. A worker's own output (frameworks chatter on stdout) goes to a log
 file, so that it cannot be taken for an answer; it is shown when a worker fails.
@@ -20,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
 
-from common.contenders import Contender
+from common.contenders import CONTENDERS, Contender
 from common.errors import UserError
 from common.speed.bench import Bench
 
@@ -101,6 +103,31 @@ class Worker:
     def _last_words(self) -> str:
         self._log.seek(0)
         return "".join(self._log.readlines()[-_LAST_LINES:])
+
+
+class Workers:
+    """Processes for what is done before the work itself. Use as a context: leaving it ends them.
+
+    One for each framework, started when it is first asked for: starting costs as much as a check.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._workers: Dict[str, Worker] = {}
+
+    def of(self, contender: Contender) -> Worker:
+        """That of the contender's framework; whoever asks says by which plan it is to compute."""
+        name = contender.own_of or contender.key
+        if name not in self._workers:
+            self._workers[name] = Worker.of(CONTENDERS[name], self._threads)
+        return self._workers[name]
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers.values():
+            worker.close()
 
 
 def serve(bench: Bench) -> int:
