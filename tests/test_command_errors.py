@@ -3,18 +3,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
-from typing import List
+from typing import Iterator, List
 
 import numpy as np
 import pytest
 import soundfile
 from commands import PROJECT
+from forks import Forks
 from tiny_data import SPEAKERS, spectrogram, write_data
 
 import compare
@@ -26,32 +25,22 @@ from common.network.networks import build
 from common.training.checkpoint import Checkpoint, save_checkpoint
 from common.training.config import TrainingConfig
 
-# Runs a command and fails if that imported what takes long.
-QUICKLY = """
-import atexit, runpy, sys, time
-slow = set(sys.argv.pop(1).split(","))
-
-def look():
-    late = slow & set(sys.modules)
-    if late or time.process_time() > 3:
-        print(f"SLOW: {time.process_time():.1f} s, imported {late}", file=sys.stderr)
-
-atexit.register(look)
-sys.argv[0] = sys.argv.pop(1)
-if sys.argv[0].endswith(".py"):
-    runpy.run_path(sys.argv[0], run_name="__main__")
-else:
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-"""
-FRAMEWORKS = "tensorflow,torch,caffe2"
+FRAMEWORKS = ["tensorflow", "torch", "caffe2"]
+SLOW = [*FRAMEWORKS, "scipy", "matplotlib", "onnx", "onnxruntime", "soundfile", "av"]
 
 
-def quickly(slow: str, module: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
-    words = [sys.executable, "-c", QUICKLY, slow, module, *map(str, arguments)]
-    done = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, timeout=120,
-                          env={**os.environ, "PYTHONPATH": str(PROJECT)})
-    assert "SLOW" not in done.stderr, done.stderr
-    return done
+@pytest.fixture(scope="module")
+def bare() -> Iterator[Forks]:
+    """Commands start from nothing but Python."""
+    with Forks() as forks:
+        yield forks
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    """Commands start where NumPy is imported, and what theirs have in common."""
+    with Forks("numpy", "compare", "common.data.splits", "common.training.loop") as forks:
+        yield forks
 
 
 def commands() -> List[str]:
@@ -66,12 +55,11 @@ def commands() -> List[str]:
 
 
 @pytest.mark.parametrize("name", commands())
-def test_help_is_quick_and_complete(name: str) -> None:
+def test_help_is_quick_and_complete(bare: Forks, forks: Forks, name: str) -> None:
     module, *words = name.split()
-    slow = f"{FRAMEWORKS},scipy,matplotlib,onnx,onnxruntime,soundfile,av"
-    if module in ("common.prepare", "common.doctor"):
-        slow += ",numpy"
-    done = quickly(slow, module, *words, "--help")
+    slow = [*SLOW, "numpy"] if module in ("common.prepare", "common.doctor") else SLOW
+    # What lies in common may be imported already where others start, and could not be run there.
+    done = (bare if module.startswith("common.") else forks).run(slow, module, *words, "--help")
     assert done.returncode == 0, done.stderr
     assert "usage: " in done.stdout and name.split()[-1].split(".")[-1] in done.stdout
     assert done.stderr == ""
@@ -234,8 +222,8 @@ def assert_one_clear_error(done: "subprocess.CompletedProcess[str]", named: str,
 
 
 @pytest.mark.parametrize("line, named", QUICK_ERRORS, ids=[line for line, _ in QUICK_ERRORS])
-def test_found_before_a_framework_is_loaded(place: Path, line: str, named: str) -> None:
+def test_found_before_a_framework_is_loaded(forks: Forks, place: Path, line: str, named: str) -> None:
     before = sorted(place.iterdir())
-    done = quickly(FRAMEWORKS, *line.replace("@", f"{place}/").split())
+    done = forks.run(FRAMEWORKS, *line.replace("@", f"{place}/").split())
     assert_one_clear_error(done, named, place)
     assert sorted(place.iterdir()) == before, "left something behind"

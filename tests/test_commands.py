@@ -1,4 +1,4 @@
-"""Training, evaluating and identifying at the command line of both frameworks, as real processes."""
+"""Training, evaluating and identifying at the command line of both frameworks; what is killed, in real processes."""
 from __future__ import annotations
 
 import csv
@@ -14,7 +14,7 @@ from typing import List
 import numpy as np
 import pytest
 import soundfile
-from commands import PROJECT, SMALL, command, run, succeed
+from commands import PROJECT, SMALL, command, run, run_apart, succeed
 from tiny_data import SPEAKERS, spectrogram
 
 from common.data.records import RECORD_BYTES, RecordWriter
@@ -54,7 +54,9 @@ def assert_same_losses(folder: Path, expected: Path, tolerance: float) -> None:
 def trained(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of Caffe2 in one go."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    output = succeed("caffe2_impl.train", "--data", tiny_data, "--out", folder, *TRAINING)
+    done = run_apart("caffe2_impl.train", "--data", tiny_data, "--out", folder, *TRAINING)
+    assert done.returncode == 0, done.stderr
+    output = done.stdout
     assert [line.split()[:2] for line in output.splitlines()[:EPOCHS]] == [["epoch", str(e + 1)] for e in range(EPOCHS)]
     assert output.splitlines()[-1] == f"done: {folder / 'best.npz'}"
     return folder

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple
 
 import pytest
-from commands import PROJECT, command, run, succeed
+from commands import PROJECT, command, run, run_apart, succeed
 
 from common.commands.compare import parse
 
@@ -38,7 +38,7 @@ def comparison(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Don
     """The whole comparison, from another current folder than the project's."""
     place = tmp_path_factory.mktemp("comparison")
     (place / "voices").symlink_to(tiny_data)
-    done = run("compare.py", "--data", "voices", "--out", "out", *SMALL, "--clocks", *CLOCKS, "--parts",
+    done = run_apart("compare.py", "--data", "voices", "--out", "out", *SMALL, "--clocks", *CLOCKS, "--parts",
                "--baselines", "none", cwd=place)
     assert done.returncode == 0, done.stderr
     return Done(done.stdout, done.stderr, place / "out")
@@ -157,9 +157,11 @@ def test_ratios_are_of_those_speeds(report: Dict[str, Any]) -> None:
 
 def test_baselines_prove_themselves_and_nothing_is_learned(tiny_data: Path, tmp_path: Path) -> None:
     names = ["caffe2-direct", "keras", "keras-onednn", "onnxruntime", "tensorflow-direct", "torch"]
-    output = succeed("compare.py", "--data", tiny_data, "--out", tmp_path / "out", *SMALL, "--networks", "tdnn",
+    done = run_apart("compare.py", "--data", tiny_data, "--out", tmp_path / "out", *SMALL, "--networks", "tdnn",
                      "--frameworks", "caffe2", "--epochs", "0", "--clocks", "resident", "--baselines", ",".join(names),
                      "--convolutions", "measure")
+    assert done.returncode == 0, done.stderr
+    output = done.stdout
     assert output.startswith("Checked in this run: all 13 checks ") and "FAILED" not in output and "top-1" not in output
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "report.csv", "report.json", "report.md", "speed.png", "work"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import List, Optional
 
 import pytest
-from commands import run
+from commands import run_apart
 
 from common import device
 from common.commands import options
@@ -141,7 +141,7 @@ def test_a_refusal_leaves_no_folder(tmp_path: Path, tiny_data: Path, monkeypatch
     monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
     out = tmp_path / "out"
     for module, *words in (("compare.py", "--data", tiny_data), ("caffe2_impl.train", "--data", tiny_data, "--network", "tdnn")):
-        done = run(module, *words, "--device", "gpu", "--out", out)
+        done = run_apart(module, *words, "--device", "gpu", "--out", out)
         assert done.returncode == 2 and not out.exists()
         assert "Caffe2 of PyTorch 1.10.2" in done.stderr and "compute capability 8.6" in done.stderr
         assert "CUDA 11.3, has" in done.stderr and "Traceback" not in done.stderr

@@ -1,23 +1,16 @@
-"""`compare.py parity` and `compare.py mistakes` as processes: verdicts, files, exit statuses."""
+"""`compare.py parity` and `compare.py mistakes`: verdicts, files, exit statuses."""
 import json
-import subprocess
-import sys
-from pathlib import Path
+
+from commands import run
 
 from common.proof.mistakes import MISTAKES
 
-ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["--networks", "tdnn", "--width", "0.05", "--frames", "100", "--steps", "2",
          "--threads", "1"]
 
 
-def parity(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, "compare.py", "parity", *map(str, arguments)], cwd=ROOT,
-                          capture_output=True, text=True, timeout=240)
-
-
 def test_both_frameworks_stay_with_the_reference(tiny_data, tmp_path):
-    done = parity(*SMALL, "--data", tiny_data, "--out", tmp_path)
+    done = run("compare.py", "parity", *SMALL, "--data", tiny_data, "--out", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     for framework in ("TensorFlow", "Caffe2"):
         assert f"{framework} stays with the reference on every rung" in done.stdout
@@ -27,7 +20,7 @@ def test_both_frameworks_stay_with_the_reference(tiny_data, tmp_path):
 
 
 def test_a_seeded_mistake_fails_and_names_rung_and_tensor(tiny_data):
-    done = parity(*SMALL, "--data", tiny_data, "--break", "nesterov", "--in", "caffe2")
+    done = run("compare.py", "parity", *SMALL, "--data", tiny_data, "--break", "nesterov", "--in", "caffe2")
     assert done.returncode == 1, done.stderr
     assert "Caffe2 DIVERGES: first step of frame1/weight on rung 'update' of step 0" in done.stdout
     assert "TensorFlow stays with the reference" in done.stdout
@@ -37,16 +30,14 @@ def test_what_cannot_be_done_is_one_line(tiny_data):
     for wrong, message in ((["--steps", "0"], "--steps must be at least 1"),
                            (["--frames", "5"], "tdnn cannot take 5 frames"),
                            (["--break", "hw_swap"], "tdnn has no square kernels")):
-        done = parity(*SMALL, "--data", tiny_data, *wrong)
+        done = run("compare.py", "parity", *SMALL, "--data", tiny_data, *wrong)
         assert done.returncode == 2 and done.stderr.strip().splitlines()[-1].startswith("error: ")
         assert message in done.stderr and "Traceback" not in done.stderr
 
 
 def test_every_mistake_is_caught_and_priced(tiny_data, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "compare.py", "mistakes", "--data", str(tiny_data), "--width", "0.05",
-         "--frames", "100", "--epochs", "1", "--batch-size", "8", "--threads", "1",
-         "--in", "caffe2", "--out", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=240)
+    done = run("compare.py", "mistakes", "--data", tiny_data, "--width", "0.05", "--frames", "100", "--epochs", "1",
+               "--batch-size", "8", "--threads", "1", "--in", "caffe2", "--out", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     table = (tmp_path / "mistakes.md").read_text()
     rows = {cells[1].strip(): [cell.strip() for cell in cells[2:]]

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
@@ -103,7 +104,8 @@ def test_plot(tmp_path: Path) -> None:
     assert (tmp_path / "tdnn.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_command(tmp_path: Path) -> None:
+def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0})  # frameworks run here, with the threads they have
     done = run("compare.py", "scaling", "--networks", "tdnn", "--width", "0.05", "--threads", "1", "--batch-sizes",
                "--frames", "--speakers", "--out", tmp_path)
     assert done.returncode == 0, done.stderr
