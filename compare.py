@@ -10,6 +10,8 @@
     python compare.py profile        # where the time of a step goes, layer by layer
     python compare.py scaling        # how the cost of a step grows with batch, threads, frames, speakers
     python compare.py diff OLD NEW   # two stored comparisons: did anything become slower or worse?
+    python compare.py plots FOLDER   # the pictures of what is stored, drawn again
+    python compare.py curves RUN ... # learning curves of several runs of `train` in one picture
 """
 from __future__ import annotations
 
@@ -21,10 +23,12 @@ import tf_impl
 from common.commands import (
     compare,
     crossover,
+    curves,
     diff,
     mistakes,
     onnx_matrix,
     parity,
+    plots,
     predictions,
     profile,
     scaling,
@@ -36,7 +40,7 @@ from common.twin import Twin
 LOADS: Dict[str, Callable[[], Twin]] = {"tensorflow": tf_impl.load, "caffe2": caffe2_impl.load}
 COMMANDS = {"selfcheck": selfcheck.run, "parity": parity.run, "mistakes": mistakes.run, "onnx": onnx_matrix.run,
             "predictions": predictions.run, "crossover": crossover.run, "profile": profile.run,
-            "scaling": scaling.run, "diff": diff.run}
+            "scaling": scaling.run, "diff": diff.run, "plots": plots.run, "curves": curves.run}
 
 
 @friendly

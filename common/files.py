@@ -110,9 +110,9 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_bytes(text.encode("utf-8"))
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON with sorted keys: the same value gives the same bytes."""
-    write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
+def write_json(path: Path, value: Any, sort: bool = True) -> None:
+    """Write `value` as indented JSON; with sorted keys the same value gives the same bytes."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=sort, allow_nan=False, ensure_ascii=False) + "\n")
 
 
 def cache_folder() -> Path:

@@ -7,18 +7,22 @@ text with a group for each figure; a table lies between <!-- name --> and <!-- e
 """
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
 import sys
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Tuple
 
 PROJECT = Path(__file__).parents[1]
 sys.path[:0] = [str(PROJECT)]  # when it is run as a script
 
+from common.compare.report import Report, read_report  # noqa: E402
+from common.compare.results import NetworkResult  # noqa: E402
 from common.contenders import CONTENDERS, FRAMEWORKS, label  # noqa: E402
 from common.network.networks import build  # noqa: E402
+from common.speed.benchmark import Ratio  # noqa: E402
 
 RESULTS = PROJECT / "results"
 SPEED = {"AVX-512": "speed", "AVX2": "speed-avx2"}  # the kind of processor: a folder, where it was measured
@@ -42,22 +46,22 @@ def found(name: str, pattern: str) -> Callable[[], Tuple[str, ...]]:
     return look
 
 
-def report(folder: str) -> Dict[str, Any]:
-    return json.loads(text(f"{folder}/report.json"))
+@functools.lru_cache(maxsize=None)
+def report(folder: str) -> Report:
+    return read_report(RESULTS / folder)
 
 
-def networks(folder: str) -> Dict[str, Dict[str, Any]]:
-    return {result["network"]: result for result in report(folder)["results"]}
+def networks(folder: str) -> Dict[str, NetworkResult]:
+    return {result.network: result for result in report(folder).results}
 
 
-def speeds(result: Dict[str, Any], kind: str) -> Dict[str, float]:
+def speeds(result: NetworkResult, kind: str) -> Dict[str, float]:
     """Utterances a second by contender, with resident input."""
-    everyone = {**result["frameworks"], **result["baselines"]}
-    return {name: own["speeds"][kind]["resident"]["median"] for name, own in everyone.items() if kind in own["speeds"]}
+    return {name: own.speeds[kind]["resident"].median for name, own in result.contenders.items() if kind in own.speeds}
 
 
-def ratios(result: Dict[str, Any], kind: str) -> Dict[Tuple[str, str], Dict[str, float]]:
-    return {(each["first"], each["second"]): each["ratio"] for each in result["ratios"] if each["kind"] == kind}
+def ratios(result: NetworkResult, kind: str) -> Dict[Tuple[str, str], Ratio]:
+    return {(each.first, each.second): each.ratio for each in result.ratios if each.kind == kind}
 
 
 # Tables
@@ -70,9 +74,8 @@ def speed_table() -> str:
 
 def _measured_on(folder: str) -> str:
     stored = report(folder)
-    machine = stored["machine"]
-    processor = re.sub(r" \(.*\)", "", machine["processor"])  # which kind is said beside it
-    return f"{processor}, {machine['cores']} cores, {stored['settings']['threads']} threads, {stored['date']}"
+    processor = re.sub(r" \(.*\)", "", stored.machine["processor"])  # which kind is said beside it
+    return f"{processor}, {stored.machine['cores']} cores, {stored.settings['threads']} threads, {stored.date}"
 
 
 def _speeds(folder: str) -> str:
@@ -80,7 +83,7 @@ def _speeds(folder: str) -> str:
     rows = [[CONTENDERS[name].label, *(_speed(speeds(*column), name) for column in columns)] for name in CONTENDERS
             if any(name in speeds(*column) for column in columns)]
     rows.append([" / ".join(map(label, FRAMEWORKS)), *(_interval(ratios(*column)[tuple(FRAMEWORKS)]) for column in columns)])
-    heads = [f"{NETWORKS[result['network']]}, {kind}" for result, kind in columns]
+    heads = [f"{NETWORKS[result.network]}, {kind}" for result, kind in columns]
     return _table(["", *heads], rows)
 
 
@@ -92,8 +95,8 @@ def _speed(measured: Dict[str, float], name: str) -> str:
     return f"**{shown}**" if measured[name] == best else shown
 
 
-def _interval(ratio: Dict[str, float]) -> str:
-    return f"{ratio['ratio']:.2f} [{ratio['low']:.2f}, {ratio['high']:.2f}]"
+def _interval(ratio: Ratio) -> str:
+    return f"{ratio.ratio:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]"
 
 
 def accuracy_table() -> str:
@@ -157,7 +160,7 @@ def _everywhere() -> List[Dict[str, float]]:
 def between(first: str, second: str) -> Callable[[], Tuple[str, str]]:
     """The least and the largest of a ratio over networks, training and inference."""
     def look() -> Tuple[str, str]:
-        every = [ratios(result, kind)[first, second]["ratio"] for result in networks("speed").values() for kind in KINDS]
+        every = [ratios(result, kind)[first, second].ratio for result in networks("speed").values() for kind in KINDS]
         return f"{min(every):.2f}", f"{max(every):.2f}"
     return look
 
@@ -165,18 +168,18 @@ def between(first: str, second: str) -> Callable[[], Tuple[str, str]]:
 def alone() -> Tuple[str, str]:
     """Speed with one utterance of the time-delay network, over ONNX Runtime's."""
     own = ratios(networks("speed")["tdnn"], "latency")
-    return tuple(f"{own[name, 'onnxruntime']['ratio']:.2f}" for name in FRAMEWORKS)
+    return tuple(f"{own[name, 'onnxruntime'].ratio:.2f}" for name in FRAMEWORKS)
 
 
 def memory() -> Tuple[str]:
     """GiB of all processes of the default run at once, for the larger network."""
-    return str(max(math.ceil(sum(own["peak_memory_mib"] for own in {**result["frameworks"], **result["baselines"]}.values())
-                             / 2**10) for result in networks("synthetic-voices").values())),
+    return str(max(math.ceil(sum(own.peak_memory_mib for own in result.contenders.values()) / 2**10)
+                   for result in networks("synthetic-voices").values())),
 
 
 def drift() -> Tuple[str, str]:
     probe = networks("synthetic-voices")["vgg_m"]
-    return str(len(probe["frameworks"]["caffe2"]["probe"])), f"{100 * probe['drift']:.1f}"
+    return str(len(probe.frameworks["caffe2"].probe)), f"{100 * probe.drift:.1f}"
 
 
 def training_side() -> Tuple[str]:
@@ -214,7 +217,7 @@ CLAIMS = [
     Claim(r"Set-up takes (\w+ to \w+ minutes)", found("README.md", r"Set-up: (\w+ to \w+ minutes)")),
     Claim(r"`python compare.py`, takes (.+?)\. Expect", lambda: (dict((c, t) for c, _, t in commands())["python compare.py"],)),
     Claim(r"Tests take about (\d+ minutes)", found("README.md", r"Tests: about (\d+ minutes)")),
-    Claim(r"in batches of (\d+)", lambda: (str(report("speed")["settings"]["batch_size"]),)),
+    Claim(r"in batches of (\d+)", lambda: (str(report("speed").settings["batch_size"]),)),
     Claim(r"on (\d+) real voices", found(SPEECH, r"recordings of (\d+) voices")),
     Claim(r"(\d+) test utterances of", lambda: (str(json.loads(text("real-speech/vgg_m-caffe2/evaluation.json"))["utterances"]),)),
     Claim(r"report ([\d.]+) % for VGG-M, of ([\d,]+) speakers", found(SPEECH, r"reports ([\d.]+) % top-1 .* of ([\d,]+) speakers, on")),

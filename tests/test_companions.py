@@ -59,5 +59,5 @@ def test_weights_cross_over(tiny_data: Path, tmp_path: Path) -> None:
     text = succeed("compare.py", "crossover", "--data", tiny_data, "--out", tmp_path / "out", "--width", "0.05",
                    "--steps", 3, "--batch-size", 8, "--threads", 1)
     assert "TensorFlow to Caffe2: largest difference" in text and "Caffe2 to TensorFlow: largest difference" in text
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["crossover.md", "crossover.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["crossover.json", "crossover.md", "crossover.png"]
     assert (tmp_path / "out" / "crossover.png").read_bytes().startswith(b"\x89PNG")

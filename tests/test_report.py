@@ -5,15 +5,18 @@ import csv
 import dataclasses
 import io
 import json
+import math
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 import pytest
 
-from common.compare.comparison import BaselineResult, FrameworkResult, NetworkResult, RatioOf
-from common.compare.plots import write_plots
-from common.compare.report import Report
+from common.compare.results import BaselineResult, Epoch, FrameworkResult, NetworkResult, RatioOf
+from common.compare.report import Report, read_report
 from common.compare.verdict import judge
+from common.errors import UserError
+from common.show.learning_curves import draw_learning
+from common.show.speed_bars import draw_speed
 from common.proof.crosscheck import CrossCheck
 from common.speed.benchmark import Block, Ratio, Speed
 from common.speed.timing import Proof
@@ -21,9 +24,10 @@ from common.training.certificate import Certificate
 from common.training.config import TrainingConfig
 from common.training.evaluation import Evaluation
 
-CERTIFICATE = Certificate(*["same"] * len(dataclasses.fields(Certificate)))
-EPOCHS = [{"losses": [1.4, 1.2], "train_top1": 0.5, "dev_top1": 0.25, "seconds": 2.0, "utterances_per_second": 8.0},
-          {"losses": [0.9, 0.7], "train_top1": 0.75, "dev_top1": 0.5, "seconds": 1.0, "utterances_per_second": 16.0}]
+CERTIFICATE = dataclasses.replace(Certificate(*["same"] * len(dataclasses.fields(Certificate))), batch_size=16, macs=500_000_000,
+                                  threads="2")
+EPOCHS = [Epoch([1.4, 1.2], train_top1=0.5, seconds=2.0, utterances_per_second=8.0, dev_top1=0.25),
+          Epoch([0.9, 0.7], train_top1=0.75, seconds=1.0, utterances_per_second=16.0, dev_top1=0.5)]
 
 
 def speed(*seconds: float, utterances: int = 8, joules: Optional[float] = None) -> Speed:
@@ -75,17 +79,17 @@ def network(**changed: Any) -> NetworkResult:
 def report(*results: NetworkResult, synthetic: bool = True) -> Report:
     data = {"name": "voices", "synthetic": synthetic, "by": "session", "speakers": 12, "train": 288, "dev": 48,
             "test": 144, "fingerprint": "00ff"}
-    return Report("2021-12-31", {"processor": "A fast one", "cores": "2"}, {"caffe2": "Caffe2 1.0"}, data,
+    return Report("2021-12-31", {"processor": "A fast one", "cores": "2", "threads": "2"}, {"caffe2": "Caffe2 1.0"}, data,
                   {"batch_size": 16, "width": 0.5, "crop_frames": 150}, list(results))
 
 
 def test_speed_and_its_share_of_the_machines_limit() -> None:
     """100 GFLOPS over 2 * 0.5 GMAC would be 100 predictions or a third as many training steps a second."""
-    row = csv_rows(report(network()))[0]
-    assert row["training, utterances/s"] == "10.00 [8.00, 12.50]"
-    assert row["inference, utterances/s"] == "40.00 [32.00, 42.11]"
-    assert (row["training, share of matmul"], row["inference, share of matmul"]) == ("30 %", "40 %")
-    assert (row["parameters"], row["macs"], row["peak memory"]) == ("16680242", "500000000", "1,234 MiB")
+    rows = {name: cells[0] for name, cells in rows_of(report(network())).items()}
+    assert rows["training, utterances/s"] == "10.00 [8.00, 12.50]"
+    assert rows["inference, utterances/s"] == "40.00 [32.00, 42.11]"
+    assert (rows["training, share of matmul"], rows["inference, share of matmul"]) == ("30 %", "40 %")
+    assert rows["peak memory"] == "1,234 MiB"
 
 
 def test_how_convolutions_are_computed_stands_below_the_engine() -> None:
@@ -103,11 +107,10 @@ def test_how_convolutions_are_computed_stands_below_the_engine() -> None:
 
 
 def test_accuracy_and_onnx() -> None:
-    row = csv_rows(report(network()))[1]
-    assert (row["network"], row["framework"]) == ("vgg_m", "Caffe2")
-    assert [row[f"learning run, {what}"] for what in ("epochs", "last loss", "utterances/s")] == ["2", "0.800", "12.0"]
-    assert (row["test top-1"], row["test top-1, 95 % interval"]) == ("87.5 %", "81.0 to 92.0 %")
-    assert [row[f"ONNX Runtime, {what}"] for what in ("largest difference", "same answer")] == ["3.0e-06", "100.0 % of 144"]
+    rows = {name: cells[1] for name, cells in rows_of(report(network())).items() if len(cells) > 1}
+    assert [rows[f"learning run, {what}"] for what in ("epochs", "last loss", "utterances/s")] == ["2", "0.800", "12.0"]
+    assert (rows["test top-1"], rows["test top-1, 95 % interval"]) == ("87.5 %", "81.0 to 92.0 %")
+    assert [rows[f"ONNX Runtime, {what}"] for what in ("largest difference", "same answer")] == ["3.0e-06", "100.0 % of 144"]
 
 
 def rows_of(made: Report) -> Dict[str, List[str]]:
@@ -195,7 +198,7 @@ def test_a_share_that_noise_made_up_is_withheld() -> None:
 def test_end_to_end_against_resident(ratio: Ratio, words: str) -> None:
     made = report(network(end_to_end=[RatioOf("training", "caffe2", "resident", ratio)]))
     assert "Caffe2, training end to end: " in made.text() and words in made.text()
-    assert csv_rows(made)[0]["training, end to end, utterances/s"] == "9.41 [8.00, 10.00]"
+    assert rows_of(made)["training, end to end, utterances/s"][0] == "9.41 [8.00, 10.00]"
 
 
 def test_the_quickest_matrix_product_sets_the_limit() -> None:
@@ -221,7 +224,7 @@ def test_without_a_learning_run_there_is_no_accuracy(tmp_path: Path) -> None:
     text = report(result).text()
     assert "test top-1" not in text and "ccuracy" not in text and "In the learning run" not in text and "of itself." in text
     assert text.startswith("Checked in this run: all 8 checks ")
-    assert write_plots([result], tmp_path, synthetic=True) == ["speed.png"]
+    assert draw_learning(report(result), tmp_path) is None
     report(result).write(tmp_path)
 
 
@@ -299,17 +302,74 @@ def test_markdown_csv_and_json_say_the_same(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert len(rows) == 4 and len(tables) == 2 * 6
     for number, row in enumerate(rows):
-        place, own_tables = number % 2, tables[6 * (number // 2):][:6]
-        for table in own_tables:
-            if "times as fast" in table or "check" in table:
-                continue
-            assert table[""][place] == row["framework"]
-            assert all(cells[place] == row[figure] for figure, cells in table.items() if figure)
+        place = number % 2
+        cells = {name: own[place] for table in tables[6 * (number // 2):][:6] if "" in table for name, own in table.items()}
         own = list(stored[number // 2]["frameworks"].values())[place]
-        assert row["training, utterances/s"].startswith(f"{own['speeds']['training']['resident']['median']:.2f} ")
-        assert row["test top-1"] == f"{100 * own['evaluation']['top1']:.1f} %"
-        assert row["parameters"] == str(stored[number // 2]["parameters"])
-        assert row["ONNX Runtime, largest difference"] == f"{own['crosscheck']['largest_difference']:.1e}"
+        assert cells[""] == row["framework"] and row["parameters"] == str(stored[number // 2]["parameters"])
+        for figure, column, words, value in (
+                ("training, utterances/s", "training_utterances_per_s", "{:.2f} [", own["speeds"]["training"]["resident"]["median"]),
+                ("inference, share of matmul", "inference_share_of_matmul", "{:.0%}", 0.4),
+                ("forward", "forward_s", "0.2", own["speeds"]["forward"]["resident"]["seconds"][1]),
+                ("peak memory", "peak_memory_mib", "{:,.0f} MiB", own["peak_memory_mib"]),
+                ("test top-1", "test_top1", "{:.1%}", own["evaluation"]["top1"]),
+                ("ONNX Runtime, largest difference", "onnx_largest_difference", "{:.1e}", own["crosscheck"]["largest_difference"])):
+            assert float(row[column]) == pytest.approx(value)
+            assert figure == "forward" or cells[figure].replace(" %", "%").startswith(words.format(value)), figure
+
+
+def test_the_csv_is_of_numbers_with_their_units() -> None:
+    """Words stand only where a word is the figure; what was not measured is empty, and has its column all the same."""
+    rows = csv_rows(report(network(baselines={"onnxruntime": baseline("ORT")})))
+    words = {"checks", "network", "framework", "engine", "convolutions", "instructions", "unsettled"}
+    for row in rows:
+        for column in set(row) - words:
+            assert row[column] == "" or float(row[column]) >= 0 or column.startswith("update_s"), column
+    first, runtime = rows[0], rows[2]
+    assert (first["training_utterances_per_s"], first["training_utterances_per_s_low"], first["latency_p50_s"],
+            first["inference_joules_per_utterance"], first["warm_up_training_steps"]) == ("10.0", "8.0", "0.03", "0.5", "4")
+    assert (runtime["framework"], runtime["inference_utterances_per_s"]) == ("ONNX Runtime", "80.0")
+    assert runtime["training_utterances_per_s"] == runtime["test_top1"] == runtime["backward_s"] == ""
+    assert first["update_s"] == "" and float(first["update_s_low"]) < 0, "a part that noise could have made up"
+    assert list(first) == list(csv_rows(report(network(learning=None)))[0])
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    """Also from the file itself, and with numbers that JSON does not have."""
+    alone = network(network="tdnn", frameworks={"caffe2": framework("Caffe2", epochs=[], evaluation=None, crosscheck=None)},
+                    baselines={"keras": baseline("Keras")}, sides=None, differences=None, loss_difference=None, drift=None,
+                    agreement=None, learning=None)
+    made = report(network(), alone)
+    made.write(tmp_path)
+    assert read_report(tmp_path) == read_report(tmp_path / "report.json") == made
+    assert read_report(tmp_path).text() == made.text()
+    broken = report(network(frameworks={"caffe2": framework("Caffe2", timed=CrossCheck(16, float("nan"), 2.5, 1.0))}))
+    broken.write(tmp_path)
+    read, = read_report(tmp_path).results
+    assert not read.valid and math.isnan(read.frameworks["caffe2"].timed.largest_difference) and read.ratios == []
+
+
+@pytest.mark.parametrize("version, words", [(None, "states no version"), (2, "is of version 2"), ("x" * 99, "is of version 'xxx")])
+def test_a_report_of_another_version_is_refused(tmp_path: Path, version: Any, words: str) -> None:
+    stored = {**report(network()).stored(), "version": version}
+    (tmp_path / "report.json").write_text(json.dumps({name: value for name, value in stored.items() if value is not None}))
+    with pytest.raises(UserError, match=f"report.json: this report {words}.*: run the comparison again"):
+        read_report(tmp_path)
+
+
+@pytest.mark.parametrize("place, value, words", [
+    (["macs"], "many", "macs"), (["frameworks", "caffe2", "facts"], None, "facts"), (["new"], 1, "new"),
+    (["frameworks", "caffe2", "speeds", "training", "resident", "seconds"], ["fast"], "seconds"),
+    (["frameworks", "caffe2", "certificate", "batch_size"], 1.5, "batch_size"), (["checks", 0, "passed"], "yes", "passed"),
+    (["learning", "epochs"], 0, "epochs"), (["frameworks"], [], "frameworks")])
+def test_a_field_of_another_type_is_named(tmp_path: Path, place: List[Any], value: Any, words: str) -> None:
+    stored = report(network()).stored()
+    inner = stored["results"][0]
+    for name in place[:-1]:
+        inner = inner[name]
+    inner[place[-1]] = value
+    (tmp_path / "report.json").write_text(json.dumps(stored))
+    with pytest.raises(UserError, match=f"this is not a report of compare.py.*\\(.*{words}"):
+        read_report(tmp_path)
 
 
 def test_headers_are_distinct_words() -> None:
@@ -326,12 +386,12 @@ def test_the_terminal_shows_the_same_numbers() -> None:
 
 @pytest.mark.parametrize("results", [
     [network()],
-    [network(sides=None, frameworks={"caffe2": framework("Caffe2", epochs=[{**epoch, "dev_top1": None} for epoch in EPOCHS])}),
+    [network(sides=None, frameworks={"caffe2": framework("Caffe2", epochs=[dataclasses.replace(epoch, dev_top1=None) for epoch in EPOCHS])}),
      network(network="tdnn", baselines={"keras": baseline("Keras")})],
     [network(loss_difference=0.5)],
 ], ids=["one network", "one framework without a development side", "a check failed"])
 def test_plots(tmp_path: Path, results: List[NetworkResult]) -> None:
-    assert write_plots(results, tmp_path, synthetic=True) == ["learning-curves.png", "speed.png"]
-    for name in ("learning-curves.png", "speed.png"):
-        image = (tmp_path / name).read_bytes()
+    made = report(*results)
+    for path in (draw_learning(made, tmp_path), draw_speed(made, tmp_path)):
+        image = path.read_bytes()
         assert image.startswith(b"\x89PNG") and len(image) > 5000

@@ -1,6 +1,7 @@
 """Scaling: which points are measured, in which order and beside whom, and what the table makes of them."""
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -14,7 +15,6 @@ from common.network.networks import build
 from common.speed import scaling
 from common.speed.bench import Work
 from common.speed.scaling import BATCH, FRAMES, SPEAKERS, THREADS, Point, Scaling, table
-from common.speed.scaling_plot import plot_scaling
 
 BASE = Work("tdnn", 50, width=0.1, batch_size=8, threads=2)
 
@@ -86,7 +86,7 @@ def test_what_does_not_fit_in_memory(asked: List, monkeypatch: pytest.MonkeyPatc
 def point(value: int, framework: str = "caffe2", kind: str = "training", axis: str = FRAMES, **changed: Any) -> Point:
     macs = build("tdnn", 50).macs(value if axis == FRAMES else 300)
     made = Point("tdnn", axis, value, kind, framework, 4, macs, [0.04 * value, 0.05 * value, 0.04 * value], 900.0, True)
-    return made._replace(**changed)
+    return dataclasses.replace(made, **changed)
 
 
 def test_table_sets_cost_beside_arithmetic() -> None:
@@ -96,12 +96,6 @@ def test_table_sets_cost_beside_arithmetic() -> None:
     assert rows[1]["caffe2, cost, relative"] == "2.00" and rows[1]["caffe2, MiB"] == "900 *"
     spec = build("tdnn", 50)
     assert rows[1]["MAC, relative"] == f"{spec.macs(200) / spec.macs(100):.2f}" and rows[1]["MMAC"] == spec.macs(200) / 1e6
-
-
-def test_plot(tmp_path: Path) -> None:
-    plot_scaling([point(value, framework, kind, axis) for value in (100, 200) for framework in FRAMEWORKS
-                  for kind in ("training", "inference") for axis in (FRAMES, THREADS)], tmp_path / "tdnn.png")
-    assert (tmp_path / "tdnn.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,16 +5,15 @@ import csv
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Dict, List
 
 import pytest
 from test_report import baseline, framework, network, report, rows_of
 
-from common.compare import plots
-from common.compare.comparison import NetworkResult, RatioOf
-from common.compare.plots import write_plots
+from common.compare.results import NetworkResult, RatioOf
 from common.compare.verdict import Check, failures, verdict
 from common.contenders import CONTENDERS
+from common.show import learning_curves, speed_bars
 from common.proof.crosscheck import CrossCheck
 from common.speed.benchmark import Ratio
 from common.speed.timing import Proof
@@ -98,16 +97,13 @@ def test_every_column_and_row_of_figures_is_marked(broken: NetworkResult, tmp_pa
 
 def test_plots_are_marked(broken: NetworkResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts: List[str] = []
-
-    def look(figure: Any, results: List[NetworkResult], mark: Callable[..., None] = plots._mark) -> None:
-        mark(figure, results)
-        texts.extend(text.get_text() for text in figure.texts if "checks of" in text.get_text())
-
-    monkeypatch.setattr(plots, "_mark", look)
-    write_plots([network(network="tdnn")], tmp_path, synthetic=True)
-    assert texts == []
-    write_plots([broken, network(network="tdnn")], tmp_path, synthetic=True)
-    assert texts == ["INVALID: checks of vgg_m failed"] * 2
+    for module in (learning_curves, speed_bars):
+        monkeypatch.setattr(module, "save", lambda figure, path: texts.extend(text.get_text() for text in figure.texts))
+    for results in ([network(network="tdnn")], [broken, network(network="tdnn")]):
+        learning_curves.draw_learning(report(*results), tmp_path)
+        speed_bars.draw_speed(report(*results), tmp_path)
+        assert [text for text in texts if "checks of" in text] == (
+            ["INVALID: checks of vgg_m failed"] * 2 if broken in results else [])
 
 
 @pytest.mark.parametrize("value, limit, passed", [

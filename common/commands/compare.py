@@ -57,10 +57,11 @@ def run(loads: Mapping[str, Callable[[], Twin]], others: Sequence[str],
     options.device = decision.device
 
     from common.compare.comparison import Comparison
-    from common.compare.plots import write_plots
     from common.compare.report import section
     from common.compare.verdict import FAILED, verdict
     from common.files import make_folder
+    from common.show.learning_curves import draw_learning
+    from common.show.speed_bars import draw_speed
 
     plan, dataset, split = _plan(options, threads)
     folder = options.out or Path("results") / f"{datetime.date.today()}-{dataset.name}"
@@ -76,8 +77,8 @@ def run(loads: Mapping[str, Callable[[], Twin]], others: Sequence[str],
     closing = verdict(results) if len(results) > 1 else []
     print("\n".join([*closing, "", report.notes(), ""]).lstrip())
     report.write(folder)
-    plots = write_plots(results, folder, dataset.synthetic)
-    print(f"written to {folder}: {', '.join(['report.md', 'report.csv', 'report.json', *plots])}")
+    drawn = [path.name for path in (draw_learning(report, folder), draw_speed(report, folder)) if path]
+    print(f"written to {folder}: {', '.join(['report.md', 'report.csv', 'report.json', *drawn])}")
     if all(result.valid for result in results):
         return 0
     print("\n".join(verdict(results)), file=sys.stderr)  # the report's beginning has scrolled away

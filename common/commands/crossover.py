@@ -27,16 +27,17 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     threads = prepare_threads(options.threads)
     options.device = choose_device(options.device, loads.values()).device
 
-    from common.compare.plots import plot_crossings
     from common.data.batches import BatchReader
     from common.data.dataset import open_dataset
     from common.data.splits import split_dataset
-    from common.files import make_folder, write_text
+    from common.files import make_folder, write_json, write_text
     from common.measured import facts, told
     from common.proof import gate
     from common.proof.recording import first_batches
-    from common.training.crossover import TOLERANCE, cross
+    from common.show.crossing_curves import draw_crossings
+    from common.training.crossover import TOLERANCE, CrossoverStudy, cross
     from common.training.loop import fresh
+    from common.typed import plain
 
     dataset = open_dataset(data_or_embedded(options.data))
     config = _config(options)
@@ -53,9 +54,11 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     lines = [f"{c.first} to {c.second}: largest difference of the loss over {options.steps} steps "
              f"after the switch {c.largest_difference:.1e} of itself" for c in crossings]
     (options.out / "half.npz").unlink()
-    plot_crossings(crossings, options.out / "crossover.png", config.network)
+    study = CrossoverStudy(facts(threads), config.network, crossings)
+    draw_crossings(study, options.out)
+    write_json(options.out / "crossover.json", plain(study))
     write_text(options.out / "crossover.md",
-               f"{told(facts(threads))}\n\n{config.network}, batch of {config.batch_size}, data {dataset.name}\n\n"
+               f"{told(study.measured)}\n\n{config.network}, batch of {config.batch_size}, data {dataset.name}\n\n"
                + "\n".join(f"- {line}" for line in lines) + "\n")
     print("\n".join(lines))
     return 0 if max(c.largest_difference for c in crossings) < TOLERANCE else 1
@@ -72,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-size", type=int, default=16, help="utterances a step (16)")
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="at the start (0.001)")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER",
-                        help="crossover.md and crossover.png go here")
+                        help="crossover.md, crossover.json and crossover.png go here")
     add_machine_options(parser)
     return parser
 

@@ -28,22 +28,20 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     options.device = choose_device(options.device, loads.values()).device
 
     from common.files import make_folder, write_json, write_text
-    from common.speed.profile import to_json
-    from common.speed.profile_plot import plot_profiles
+    from common.measured import facts
+    from common.show.profile_bars import draw_profiles
+    from common.speed.profile import ProfileStudy
     from common.speed.profiling import profile_network
+    from common.typed import plain
 
     works = {name: _work(name, options, threads) for name in dict.fromkeys(options.networks)}
     make_folder(options.out)
-    text, stored = _head(options, threads), {}
-    for name, work in works.items():
-        profiles = profile_network(work, options.steps)
-        plot_profiles(profiles, _spec(work), options.out / f"{name}.png")
-        text += _tables(profiles, work)
-        stored[name] = to_json(profiles)
+    study = ProfileStudy(facts(threads), {name: profile_network(work, options.steps) for name, work in works.items()})
+    text = _head(options, study.measured) + "".join(_tables(study.networks[name], work) for name, work in works.items())
     write_text(options.out / "profile.md", text)
-    write_json(options.out / "profile.json", stored)
-    print(text + f"\nwritten to {options.out}: profile.md, profile.json, "
-          + ", ".join(f"{name}.png" for name in works))
+    write_json(options.out / "profile.json", plain(study))
+    drawn = [path.name for path in draw_profiles(study, options.out)]
+    print(text + f"\nwritten to {options.out}: {', '.join(['profile.md', 'profile.json', *drawn])}")
     return 0
 
 
@@ -78,10 +76,10 @@ def _spec(work):
     return build(work.network, work.num_speakers, work.width)
 
 
-def _head(options: argparse.Namespace, threads: int) -> str:
-    from common.measured import facts, told
+def _head(options: argparse.Namespace, measured: Mapping[str, str]) -> str:
+    from common.measured import told
 
-    stated = {**facts(threads), "batch": options.batch_size, "frames": options.frames, "speakers": options.speakers,
+    stated = {**measured, "batch": options.batch_size, "frames": options.frames, "speakers": options.speakers,
              "width": options.width, "profiled steps": options.steps}
     return ("# Where the time of a step goes\n\n"
             + told(stated) + "\n\nMilliseconds a step by each framework's own profiler; %: of the step by the clock; "

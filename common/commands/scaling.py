@@ -32,15 +32,18 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     options.device = choose_device(options.device, loads.values()).device
 
     from common.files import make_folder, write_json, write_text
+    from common.measured import facts
     from common.proof import gate
+    from common.show.scaling_curves import draw_scaling
     from common.speed.bench import Work
     from common.speed.plans import as_known
-    from common.speed.scaling import Scaling
-    from common.speed.scaling_plot import plot_scaling
+    from common.speed.scaling import Scaling, ScalingStudy
     from common.speed.worker import Workers
+    from common.typed import plain
 
     make_folder(options.out)
-    text, stored, left_out = _head(options, most), [], []
+    study = ScalingStudy(facts(most), [], [])
+    text = _head(options, study.measured)
     with Progress() as progress:
         for name in dict.fromkeys(options.networks):
             base = Work(name, _SPEAKERS, options.width, _FRAMES, options.batch_size,
@@ -50,14 +53,14 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
                     gate.ensure(CONTENDERS[framework], as_known(CONTENDERS[framework], base), workers)
             scaling = Scaling(base, FRAMEWORKS, progress.show)
             points = scaling.run(values)
-            left_out += scaling.left_out
-            plot_scaling(points, options.out / f"scaling-{name}.png")
+            study.points.extend(points)
+            study.left_out.extend(scaling.left_out)
             text += _tables(name, points)
-            stored += [point._asdict() for point in points]
             # After each network: a run takes long, and what is measured should outlive its end.
-            write_text(options.out / "scaling.md", text + _notes(left_out))
-            write_json(options.out / "scaling.json", {"points": stored, "left_out": left_out})
-    print(text + _notes(left_out) + f"\nwritten to {options.out}")
+            write_text(options.out / "scaling.md", text + _notes(study.left_out))
+            write_json(options.out / "scaling.json", plain(study))
+            draw_scaling(study, options.out)
+    print(text + _notes(study.left_out) + f"\nwritten to {options.out}")
     return 0
 
 
@@ -102,10 +105,10 @@ def _values(options: argparse.Namespace, most: int) -> Dict[str, List[int]]:
     return values
 
 
-def _head(options: argparse.Namespace, most: int) -> str:
-    from common.measured import facts, told
+def _head(options: argparse.Namespace, measured: Mapping[str, str]) -> str:
+    from common.measured import told
 
-    return ("# How the cost of a step grows\n\n" + told({**facts(most), "width": options.width})
+    return ("# How the cost of a step grows\n\n" + told({**measured, "width": options.width})
             + f"\n\nBase: batch of {options.batch_size}, {_FRAMES} frames, {_SPEAKERS} speakers; one of them "
             "changes at a time. Milliseconds an utterance: median [fastest, slowest step]. Relative: to the "
             "first value; where cost grows as arithmetic does, it equals the MAC's. MiB: most memory of the "

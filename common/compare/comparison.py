@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
 import numpy as np
 
@@ -26,8 +26,9 @@ from common.compare.forecast import (
     Forecast,
     phases,
 )
+from common.compare.results import BaselineResult, Epoch, FrameworkResult, NetworkResult, RatioOf
 from common.compare.session import Job
-from common.compare.verdict import Check, judge
+from common.compare.verdict import judge
 from common.contenders import CONTENDERS
 from common.data.batches import epoch_order
 from common.data.dataset import Dataset
@@ -39,9 +40,9 @@ from common.network.networks import build
 from common.proof import crosscheck, gate
 from common.proof.crosscheck import CrossCheck
 from common.speed.bench import END_TO_END, INFERENCE, LATENCY, RESIDENT, TRAINING, Work
-from common.speed.benchmark import Ratio, rate_ratio, turns
+from common.speed.benchmark import rate_ratio, turns
 from common.speed.plans import Choice, choose
-from common.speed.timing import Measured, Proof, Timing, TimingPlan, pairs
+from common.speed.timing import Timing, TimingPlan, pairs
 from common.speed.worker import Worker, Workers
 from common.training.certificate import Certificate, compare_certificates
 from common.training.config import TrainingConfig
@@ -65,65 +66,6 @@ class Plan:
     threads: int
     learning: Sequence[str]  # networks with a learning run; others: speed and first steps only
     convolutions: str = AUTO  # how they are computed, of common.twin.CONVOLUTIONS
-
-
-@dataclass
-class FrameworkResult(Measured):
-    """One framework on one network; the last three are empty if nothing was to be learned."""
-
-    proof: Proof  # against the first framework
-    timed: CrossCheck  # of the batch that was timed, see Comparison._hold
-    certificate: Certificate
-    probe: List[float]  # losses of the first steps at PROBE_RATE
-    epochs: List[Dict[str, Any]] = field(default_factory=list)  # see Session.train_epoch
-    evaluation: Optional[Evaluation] = None  # on the testing side
-    crosscheck: Optional[CrossCheck] = None
-
-
-@dataclass
-class BaselineResult(Measured):
-    """One baseline on one network."""
-
-    proof: Proof  # against the first framework
-
-
-@dataclass(frozen=True)
-class RatioOf:
-    """How many times as fast `first` is as `second`: contenders, or clocks of one contender."""
-
-    kind: str
-    first: str
-    second: str
-    ratio: Ratio
-
-
-@dataclass
-class NetworkResult:
-    """Both frameworks, and the baselines, on one network."""
-
-    network: str
-    parameters: int
-    macs: int
-    matmul_library: str  # the quickest at a matrix product: NumPy or a framework
-    matmul_gflops: List[float]  # its product, measured between the rounds
-    matmuls: Dict[str, float]  # library -> median
-    frameworks: Dict[str, FrameworkResult]
-    baselines: Dict[str, BaselineResult]
-    ratios: List[RatioOf]  # see common.speed.timing.pairs
-    end_to_end: List[RatioOf]  # of end to end to resident, first is the framework
-    # The rest needs two frameworks; None if only one was asked for.
-    sides: Optional[List[str]] = None  # first and second framework in what follows
-    differences: Optional[Dict[str, List[str]]] = None  # of the certificates
-    loss_difference: Optional[float] = None  # largest relative, over the steps of the probe
-    drift: Optional[float] = None  # the same over as many steps of the learning run
-    agreement: Optional[float] = None  # share of testing utterances both take for the same speaker
-    learning: Optional[TrainingConfig] = None  # of the learning run; None: there was none
-    checks: List[Check] = field(default_factory=list)  # see common.compare.verdict
-
-    @property
-    def valid(self) -> bool:
-        """Whether every check passed; if not, no figure here may be used."""
-        return all(check.passed for check in self.checks)
 
 
 # (what is being done, seconds spent, seconds left) -> None
@@ -274,7 +216,7 @@ class Comparison:
         for epoch in range(epochs):
             for name in turns(list(frameworks), epoch):
                 self._step(f"{name}, epoch {epoch + 1} of {epochs}")
-                frameworks[name].epochs.append(workers[name].ask("train_epoch"))
+                frameworks[name].epochs.append(Epoch(**workers[name].ask("train_epoch")))
         for name, own in frameworks.items():
             own.evaluation, own.crosscheck = self._check(workers[name], name)
 
@@ -296,7 +238,7 @@ class Comparison:
         if result.learning is None:
             return
         result.drift = _largest_difference(*(
-            [loss for epoch in own.epochs for loss in epoch["losses"]][:PROBE_STEPS]
+            [loss for epoch in own.epochs for loss in epoch.losses][:PROBE_STEPS]
             for own in (first, second)))
         answers = [np.load(self._paths(name)[0]).argmax(axis=1) for name in result.frameworks]
         result.agreement = float((answers[0] == answers[1]).mean())

@@ -17,13 +17,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
+from common.compare.report import read_report
+from common.compare.results import FrameworkResult
 from common.compare.verdict import INVALID, LOSS_TOLERANCE
 from common.errors import UserError
-from common.files import read_json
+from common.speed.benchmark import Speed
 
 REGRESSION, NOT_COMPARABLE = 1, 3  # exit statuses; 2 is a user's error
 TOLERANCE = 0.25
@@ -76,67 +78,40 @@ class Changes:
 
 
 def read_run(path: Path) -> Run:
-    """Read the report.json of a comparison, given itself or its folder. Raises UserError.
-
-    Speeds are found by their form (an object with the seconds of every step), wherever a network's
-    results hold them, so that reports with more clocks or baselines can be read as well.
-    """
-    path = path / "report.json" if path.is_dir() else path
-    report = read_json(path, "report of compare.py")
-    try:
-        return _run(path, report)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise UserError(f"{path}: this is not a report of compare.py ({type(error).__name__}: "
-                        f"{str(error)[:80]}); name the folder or the report.json that a comparison "
-                        "wrote") from None
-
-
-def _run(path: Path, report: Any) -> Run:
-    run = Run(path, dict(report["machine"]), {}, {}, {}, {}, {}, {})
-    if not report["results"]:
-        raise ValueError("no results")
-    for result in report["results"]:
-        network = str(result["network"])
-        run.gflops[network] = {
-            **{library: _positive([median]) for library, median in result.get("matmuls", {}).items()},
-            result.get("matmul_library", "NumPy"): _positive(result["matmul_gflops"])}
-        for place, seconds in _speeds(result):
-            # ("frameworks", "caffe2", "speeds", "training", "fed"): the kind is what follows the name.
-            kind = " ".join(name for name in place[2:] if name != "speeds")
-            run.seconds[network, place[1], kind] = seconds
-        for name, own in result["frameworks"].items():
-            _read_framework(run, network, name, own)
-        for check in result.get("checks", []):
-            run.checks[network, str(check["whom"]), str(check["what"])] = check["passed"] is True
+    """The report.json of a comparison, given itself or its folder. Raises UserError."""
+    report = read_report(path)
+    run = Run(path, report.machine, {}, {}, {}, {}, {}, {})
+    for result in report.results:
+        run.gflops[result.network] = {**{library: [median] for library, median in result.matmuls.items()},
+                                      result.matmul_library: result.matmul_gflops}
+        for name, own in result.contenders.items():
+            for kind, clocks in own.speeds.items():
+                for clock, speed in clocks.items():
+                    run.seconds[result.network, name, f"{kind} {clock}"] = _by_block(speed, path)
+        for name, own in result.frameworks.items():
+            _read_framework(run, result.network, name, own)
+        for check in result.checks:
+            run.checks[result.network, check.whom, check.what] = check.passed
+        if not all(rates and 0 < min(rates) <= max(rates) < math.inf for rates in run.gflops[result.network].values()):
+            raise UserError(f"{path}: its report has a matrix product that is not above 0 GFLOP/s; run the comparison again")
     return run
 
 
-def _read_framework(run: Run, network: str, name: str, own: Mapping[str, Any]) -> None:
+def _read_framework(run: Run, network: str, name: str, own: FrameworkResult) -> None:
     """What a framework's result holds besides speeds; without a learning run there is less."""
-    run.certificates[network, name, "certificate"] = dict(own["certificate"])
-    evaluation, probe = (own.get(key) for key in ("evaluation", "probe"))
-    if evaluation:
-        run.accuracy[network, name, "test top-1"] = tuple(
-            float(evaluation[key]) for key in ("top1", "top1_low", "top1_high"))
-    if probe:
-        run.probes[network, name, "loss of the first steps"] = [float(loss) for loss in probe]
+    run.certificates[network, name, "certificate"] = vars(own.certificate)
+    run.probes[network, name, "loss of the first steps"] = own.probe
+    if own.evaluation is not None:
+        run.accuracy[network, name, "test top-1"] = (own.evaluation.top1, own.evaluation.top1_low,
+                                                     own.evaluation.top1_high)
 
 
-def _speeds(value: Any, place: Tuple[str, ...] = ()) -> Iterator[Tuple[Tuple[str, ...], np.ndarray]]:
-    """Every list of step times below `value` as (blocks, steps), with the names that lead to it."""
-    if isinstance(value, dict):
-        seconds = value.get("seconds")
-        if isinstance(seconds, list) and seconds and len(place) > 1:
-            yield place, np.reshape(_positive(seconds), (value.get("blocks", len(seconds)), -1))
-        for name, inner in value.items():
-            yield from _speeds(inner, (*place, name))
-
-
-def _positive(numbers: Sequence[Any]) -> List[float]:
-    values = [float(number) for number in numbers]
-    if not all(0 < value < math.inf for value in values):
-        raise ValueError("a time or rate that is not above 0")
-    return values
+def _by_block(speed: Speed, path: Path) -> np.ndarray:
+    """(blocks, steps of a block) seconds, after a look at what a file says."""
+    if not speed.blocks > 0 or not speed.seconds or len(speed.seconds) % speed.blocks \
+            or not all(0 < seconds < math.inf for seconds in speed.seconds):
+        raise UserError(f"{path}: its report has steps of no time, or that fill no blocks; run the comparison again")
+    return speed.by_block()
 
 
 def compare_runs(old: Run, new: Run) -> Changes:
@@ -167,19 +142,15 @@ def _believe(run: Run, changes: Changes) -> None:
     changes.incomparable += [f"{run.path} is {INVALID}: this check failed in it: {' '.join(key)}"
                              for key, passed in run.checks.items() if not passed]
     for network in {key[0] for key in run.certificates} - {key[0] for key in run.checks}:
-        changes.incomparable.append(f"{run.path} does not say whether its {network} computed the right "
-                                    "numbers, as a report of today does; run the comparison again")
+        changes.incomparable.append(f"{run.path} holds no check of whether its {network} computed the right numbers; "
+                                    "run the comparison again")
 
 
 def _compare_certificates(key: Key, old: Run, new: Run, changes: Changes) -> None:
     one, other = old.certificates[key], new.certificates[key]
-    differing = [f"{fact}: {one[fact]} / {other[fact]}" for fact in one
-                 if fact in other and one[fact] != other[fact]]
+    differing = [f"{fact}: {one[fact]} / {other[fact]}" for fact in one if one[fact] != other[fact]]
     if differing:
         changes.incomparable.append(f"{key[0]}, {key[1]}: {'; '.join(differing)}")
-    alone = set(one) ^ set(other)
-    if alone:
-        changes.notes.append(f"{key[0]}, {key[1]}: only one run states its {', '.join(sorted(alone))}")
 
 
 def _compare_speeds(old: Run, new: Run, changes: Changes, judged: bool) -> None:

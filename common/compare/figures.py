@@ -1,108 +1,78 @@
-"""The figures of a comparison as text, by name, with their units: what tables and CSV are made of.
+"""The numbers of a comparison as people read them, by name, with their units: what tables are made of.
 
-    speed_figures(result, result.frameworks["caffe2"])["training, utterances/s"]
+    speed_figures(numbers(result, "caffe2"))["training, utterances/s"]
 
 A figure that a contender does not have is an empty text.
 """
 from __future__ import annotations
 
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Union
 
-import numpy as np
-
-from common.compare.comparison import FrameworkResult, NetworkResult
-from common.compare.verdict import INVALID
+from common.compare.numbers import CLOCKS, PERCENTILES, Numbers
+from common.compare.results import NetworkResult
 from common.contenders import CONTENDERS, label
-from common.speed.bench import (
-    BACKWARD,
-    END_TO_END,
-    FED,
-    FORWARD,
-    INFERENCE,
-    LATENCY,
-    RESIDENT,
-    TRAINING,
-)
-from common.speed.benchmark import Difference, Speed, time_difference
-from common.speed.timing import Measured
+from common.speed.bench import INFERENCE, LATENCY, TRAINING
 
 Figures = Dict[str, str]
 
-_WORK = {TRAINING: 3, INFERENCE: 1}  # multiply-accumulates of a step, by those of a forward pass
-_CLOCKS = {RESIDENT: "", FED: ", fed", END_TO_END: ", end to end"}
+_KINDS = TRAINING, INFERENCE
+_SPREAD = "{:.2f} [{:.2f}, {:.2f}]"
 
 
-def speed_figures(result: NetworkResult, own: Measured) -> Figures:
+def speed_figures(own: Numbers) -> Figures:
     """Utterances a second by every clock, and the share of the machine's limit."""
-    limit = float(np.median(result.matmul_gflops)) * 1e9 / (2 * result.macs)  # utterances/s forward
-    # Keras and the others do not tell how they compute a convolution.
-    figures = {"engine": own.facts["engine"], "convolutions": own.facts.get("algorithm", "")}
-    for kind in (TRAINING, INFERENCE):
-        clocks = own.speeds.get(kind, {})
-        for clock, words in _CLOCKS.items():
-            figures[f"{kind}{words}, utterances/s"] = _rate(clocks.get(clock))
-        median = clocks[RESIDENT].median if clocks else None
-        figures[f"{kind}, share of matmul"] = \
-            f"{100 * _WORK[kind] * median / limit:.0f} %" if median else ""
+    figures = {name: _told("{}", own[name]) for name in ("engine", "convolutions")}
+    for kind in _KINDS:
+        for suffix in CLOCKS.values():
+            words = f", {suffix[1:].replace('_', ' ')}" if suffix else ""
+            column = f"{kind}{suffix}_utterances_per_s"
+            figures[f"{kind}{words}, utterances/s"] = _told(_SPREAD, *_interval(own, column))
+        figures[f"{kind}, share of matmul"] = _percent(own[f"{kind}_share_of_matmul"], 0)
     return figures
 
 
-def part_figures(own: Measured) -> Figures:
-    """Where the time of a training step goes: each part by which the step's beginnings differ."""
-    if BACKWARD not in own.speeds:
-        return {}
-    forward, backward, training = (own.speeds[kind][RESIDENT] for kind in (FORWARD, BACKWARD, TRAINING))
-    whole = float(np.median(training.seconds))
-    return {"forward": _part(Difference(*[float(np.median(forward.seconds))] * 3), whole),
-            "backward": _part(time_difference(backward, forward), whole),
-            "update": _part(time_difference(training, backward), whole)}
+def part_figures(own: Numbers) -> Figures:
+    """Where the time of a training step goes."""
+    return {"forward": _part(own, "forward"), "backward": _part(own, "backward"), "update": _part(own, "update")}
 
 
-def process_figures(own: Measured) -> Figures:
+def process_figures(own: Numbers) -> Figures:
     """Latency, start-up, memory, energy, and what disturbed the timed steps."""
-    latency, training = (own.speeds.get(kind, {}).get(RESIDENT) for kind in (LATENCY, TRAINING))
-    busy = training or own.speeds[INFERENCE][RESIDENT]
+    unsettled = (own["unsettled"] or "").split()
+    warm_up = [f"{kind} {own[f'warm_up_{kind}_steps']}" + (", not settled" if kind in unsettled else "")
+               for kind in _KINDS if own[f"warm_up_{kind}_steps"] is not None]
     return {
-        **{f"latency of one utterance, p{percent}": "" if latency is None else
-           f"{1000 * latency.percentile(percent):.1f} ms" for percent in (50, 90, 99)},
-        "latency, calls": "" if latency is None else str(latency.steps),
-        "process start to built network": f"{own.start_seconds:.1f} s",
-        "first step": f"{own.first_step_seconds:.1f} s",
-        "warm-up, steps": ", ".join(f"{kind} {steps}" + (", not settled" if kind in own.unsettled else "")
-                                    for kind, steps in own.warm_up.items()),
-        "threads": own.facts["threads"],
-        "instructions": own.facts.get("instructions", ""),
-        "peak memory": f"{own.peak_memory_mib:,.0f} MiB",
-        "energy an utterance, training": _joules(training),
-        "energy an utterance, inference": _joules(own.speeds[INFERENCE][RESIDENT]),
-        "page faults a step, minor + major": f"{busy.minor_faults:,.0f} + {busy.major_faults:,.0f}",
-        "involuntary context switches a step": f"{busy.involuntary_switches:,.0f}",
-    }
+        **{f"latency of one utterance, p{percent}": _milliseconds(own[f"latency_p{percent}_s"]) for percent in PERCENTILES},
+        "latency, calls": _told("{}", own["latency_calls"]),
+        "process start to built network": _told("{:.1f} s", own["start_s"]),
+        "first step": _told("{:.1f} s", own["first_step_s"]),
+        "warm-up, steps": ", ".join(warm_up),
+        "threads": _told("{}", own["threads"]),
+        "instructions": _told("{}", own["instructions"]),
+        "peak memory": _told("{:,.0f} MiB", own["peak_memory_mib"]),
+        **{f"energy an utterance, {kind}": _energy(own, kind) for kind in _KINDS},
+        "page faults a step, minor + major": _told("{:,.0f} + {:,.0f}", own["minor_faults_per_step"],
+                                                   own["major_faults_per_step"]),
+        "involuntary context switches a step": _told("{:,.0f}", own["involuntary_switches_per_step"])}
 
 
-def learning_figures(own: FrameworkResult) -> Figures:
-    """The learning run, accuracy and the way through ONNX; nothing if there was no learning run."""
-    if own.evaluation is None or own.crosscheck is None:
-        return {}
-    accuracy, epochs, check = own.evaluation, own.epochs, own.crosscheck
-    from_files = np.median([epoch["utterances_per_second"] for epoch in epochs])
+def learning_figures(own: Numbers) -> Figures:
+    """The learning run, accuracy and the way through ONNX."""
     return {
-        "learning run, epochs": str(len(epochs)),
-        "learning run, utterances/s": f"{from_files:.1f}",
-        "learning run, last loss": f"{np.mean(epochs[-1]['losses']):.3f}",
-        "test top-1": f"{100 * accuracy.top1:.1f} %",
-        "test top-1, 95 % interval": f"{100 * accuracy.top1_low:.1f} to {100 * accuracy.top1_high:.1f} %",
-        "test top-5": f"{100 * accuracy.top5:.1f} %",
-        "ONNX Runtime, largest difference": f"{check.largest_difference:.1e}",
-        "ONNX Runtime, same answer": f"{100 * check.same_answer:.1f} % of {check.utterances}",
-    }
+        "learning run, epochs": _told("{}", own["learning_epochs"]),
+        "learning run, utterances/s": _told("{:.1f}", own["learning_utterances_per_s"]),
+        "learning run, last loss": _told("{:.3f}", own["learning_last_loss"]),
+        "test top-1": _percent(own["test_top1"]),
+        "test top-1, 95 % interval": _told("{:.1f} to {}", _hundredfold(own["test_top1_low"]), _percent(own["test_top1_high"])),
+        "test top-5": _percent(own["test_top5"]),
+        "ONNX Runtime, largest difference": _told("{:.1e}", own["onnx_largest_difference"]),
+        "ONNX Runtime, same answer": _told("{} of {}", _percent(own["onnx_same_answer"]), own["test_utterances"])}
 
 
 def ratio_rows(result: NetworkResult) -> List[List[str]]:
     """A row for each pair of contenders: training, inference, latency; none where a check failed."""
     if not result.valid:
         return []
-    kinds = TRAINING, INFERENCE, LATENCY
     own = {name: CONTENDERS[name].own_of for name in result.baselines}
     found = {(each.first, each.second, each.kind): str(each.ratio) for each in result.ratios}
     pairs = dict.fromkeys((each.first, each.second) for each in result.ratios)
@@ -114,7 +84,7 @@ def ratio_rows(result: NetworkResult) -> List[List[str]]:
             name = f"{label(a)} / its own convolutions"
         else:
             name = f"{label(a)} / {label(b)}"
-        rows.append([name, *(found.get((a, b, kind), "") for kind in kinds)])
+        rows.append([name, *(found.get((a, b, kind), "") for kind in (*_KINDS, LATENCY))])
     return rows
 
 
@@ -124,31 +94,39 @@ def check_rows(result: NetworkResult) -> List[List[str]]:
              "passed" if check.passed else "FAILED"] for check in result.checks]
 
 
-def heading(result: NetworkResult, name: str) -> str:
-    """What a column or row of figures is called: where a check failed nobody shall take it for good."""
-    return label(name) if result.valid else f"{INVALID} {label(name)}"
+def _told(words: str, *values: Union[str, float, None]) -> str:
+    """The values as `words` format them; nothing where one is not known."""
+    return "" if None in values or "" in values else words.format(*values)
 
 
-def all_figures(result: NetworkResult, own: Measured) -> Figures:
-    """Every figure of one contender."""
-    learned = learning_figures(own) if isinstance(own, FrameworkResult) else {}
-    return {**speed_figures(result, own), **part_figures(own), **process_figures(own), **learned}
+def _interval(own: Numbers, column: str) -> List[Optional[float]]:
+    return [own[f"{column}{suffix}"] for suffix in ("", "_low", "_high")]
 
 
-def _rate(speed: Optional[Speed]) -> str:
-    return "" if speed is None else f"{speed.median:.2f} [{speed.low:.2f}, {speed.high:.2f}]"
+def _hundredfold(share: Optional[float]) -> Optional[float]:
+    return None if share is None else 100 * share
 
 
-def _part(part: Difference, whole: float) -> str:
-    """Of `whole` seconds; a part that noise could have made up is not told."""
-    if part.low <= 0:
-        return "withheld: not to be told from noise" + (
-            f", at most {1000 * part.high:,.0f} ms" if part.high > 0 else "")
-    interval = "" if part.low == part.high else f" [{1000 * part.low:,.0f}, {1000 * part.high:,.0f}]"
-    return f"{1000 * part.seconds:,.0f} ms{interval} ({100 * part.seconds / whole:.0f} %)"
+def _percent(share: Optional[float], digits: int = 1) -> str:
+    return "" if share is None else f"{100 * share:.{digits}f} %"
 
 
-def _joules(speed: Optional[Speed]) -> str:
-    if speed is None:
+def _milliseconds(seconds: Optional[float]) -> str:
+    return _told("{:.1f} ms", None if seconds is None else 1000 * seconds)
+
+
+def _part(own: Numbers, part: str) -> str:
+    """Of a training step; a part that noise could have made up is not told."""
+    seconds, low, high = (own.get(f"{part}_s{suffix}") for suffix in ("", "_low", "_high"))
+    if seconds is None:
+        return "" if high is None else "withheld: not to be told from noise" + (
+            f", at most {1000 * high:,.0f} ms" if high > 0 else "")
+    interval = "" if low == high else f" [{1000 * low:,.0f}, {1000 * high:,.0f}]"
+    return f"{1000 * seconds:,.0f} ms{interval} ({100 * seconds / own['training_step_s']:.0f} %)"
+
+
+def _energy(own: Numbers, kind: str) -> str:
+    if own[f"{kind}_utterances_per_s"] is None:
         return ""
-    return "not available" if speed.joules is None else f"{speed.joules:.2f} J"
+    joules = own[f"{kind}_joules_per_utterance"]
+    return "not available" if joules is None else f"{joules:.2f} J"

@@ -1,42 +1,43 @@
-"""What a comparison found, as tables for the terminal, as Markdown, CSV and JSON.
+"""What a comparison found, as tables for the terminal, as Markdown, CSV and JSON, and read back from that.
 
-    report = Report(machine, about, data, results)
+    report = Report(date, machine, versions, data, settings, results)
     print(report.text())
     report.write(folder)
+    assert read_report(folder) == report
 """
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
-import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping
+from typing import Any, Callable, Dict, Iterable, List
 
 from tabulate import tabulate
 
-from common.compare.comparison import PROBE_RATE, PROBE_STEPS, NetworkResult
+from common.compare.comparison import PROBE_RATE, PROBE_STEPS
 from common.compare.figures import (
     Figures,
-    all_figures,
     check_rows,
-    heading,
     learning_figures,
     part_figures,
     process_figures,
     ratio_rows,
     speed_figures,
 )
-from common.compare.verdict import INVALID, verdict
+from common.compare.numbers import Numbers, heading, numbers
+from common.compare.results import NetworkResult
+from common.compare.verdict import verdict
 from common.contenders import label
-from common.files import write_json, write_text
+from common.errors import UserError
+from common.files import read_json, write_json, write_text
 from common.measured import told
 from common.speed.bench import INFERENCE, RESIDENT, TRAINING
 from common.speed.benchmark import TARGET
-from common.speed.timing import Measured
 from common.training.certificate import differing_facts, same_facts
+from common.typed import plain, typed
 
+VERSION = 1  # of report.json: another wherever what it holds is another
 _END_TO_END = 0.02  # the share of speed that reading may cost
 
 _LEGEND = """\
@@ -82,16 +83,16 @@ class Report:
         write_text(folder / "report.md", "# TensorFlow and Caffe2, who is speaking?\n\n"
                    + self.text("github"))
         write_text(folder / "report.csv", self._csv())
-        write_json(folder / "report.json", self._plain())
+        write_json(folder / "report.json", self.stored(), sort=False)
 
-    def _plain(self) -> Dict[str, Any]:
-        """As JSON has it: the verdict beside the results, and no ratio of wrong numbers."""
-        report = _finite(dataclasses.asdict(self))
-        for result, plain in zip(self.results, report["results"]):
-            plain["valid"] = result.valid
+    def stored(self) -> Dict[str, Any]:
+        """As JSON has it: its version, the verdict beside the results, and no ratio of wrong numbers."""
+        report = plain(self)
+        for result, values in zip(self.results, report["results"]):
+            values["valid"] = result.valid
             if not result.valid:
-                plain["ratios"] = plain["end_to_end"] = []
-        return {"verdict": verdict(self.results), **report}
+                values["ratios"] = values["end_to_end"] = []
+        return {"version": VERSION, "verdict": verdict(self.results), **report}
 
     def _head(self) -> str:
         facts = (self.machine, self.versions, self.settings)
@@ -108,26 +109,35 @@ class Report:
                 f"{data['test']} test utterances")
 
     def _csv(self) -> str:
-        rows: List[Figures] = [
-            {"checks": "passed" if result.valid else INVALID, "network": result.network,
-             "framework": heading(result, name), "parameters": str(result.parameters),
-             "macs": str(result.macs), **all_figures(result, own)}
-            for result in self.results for name, own in _contenders(result).items()]
+        rows = [numbers(result, name) for result in self.results for name in result.contenders]
         text = io.StringIO()
-        names = dict.fromkeys(name for row in rows for name in row)
-        writer = csv.DictWriter(text, list(names), restval="")
+        writer = csv.DictWriter(text, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
         return text.getvalue()
 
 
-def _contenders(result: NetworkResult) -> Dict[str, Measured]:
-    return {**result.frameworks, **result.baselines}
+def read_report(path: Path) -> Report:
+    """The report.json of a comparison, given itself or its folder. Raises UserError."""
+    path = path / "report.json" if path.is_dir() else path
+    stored = read_json(path, "report of compare.py")
+    refusal = (f"{path}: this is not a report of compare.py; name the folder or the report.json that a comparison "
+               "wrote")
+    if not isinstance(stored, dict) or not isinstance(stored.get("results"), list) or not stored["results"]:
+        raise UserError(refusal)
+    version = stored.pop("version", None)
+    if version != VERSION:
+        said = "states no version" if version is None else f"is of version {ascii(version)[:20]}"
+        raise UserError(f"{path}: this report {said}; version {VERSION} can be read here: run the comparison again")
+    # What follows from the rest is for those who read the file without this code.
+    stored.pop("verdict", None)
+    stored["results"] = [{name: value for name, value in result.items() if name != "valid"}
+                         if isinstance(result, dict) else result for result in stored["results"]]
+    return typed(Report, stored, refusal)
 
 
 def section(result: NetworkResult, style: str = "simple") -> str:
     """Everything about one network: who is faster, then tables, each followed by what it comes to."""
-    everyone = _contenders(result)
     matmuls = ", ".join(f"{label(name)} {gflops:.0f}" for name, gflops in result.matmuls.items())
     parts = [f"{result.network}: {result.parameters:,} parameters, {result.macs / 1e6:,.0f} million "
              f"multiply-accumulates an utterance. Matrix product, GFLOP/s: {matmuls}"]
@@ -135,10 +145,10 @@ def section(result: NetworkResult, style: str = "simple") -> str:
     if ratios:
         parts += [tabulate(ratios, ["times as fast", "training", "inference", "latency"],
                            tablefmt=style, disable_numparse=True), _noise(result)]
-    parts += [_table(result, everyone, lambda own: speed_figures(result, own), style), *_shares(result)]
-    for figures, own in ((part_figures, result.frameworks), (process_figures, everyone),
-                         (learning_figures, result.frameworks)):
-        table = _table(result, own, figures, style)
+    parts += [_table(result, result.contenders, speed_figures, style), *_shares(result)]
+    for figures, names in ((part_figures, result.frameworks), (process_figures, result.contenders),
+                           (learning_figures, result.frameworks)):
+        table = _table(result, names, figures, style)
         if table:
             parts.append(table)
     parts.append(_learning(result))
@@ -147,10 +157,10 @@ def section(result: NetworkResult, style: str = "simple") -> str:
     return "\n\n".join([*parts, _comparable(result)])
 
 
-def _table(result: NetworkResult, contenders: Mapping[str, Measured], figures: Callable[[Any], Figures],
+def _table(result: NetworkResult, contenders: Iterable[str], figures: Callable[[Numbers], Figures],
            style: str) -> str:
     """A row for each figure that anybody has, a column for each contender."""
-    columns = [figures(own) for own in contenders.values()]
+    columns = [figures(numbers(result, name)) for name in contenders]
     names = [name for name in dict.fromkeys(name for column in columns for name in column)
              if any(column.get(name) for column in columns)]
     if not names:
@@ -172,7 +182,7 @@ def _noise(result: NetworkResult) -> str:
         told = (f"then time was up. NOISY: {len(wide)} ratios of both are not known to {100 * TARGET:.0f} %, least "
                 f"{each.kind} of {label(each.first)} / {label(each.second)}"
                 + (f" ({100 * each.ratio.error:.0f} %)." if each.ratio.error < 1 else "."))
-    late = [f"{label(name)} ({', '.join(own.unsettled)})" for name, own in _contenders(result).items()
+    late = [f"{label(name)} ({', '.join(own.unsettled)})" for name, own in result.contenders.items()
             if own.unsettled]
     settled = f"\nWarm-up had not settled when they began: {'; '.join(late)}." if late else ""
     return f"Rounds: {rounds}; {told}{settled}"
@@ -222,12 +232,3 @@ def _comparable(result: NetworkResult) -> str:
     return (f"{text}\nIn the learning run rounding grows with every step: {result.drift:.1e} of the "
             f"loss by step {PROBE_STEPS}; after it both name the same speaker for "
             f"{100 * result.agreement:.1f} % of the test utterances.")
-
-
-def _finite(value: Any) -> Any:
-    """`value` with None for every number that JSON does not have: broken contenders give them."""
-    if isinstance(value, dict):
-        return {name: _finite(inner) for name, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -19,7 +19,7 @@ from common.proof.crosscheck import TOLERANCE, CrossCheck
 from common.speed.timing import PROOF_STEPS, PROOF_TOLERANCE, Proof
 
 if TYPE_CHECKING:
-    from common.compare.comparison import NetworkResult
+    from common.compare.results import NetworkResult
 
 FAILED = 1  # exit status of a comparison with a check that failed
 LOSS_TOLERANCE = 1e-3  # of the loss, relative, over a run's first steps: what rounding explains, with room
@@ -63,7 +63,7 @@ def _checks(result: "NetworkResult") -> Iterator[Check]:
         both = " / ".join(result.sides)
         yield Check.of("facts of the certificates that differ", both, len(result.differences), 0)
         yield Check.of("losses of the first steps at a low rate", both, result.loss_difference, LOSS_TOLERANCE)
-    for name, own in {**result.frameworks, **result.baselines}.items():
+    for name, own in result.contenders.items():
         if name != first:
             yield from _same_network(f"{name} / {first}", own.proof)
     for name, own in result.frameworks.items():

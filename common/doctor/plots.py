@@ -5,16 +5,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, List
+from typing import List
 
 import numpy as np
 
 from common.doctor.report import Report
 from common.doctor.scan import Scan
-from common.files import replacing
-
-if TYPE_CHECKING:  # slow to import
-    from matplotlib.figure import Figure
+from common.show.drawing import save
 
 _SPECTROGRAMS = 12
 _FRAME_SECONDS, _BIN_KILOHERTZ = 0.010, 8.0 / 512
@@ -32,7 +29,7 @@ def plot(scan: Scan, report: Report, folder: Path) -> List[Path]:
         axes.bar(range(len(counts)), [count for _, count in counts])
         axes.set(ylabel="records", title=f"{report.records} records of {report.speakers} speakers")
         axes.set_xticks(range(len(counts)), [name for name, _ in counts], rotation=90, fontsize=6)
-        written.append(_save(figure, folder / "speakers.png", dpi=120))
+        written.append(save(figure, folder / "speakers.png"))
     if report.records:
         figure = Figure(figsize=(13, 8), layout="constrained")
         chosen = np.unique(np.linspace(0, report.records - 1, _SPECTROGRAMS).astype(int))
@@ -46,11 +43,5 @@ def plot(scan: Scan, report: Report, folder: Path) -> List[Path]:
             axes.set_title(f"{Path(place.path).name} record {place.record}, label {scan.labels[index]:g}", fontsize=8)
         figure.supxlabel("seconds")
         figure.supylabel("kHz")
-        written.append(_save(figure, folder / "spectrograms.png", dpi=110))
+        written.append(save(figure, folder / "spectrograms.png"))
     return written
-
-
-def _save(figure: Figure, path: Path, dpi: int) -> Path:
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=dpi, format="png")
-    return path

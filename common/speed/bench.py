@@ -234,7 +234,7 @@ class Bench:
     def profile(self, kind: str, steps: int) -> Dict[str, Any]:
         """Every operator of a training step or a prediction by a twin's own profiler."""
         operators = self._runner.twin.profile(self._runner.model, kind == TRAINING, steps)
-        return {"operators": [list(operator) for operator in operators]}
+        return {"operators": [dataclasses.astuple(operator) for operator in operators]}
 
     def matmul(self, size: int) -> Dict[str, Any]:
         """The engine's own speed at the product of two square float32 matrices."""

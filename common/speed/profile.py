@@ -7,7 +7,8 @@ layer gets a row of its own, and the rows' sum is held against the step's time b
 """
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Sequence
 
 from common.network.layers import Convolution, Dense, NetworkSpec
 
@@ -15,7 +16,8 @@ FORWARD, BACKWARD, UPDATE = PHASES = ("forward", "backward", "update")
 LOSS, COPIES, OTHER = OUTSIDE = ("loss", "copies and reorders", "other")
 
 
-class OpTime(NamedTuple):
+@dataclass(frozen=True)
+class OpTime:
     """One operator of a step."""
 
     operator: str  # its type in the framework
@@ -24,7 +26,8 @@ class OpTime(NamedTuple):
     seconds: float  # a step
 
 
-class Profile(NamedTuple):
+@dataclass(frozen=True)
+class Profile:
     """One kind of step of one network in one framework."""
 
     operators: List[OpTime]
@@ -39,6 +42,14 @@ class Profile(NamedTuple):
         """Seconds a step of one row, in one phase or all."""
         return sum(op.seconds for op in self.operators
                    if op.layer == layer and phase in (None, op.phase))
+
+
+@dataclass(frozen=True)
+class ProfileStudy:
+    """All that one run of the command measured, as profile.json holds it."""
+
+    measured: Dict[str, str]  # see common.measured.facts
+    networks: Dict[str, Dict[str, Dict[str, Profile]]]  # network -> kind of step -> framework
 
 
 def layer_of(name: str, layers: Sequence[str]) -> Optional[str]:
@@ -57,13 +68,6 @@ def weighted_layer(layer: str, spec: NetworkSpec) -> str:
         if each.name == layer:
             break
     return weighted
-
-
-def to_json(profiles: Dict[str, Dict[str, Profile]]) -> Dict[str, Any]:
-    """Everything that was measured, operator by operator."""
-    return {kind: {framework: {"seconds": profile.seconds, "covered": profile.covered,
-                               "operators": [operator._asdict() for operator in profile.operators]}
-                   for framework, profile in each.items()} for kind, each in profiles.items()}
 
 
 def operations(spec: NetworkSpec, frames: int, batch_size: int) -> Dict[str, Dict[str, float]]:

@@ -12,7 +12,7 @@ import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, NamedTuple, Sequence
+from typing import Callable, Dict, List, Mapping, Sequence
 
 import numpy as np
 
@@ -32,7 +32,8 @@ _MOST_STEPS = 20  # in a block
 _ROOM = 1.2  # memory that is wanted free, of what a point is expected to take
 
 
-class Point(NamedTuple):
+@dataclass(frozen=True)
+class Point:
     """One framework at one value of one axis."""
 
     network: str
@@ -50,6 +51,15 @@ class Point(NamedTuple):
     def per_utterance(self) -> float:
         """Median milliseconds for one utterance."""
         return 1000 * float(np.median(self.seconds)) / self.batch_size
+
+
+@dataclass(frozen=True)
+class ScalingStudy:
+    """All that one run of the command measured, as scaling.json holds it."""
+
+    measured: Dict[str, str]  # see common.measured.facts
+    points: List[Point]
+    left_out: List[str]  # what was not measured, and why
 
 
 # (what is being done, values done, values in all) -> None

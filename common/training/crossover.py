@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Sequence
+from typing import Dict, List, Sequence
 
 import numpy as np
 
@@ -31,11 +31,24 @@ class Crossing:
     crossed: List[float]
 
     @property
+    def differences(self) -> List[float]:
+        """Of each step's loss after the switch, relative to the uninterrupted run's."""
+        stay, cross_ = (np.array(losses[self.switch:]) for losses in (self.uninterrupted, self.crossed))
+        return (np.abs(stay - cross_) / np.abs(stay)).tolist()
+
+    @property
     def largest_difference(self) -> float:
-        """Of any step's loss after the switch, relative to the uninterrupted run's."""
-        stay, cross_ = (np.array(losses[self.switch:])
-                        for losses in (self.uninterrupted, self.crossed))
-        return float(np.max(np.abs(stay - cross_) / np.abs(stay)))
+        """Of any step's loss after the switch."""
+        return max(self.differences)
+
+
+@dataclass(frozen=True)
+class CrossoverStudy:
+    """All that one run of the command found, as crossover.json holds it."""
+
+    measured: Dict[str, str]  # see common.measured.facts
+    network: str
+    crossings: List[Crossing]
 
 
 def cross(first: Twin, second: Twin, start: Checkpoint, batches: Sequence[Batch], switch: int,

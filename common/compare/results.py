@@ -1,0 +1,93 @@
+"""What a comparison found: an object for each network, and in it one for each contender.
+
+    result.frameworks["caffe2"].speeds["training"]["resident"].median
+
+All of it is written to report.json and read back, see `common.compare.report`.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Dict, List, Optional
+
+from common.compare.verdict import Check
+from common.proof.crosscheck import CrossCheck
+from common.speed.benchmark import Ratio
+from common.speed.timing import Measured, Proof
+from common.training.certificate import Certificate
+from common.training.config import TrainingConfig
+from common.training.evaluation import Evaluation
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of a learning run; accuracies are shares from 0 to 1."""
+
+    losses: List[float]  # of every step
+    train_top1: float
+    seconds: float
+    utterances_per_second: float
+    dev_top1: Optional[float]  # None: there is no development side
+
+
+@dataclass
+class FrameworkResult(Measured):
+    """One framework on one network; the last three are empty if nothing was to be learned."""
+
+    proof: Proof  # against the first framework
+    timed: CrossCheck  # of the batch that was timed, see Comparison._hold
+    certificate: Certificate
+    probe: List[float]  # losses of the first steps at a low rate
+    epochs: List[Epoch] = field(default_factory=list)
+    evaluation: Optional[Evaluation] = None  # on the testing side
+    crosscheck: Optional[CrossCheck] = None
+
+
+@dataclass
+class BaselineResult(Measured):
+    """One baseline on one network."""
+
+    proof: Proof  # against the first framework
+
+
+@dataclass(frozen=True)
+class RatioOf:
+    """How many times as fast `first` is as `second`: contenders, or clocks of one contender."""
+
+    kind: str
+    first: str
+    second: str
+    ratio: Ratio
+
+
+@dataclass
+class NetworkResult:
+    """Both frameworks, and the baselines, on one network."""
+
+    network: str
+    parameters: int
+    macs: int
+    matmul_library: str  # the quickest at a matrix product: NumPy or a framework
+    matmul_gflops: List[float]  # its product, measured between the rounds
+    matmuls: Dict[str, float]  # library -> median
+    frameworks: Dict[str, FrameworkResult]
+    baselines: Dict[str, BaselineResult]
+    ratios: List[RatioOf]  # see common.speed.timing.pairs
+    end_to_end: List[RatioOf]  # of end to end to resident, first is the framework
+    # The rest needs two frameworks; None if only one was asked for.
+    sides: Optional[List[str]] = None  # first and second framework in what follows
+    differences: Optional[Dict[str, List[str]]] = None  # of the certificates
+    loss_difference: Optional[float] = None  # largest relative, over the steps of the probe
+    drift: Optional[float] = None  # the same over as many steps of the learning run
+    agreement: Optional[float] = None  # share of testing utterances both take for the same speaker
+    learning: Optional[TrainingConfig] = None  # of the learning run; None: there was none
+    checks: List[Check] = field(default_factory=list)  # see common.compare.verdict
+
+    @property
+    def contenders(self) -> Dict[str, Measured]:
+        """Frameworks and baselines."""
+        return {**self.frameworks, **self.baselines}
+
+    @property
+    def valid(self) -> bool:
+        """Whether every check passed; if not, no figure here may be used."""
+        return all(check.passed for check in self.checks)

@@ -1,0 +1,92 @@
+"""Learning curves, of a comparison's learning runs or of any runs of `train`: loss above, accuracy below.
+
+    draw_learning(report, folder)
+    draw_runs([Path("runs/tdnn-tensorflow"), Path("runs/tdnn-caffe2")], Path("curves.png"))
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
+
+from common.compare.report import Report
+from common.compare.results import Epoch
+from common.contenders import CONTENDERS
+from common.errors import UserError
+from common.show.drawing import line_look, mark, panels, save, where
+from common.training.config import load_config
+from common.training.loop import read_log
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One run; places are counted in epochs."""
+
+    label: str
+    look: Dict[str, Any]  # of its lines
+    places: Sequence[float]  # of the losses
+    losses: Sequence[float]
+    train: Sequence[float]  # top-1 of each epoch, shares from 0 to 1
+    dev: Sequence[Optional[float]]  # None: there is no development side
+
+
+def draw_learning(report: Report, folder: Path) -> Optional[Path]:
+    """learning-curves.png in `folder`, if there was a learning run."""
+    curves = {result.network: [_of_epochs(name, own.epochs) for name, own in result.frameworks.items() if own.epochs]
+              for result in report.results}
+    curves = {network: own for network, own in curves.items() if own}
+    if not curves:
+        return None
+    voices = "synthetic voices" if report.data["synthetic"] else f"{report.data['speakers']} voices"
+    figure = _draw(curves, "loss of the step",
+                   f"Learning curves on {voices}\n{where({'date': report.date, **report.machine})}")
+    mark(figure, report.results)
+    return save(figure, folder / "learning-curves.png")
+
+
+def draw_runs(runs: Sequence[Path], path: Path) -> None:
+    """Curves of runs of `train`, each called as its folder is; a panel for each network. Raises UserError."""
+    looks = {network: cycle(CONTENDERS) for network in (load_config(run / "config.json").network for run in runs)}
+    curves: Dict[str, List[Curve]] = {network: [] for network in looks}
+    for run in runs:
+        network, log = load_config(run / "config.json").network, read_log(run)
+        if not log:
+            raise UserError(f"{run}: its log.jsonl holds no whole epoch; name the folders of runs of `train`")
+        curves[network].append(Curve(
+            run.resolve().name, line_look(next(looks[network])), [record.epoch for record in log],
+            [record.train_loss for record in log], [record.train_top1 for record in log],
+            [record.dev_top1 for record in log]))
+    save(_draw(curves, "mean training loss"), path)
+
+
+def _of_epochs(name: str, epochs: Sequence[Epoch]) -> Curve:
+    places = [number + (step + 1) / len(epoch.losses) for number, epoch in enumerate(epochs)
+              for step in range(len(epoch.losses))]
+    return Curve(CONTENDERS[name].label, line_look(name), places, [loss for epoch in epochs for loss in epoch.losses],
+                 [epoch.train_top1 for epoch in epochs], [epoch.dev_top1 for epoch in epochs])
+
+
+def _draw(curves: Dict[str, List[Curve]], loss: str, title: str = "") -> "Figure":
+    figure, places = panels(2, len(curves), width=5.2, height=3.4, sharex="col")
+    for (above, below), (network, own) in zip(places.T, curves.items()):
+        for curve in own:
+            few = {**curve.look, "marker": curve.look["marker"] if len(curve.places) == len(curve.train) else ""}
+            above.plot(curve.places, curve.losses, alpha=0.85, label=curve.label, **few)
+            ends = range(1, len(curve.train) + 1)
+            below.plot(ends, [100 * share for share in curve.train], markerfacecolor="white", linewidth=0.8,
+                       label=f"{curve.label}, training side", **curve.look)
+            if None not in curve.dev:
+                below.plot(ends, [100 * share for share in curve.dev], label=f"{curve.label}, development side",
+                           **curve.look)
+        above.set(title=network, ylabel=loss, ylim=(0, None))
+        below.set(xlabel="epoch", ylabel="top-1 accuracy, %", ylim=(0, 102))
+        for axis in (above, below):
+            axis.grid(alpha=0.3)
+            axis.legend(fontsize=8, handlelength=3.5, loc="upper right" if axis is above else "lower right")
+    if title:
+        figure.suptitle(title, fontsize=11)
+    return figure

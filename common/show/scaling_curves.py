@@ -1,0 +1,58 @@
+"""Curves of how the cost of an utterance grows, a picture for each network.
+
+    draw_scaling(study, folder)
+"""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, List, Mapping, Sequence
+
+from common.contenders import CONTENDERS
+from common.show.drawing import line_look, logarithmic, panels, save, where
+from common.speed.scaling import KINDS, THREADS, ScalingStudy, Point
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def draw_scaling(study: ScalingStudy, folder: Path) -> List[Path]:
+    """scaling-NETWORK.png in `folder` for each network."""
+    networks = dict.fromkeys(point.network for point in study.points)
+    return [_draw(network, [point for point in study.points if point.network == network], study.measured, folder)
+            for network in networks]
+
+
+def _draw(network: str, points: Sequence[Point], measured: Mapping[str, str], folder: Path) -> Path:
+    """A column for each axis, a row for each kind of step."""
+    axes = list(dict.fromkeys(point.axis for point in points))
+    figure, places = panels(len(KINDS), len(axes), width=3.6, height=3.0)
+    for row, kind in zip(places, KINDS):
+        for place, axis in zip(row, axes):
+            _curves(place, [point for point in points if (point.kind, point.axis) == (kind, axis)])
+            place.set_title(f"{kind}, by {axis}", fontsize=10)
+    places[0][0].legend(fontsize=8, handlelength=3.5)
+    figure.suptitle(f"{network}: cost of an utterance, median with fastest to slowest step; thin grey: as the arithmetic "
+                    f"grows from the first value\n{where(measured)}", fontsize=11)
+    return save(figure, folder / f"scaling-{network}.png")
+
+
+def _curves(place: "Axes", points: List[Point]) -> None:
+    for framework in dict.fromkeys(point.framework for point in points):
+        own = [point for point in points if point.framework == framework]
+        values, costs = [p.value for p in own], [p.per_utterance for p in own]
+        low = [cost - 1000 * min(p.seconds) / p.batch_size for p, cost in zip(own, costs)]
+        high = [1000 * max(p.seconds) / p.batch_size - cost for p, cost in zip(own, costs)]
+        place.errorbar(values, costs, [low, high], markersize=4, capsize=3, label=CONTENDERS[framework].label,
+                       **line_look(framework))
+        place.plot(values, [costs[0] * _arithmetic(p, own[0]) for p in own], linewidth=0.8, color="#9aa0a6", zorder=1)
+    ticks = sorted({point.value for point in points})
+    logarithmic(place, "x", points[0].axis, ticks)
+    # A step that the machine's other work delayed many times over does not flatten these curves.
+    logarithmic(place, "y", "ms an utterance")
+    place.grid(alpha=0.3, which="both")
+
+
+def _arithmetic(point: Point, first: Point) -> float:
+    """What an utterance would cost, relative to the first value, if only arithmetic mattered."""
+    threads = point.value / first.value if point.axis == THREADS else 1.0
+    return point.macs / first.macs / threads
