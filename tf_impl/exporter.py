@@ -30,6 +30,6 @@ def export_onnx(spec: NetworkSpec, params: Params, path: Path) -> None:
         return outputs[spec.layers[-1].name]
 
     signature = (tf.TensorSpec((None, 512, None), tf.float32, name="spectrograms"),)
-    model, _ = tf2onnx.convert.from_function(tf.function(network, signature), signature,
+    model, _ = tf2onnx.convert.from_function(tf.function(network, signature, autograph=False), signature,
                                              opset=OPSET)
     onnx_file.save(model, path)

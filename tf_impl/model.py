@@ -10,7 +10,7 @@ Methods and their contract: `common.twin.Model`.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -54,10 +54,10 @@ class Model:
                              for p in self._parameters if p.trainable}
         self._tables: Dict[bool, Tuple[Tuple[int, ...], _Tables]] = {}  # training -> last size and its
         batch = _SPECTROGRAMS, _SPEAKERS, self._table_specs(training=True)
-        self._train = tf.function(self._train_step, (*batch, _SCALAR))
-        self._inspect = tf.function(self._gradients, batch)
-        self._parts = {"forward": tf.function(self._loss, batch),
-                       "backward": tf.function(self._gradients_alone, batch)}
+        self._train = _traced(self._train_step, (*batch, _SCALAR))
+        self._inspect = _traced(self._gradients, batch)
+        self._parts = {"forward": _traced(self._loss, batch),
+                       "backward": _traced(self._gradients_alone, batch)}
         self._predict: Optional[tf.types.experimental.ConcreteFunction] = None
         self._batch: Tuple[tf.Tensor, Optional[tf.Tensor]]
         self.load(params)
@@ -137,7 +137,7 @@ class Model:
                 spec, self._plan, spectrograms, {**constants, **prepared}, False, tables)[0])
 
         # Concrete, because TensorFlow warns about a function that is made anew after each epoch.
-        return tf.function(logits, (_SPECTROGRAMS, self._table_specs(False))).get_concrete_function()
+        return _traced(logits, (_SPECTROGRAMS, self._table_specs(False))).get_concrete_function()
 
     def _table_specs(self, training: bool) -> Dict[str, tf.TensorSpec]:
         """Of the tables of any size."""
@@ -215,6 +215,12 @@ class Model:
     def _average(self, name: str, decay: float, batch: tf.Tensor) -> None:
         running = self._variables[name]
         running.assign(decay * running + (1 - decay) * batch)
+
+
+def _traced(function: Callable, signature: Sequence) -> "tf.types.experimental.PolymorphicFunction":
+    """A graph of `function`. As it stands: rewriting its Python for tensors in its conditions, of which there
+    are none, costs seconds and leaves source files in the system's folder for temporary ones."""
+    return tf.function(function, signature, autograph=False)
 
 
 def _shaped(name: str, value: np.ndarray) -> np.ndarray:
