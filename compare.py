@@ -6,6 +6,7 @@
     python compare.py mistakes       # what each classic mistake would have cost
     python compare.py onnx ...       # every way through ONNX on the same weights
     python compare.py predictions ...  # where two trained models differ, and whether it matters
+    python compare.py baseline DATA  # what a method without a network makes of the same data
     python compare.py crossover ...  # half the training in one framework, half in the other
     python compare.py profile        # where the time of a step goes, layer by layer
     python compare.py scaling        # how the cost of a step grows with batch, threads, frames, speakers
@@ -21,6 +22,7 @@ from typing import Callable, Dict, List, Optional
 import caffe2_impl
 import tf_impl
 from common.commands import (
+    baseline,
     compare,
     crossover,
     curves,
@@ -39,7 +41,7 @@ from common.twin import Twin
 
 LOADS: Dict[str, Callable[[], Twin]] = {"tensorflow": tf_impl.load, "caffe2": caffe2_impl.load}
 COMMANDS = {"selfcheck": selfcheck.run, "parity": parity.run, "mistakes": mistakes.run, "onnx": onnx_matrix.run,
-            "predictions": predictions.run, "crossover": crossover.run, "profile": profile.run,
+            "predictions": predictions.run, "baseline": baseline.run, "crossover": crossover.run, "profile": profile.run,
             "scaling": scaling.run, "diff": diff.run, "plots": plots.run, "curves": curves.run}
 
 

@@ -65,7 +65,7 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     confusion = confusion_matrix(logits, speakers)
     _show(twin, checkpoint, dataset, choice.told, evaluation, confusion)
     if options.out:
-        _write(options.out, choice, evaluation, confusion, checkpoint.speakers, speakers, logits)
+        write_results(options.out, choice, evaluation, confusion, checkpoint.speakers, speakers, logits)
     return 0
 
 
@@ -92,7 +92,7 @@ def _show(twin: Twin, checkpoint, dataset, told: str, evaluation, confusion) -> 
               f"were taken for {checkpoint.speakers[j]}")
 
 
-def _write(folder: Path, choice: Choice, evaluation, confusion, names: Sequence[str], speakers, logits) -> None:
+def write_results(folder: Path, choice: Choice, evaluation, confusion, names: Sequence[str], speakers, logits) -> None:
     from common.files import write_json, write_text
 
     write_json(folder / "evaluation.json", {**dataclasses.asdict(evaluation), "of": choice.told or "all"})

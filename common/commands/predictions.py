@@ -13,10 +13,12 @@ from common.twin import Twin
 _DESCRIPTION = """Compare what two trained models say about the same utterances.
 
   python compare.py predictions runs/a/best.npz runs/b/best.npz --data DATA
+  python compare.py predictions a/predictions.csv b/predictions.csv    # of evaluate --out or baseline --out
 
 Each model runs in the framework that trained it. Prints the utterances on which they disagree with
 both margins, McNemar's test, the accuracy difference with its interval, whether the two trainings
-are comparable (each model carries the certificate of its own), and a verdict in words."""
+are comparable (each model carries the certificate of its own), and a verdict in words. Of stored
+predictions only the answers are known, and only they are compared."""
 
 _SHOWN = 20
 
@@ -24,6 +26,11 @@ _SHOWN = 20
 def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
     """Print the comparison; returns the exit status."""
     options = _parser().parse_args(argv)
+    stored = [path.suffix == ".csv" for path in options.models]
+    if any(stored):
+        return _compare_stored(options, all(stored))
+    if not options.data:
+        raise UserError("--data is needed: models are compared by what they say about data")
     threads = prepare_threads(options.threads)
     options.device = choose_device(options.device, loads.values()).device
 
@@ -56,12 +63,25 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     return 0
 
 
+def _compare_stored(options: argparse.Namespace, both: bool) -> int:
+    """Print how the answers of two predictions.csv differ; returns the exit status."""
+    if not both:
+        raise UserError("a model cannot be compared with stored predictions; store its own first, with evaluate --out FOLDER")
+    if options.data or options.split or options.side:
+        raise UserError("stored predictions are compared as they are: --data, --split and --side are for models")
+    from common.proof.stored import compare_answers, read_answers, told
+
+    a, b = (read_answers(path) for path in options.models)
+    print(told(compare_answers(a, b, *map(str, options.models)), *map(str, options.models)))
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("python compare.py predictions", _DESCRIPTION)
     parser.add_argument("models", type=model_file, nargs=2, metavar="MODEL",
-                        help="two runs' best.npz or last.npz, or their folders")
-    parser.add_argument("--data", nargs="+", type=Path, required=True, metavar="PATH",
-                        help="data folders or record files")
+                        help="two runs' best.npz or last.npz, or their folders; or two stored predictions.csv")
+    parser.add_argument("--data", nargs="+", type=Path, metavar="PATH",
+                        help="data folders or record files, for models")
     add_side_options(parser)
     add_machine_options(parser)
     return parser
@@ -76,11 +96,7 @@ def _text(result, models: Sequence, indices, dataset) -> str:
              names[d.answers[1]], d.margins[1]] for d in result.disputes[:_SHOWN]]
     changes = sorted(((abs(count), i, j) for (i, j), count in _nonzero(result)), reverse=True)
     parts = [
-        f"first: {a}\nsecond: {b}\n{result.utterances} utterances: both right "
-        f"{result.both_right}, only the first {result.only_a_right}, only the second "
-        f"{result.only_b_right}, both wrong {result.both_wrong}",
-        f"accuracy difference {100 * result.difference:+.1f} points "
-        f"[{100 * result.low:+.1f}, {100 * result.high:+.1f}], McNemar's p = {result.p_value:.3f}",
+        f"first: {a}\nsecond: {b}\n{result.counts}",
         f"largest logit difference {result.largest_logit_difference:.1e} at a scale of "
         f"{result.logit_scale:.1f}",
         f"{len(result.disputes)} utterances on which they disagree"

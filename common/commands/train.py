@@ -4,7 +4,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import sys
 from pathlib import Path
+from textwrap import indent
 from typing import Callable, Iterator, List, Optional, Tuple
 
 from common.commands.options import (
@@ -20,6 +22,7 @@ from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.network.optimizer import SCHEDULES
 from common.training.config import TrainingConfig
+from common.training.recipes import DEFAULT, RECIPES, configure, table
 from common.twin import Twin
 
 _DESCRIPTION = """Train a network to tell speakers apart.
@@ -30,10 +33,15 @@ _DESCRIPTION = """Train a network to tell speakers apart.
 
 The run's folder gets config.json, split.json, certificate.json (what it is trained with), log.jsonl,
 and after every epoch last.npz and, if it is the best so far, best.npz.
-Without --data it uses the embedded synthetic voices."""
+Without --data it uses the embedded synthetic voices.
+
+A recipe gives every setting that is not given, for both frameworks the same:
+
+{recipes}"""
 
 # Options that make up TrainingConfig, with their help; types and defaults are the dataclass's.
 _SETTINGS = {
+    "recipe": "settings for all that is not given",
     "network": "which network",
     "width": "factor on every number of channels, for smaller or larger networks",
     "epochs": "passes over the training side",
@@ -48,7 +56,7 @@ _SETTINGS = {
     "time_mask": "augmentation: blank up to so many frames",
     "frequency_mask": "augmentation: blank up to so many frequency bins",
 }
-_CHOICES = {"network": tuple(NETWORKS), "schedule": SCHEDULES}
+_CHOICES = {"recipe": tuple(RECIPES), "network": tuple(NETWORKS), "schedule": SCHEDULES}
 
 
 def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
@@ -78,7 +86,7 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
-    parser = make_parser(prog, _DESCRIPTION.format(prog=prog))
+    parser = make_parser(prog, _DESCRIPTION.format(prog=prog, recipes=indent(table(), "  ")))
     parser.add_argument("--data", nargs="+", type=Path, metavar="PATH",
                         help="data folders or record files (default: embedded synthetic voices)")
     parser.add_argument("--out", type=Path, metavar="FOLDER",
@@ -87,7 +95,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
                         help="go on with the run in this folder; either framework may")
     for field in dataclasses.fields(TrainingConfig):
         kind = {"int": int, "Optional[int]": int, "float": float, "str": str}[field.type]
-        default = "" if field.default is None else f" ({field.default})"
+        default = DEFAULT if field.name == "recipe" else field.default
+        default = "" if default is None else f" ({default})"
         # No defaults here: what was not given must be told from what was.
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=None,
                             choices=_CHOICES.get(field.name), help=_SETTINGS[field.name] + default,
@@ -109,8 +118,9 @@ def _new(options: argparse.Namespace) -> Iterator[Tuple]:
     from common.data.splits import split_dataset
     from common.training.loop import check_batch, claimed, fresh, start_run
 
-    config = TrainingConfig(**_given(options))
+    config = configure(_given(options))
     dataset = _open(options.data)
+    _say_mismatch(config, dataset)
     split = split_dataset(dataset, config.seed)
     check_batch(split, config)
     folder = options.out or Path("runs") / f"{config.network}-{dataset.name}"
@@ -118,6 +128,14 @@ def _new(options: argparse.Namespace) -> Iterator[Tuple]:
         checkpoint = fresh(config, dataset)
         start_run(folder, checkpoint, dataset, split, options.data or [])
         yield checkpoint, dataset, split, folder
+
+
+def _say_mismatch(config: TrainingConfig, dataset) -> None:
+    """Tell on standard error where the data were not prepared as the recipe expects them."""
+    recipe = RECIPES[config.recipe]
+    if recipe.mismatch(dataset.scale, dataset.normalised):
+        print(f"note: {dataset.name} was not prepared for the recipe {config.recipe}: python -m common.prepare with "
+              f"{recipe.prepare} makes the spectrograms it is for, and with others it may recognise less", file=sys.stderr)
 
 
 @contextlib.contextmanager

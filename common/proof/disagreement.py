@@ -46,6 +46,14 @@ class Disagreement:
     disputes: List[Dispute]
 
     @property
+    def counts(self) -> str:
+        """Who is right where, and McNemar's test, in words."""
+        return (f"{self.utterances} utterances: both right {self.both_right}, only the first {self.only_a_right}, only the "
+                f"second {self.only_b_right}, both wrong {self.both_wrong}\n"
+                f"accuracy difference {100 * self.difference:+.1f} points [{100 * self.low:+.1f}, {100 * self.high:+.1f}], "
+                f"McNemar's p = {self.p_value:.3f}")
+
+    @property
     def verdict(self) -> str:
         """What the numbers say, in words."""
         if self.largest_logit_difference <= _NOISE * self.logit_scale:

@@ -19,12 +19,14 @@ from common.network.networks import build
 from common.network.optimizer import SGD, Schedule
 
 MAX_WIDTH = 10  # a factor of 10 already makes a hundred times the parameters
+ROBUST, PAPER = "robust", "paper"  # see `common.training.recipes`
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """Defaults are the recipe that ports of the released VoxCeleb model report, for small data."""
 
+    recipe: str = PAPER  # where settings come from that were not given
     network: str = "vgg_m"
     width: float = 1.0  # factor on every number of channels
     epochs: int = 30
@@ -44,6 +46,8 @@ class TrainingConfig:
             value = getattr(self, field.name)
             if isinstance(value, float) and not math.isfinite(value):
                 raise UserError(f"{field.name} must be a finite number, not {value}")
+        if self.recipe not in (ROBUST, PAPER):
+            raise UserError(f"there is no recipe {self.recipe!r}; choose from {ROBUST}, {PAPER}")
         if self.epochs < 1:
             raise UserError(f"epochs must be at least 1, not {self.epochs}")
         if self.batch_size < 2:  # one utterance has no variance that batch norm could divide by

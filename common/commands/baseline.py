@@ -1,0 +1,75 @@
+"""`python compare.py baseline`: how far statistics of cepstra and a linear discriminant get on the same data."""
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Callable, List, Mapping, Optional, Tuple
+
+from common.commands.options import data_or_embedded, existing, make_parser
+from common.errors import UserError
+from common.twin import Twin
+
+_DESCRIPTION = """What a method of the 1990s makes of the same data: the least that a network has to beat.
+
+  python compare.py baseline DATA
+  python compare.py baseline DATA --split runs/first/split.json --out runs/baseline
+  python compare.py predictions runs/baseline/predictions.csv runs/evaluation/predictions.csv
+
+Trains a linear discriminant on mean, deviation and step deviation of 20 cepstra of every training
+utterance, and scores it on the test side of the same split that training a network uses. Without
+normalisation per utterance (python -m common.prepare --scale log --raw) it hears the recording channel
+too. --out writes what `evaluate --out` writes."""
+
+
+def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
+    """Print the baseline's accuracy; returns the exit status."""
+    options = _parser().parse_args(argv)
+    if options.seed < 0:
+        raise UserError(f"--seed must not be negative, but is {options.seed}")
+
+    from common.commands.evaluate import write_results
+    from common.commands.utterances import Choice
+    from common.data.dataset import open_dataset
+    from common.files import make_folder
+    from common.training import cepstral
+    from common.training.evaluation import Evaluation
+    from common.training.metrics import confusion_matrix
+
+    dataset = open_dataset(data_or_embedded(options.data))
+    split, source = _split(options, dataset)
+    indices = getattr(split, options.side)
+    if not len(indices):
+        raise UserError(f"{source} has no utterances on its {options.side} side; choose another --side")
+    if options.out:
+        make_folder(options.out)
+    logits = cepstral.fit(dataset, split.train).logits(dataset, indices)
+    speakers = dataset.records.labels[indices]
+    evaluation = Evaluation.of(logits, speakers, None)
+    told = f"{options.side} side of {source}"
+    print(f"cepstral statistics and a linear discriminant, trained on {len(split.train)} utterances of {dataset.name}"
+          f"{', synthetic voices' if dataset.synthetic else ''}: {told}\n{evaluation}")
+    if options.out:
+        write_results(options.out, Choice(indices, told), evaluation, confusion_matrix(logits, speakers), dataset.speakers,
+                      speakers, logits)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser("python compare.py baseline", _DESCRIPTION)
+    parser.add_argument("data", nargs="*", type=Path, help="data folders or record files (default: embedded synthetic voices)")
+    parser.add_argument("--split", type=existing("split"), metavar="FILE", help="a run's split.json (default: what "
+                        "training a network with --seed makes)")
+    parser.add_argument("--seed", type=int, default=0, help="of the split (0)")
+    parser.add_argument("--side", choices=("train", "dev", "test"), default="test", help="which side to score (test)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write figures and tables here")
+    return parser
+
+
+def _split(options: argparse.Namespace, dataset) -> Tuple:
+    """The split and what it is called."""
+    from common.data.splits import load_split, split_dataset
+
+    if options.split:
+        return load_split(options.split, dataset), str(options.split)
+    split = split_dataset(dataset, options.seed)
+    return split, "the official split" if split.by == "official" else f"the split by {split.by}, seed {split.seed}"

@@ -1,0 +1,65 @@
+"""Two stored predictions.csv, of any recogniser: where their answers differ, and whether that is chance.
+
+    a, b = read_answers(Path("a/predictions.csv")), read_answers(Path("b/predictions.csv"))
+    print(told(compare_answers(a, b, "a", "b"), "a", "b"))
+"""
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Dict, NamedTuple
+
+import numpy as np
+
+from common.errors import UserError
+from common.files import read_text
+from common.proof.disagreement import Disagreement, analyse
+
+
+class Answer(NamedTuple):
+    """What was said about one record."""
+
+    speaker: str  # the right one
+    predicted: str
+
+
+Answers = Dict[int, Answer]  # by number of the record
+
+
+def read_answers(path: Path) -> Answers:
+    """What `evaluate --out` or `baseline --out` wrote. Raises UserError that names the line."""
+    rows = csv.DictReader(io.StringIO(read_text(path, "file of predictions"), newline=""))
+    answers: Answers = {}
+    try:
+        for row in rows:
+            record = int(row["record"])
+            if record in answers or not row["speaker"] or not row["predicted"]:
+                raise ValueError("a record twice, or without a name")
+            answers[record] = Answer(row["speaker"], row["predicted"])
+    except (csv.Error, KeyError, TypeError, ValueError):
+        raise UserError(f"{path}: line {rows.line_num} is not record,speaker,predicted,logit with a record of its own; give "
+                        "a predictions.csv that evaluate --out or baseline --out has written") from None
+    if not answers:
+        raise UserError(f"{path}: no predictions in it")
+    return answers
+
+
+def compare_answers(a: Answers, b: Answers, name_a: str, name_b: str) -> Disagreement:
+    """Of its fields only those that answers decide mean anything: logits are not stored.
+
+    Raises UserError where they are not about the same records of the same speakers.
+    """
+    records = sorted(a)
+    if records != sorted(b) or any(a[record].speaker != b[record].speaker for record in records):
+        raise UserError(f"{name_a} and {name_b} are not about the same records; evaluate both on the same side of the same "
+                        "split: --split FILE")
+    names = sorted({name for answers in (a, b) for answer in answers.values() for name in answer})
+    chosen = [np.eye(len(names))[[names.index(answers[record].predicted) for record in records]] for answers in (a, b)]
+    return analyse(*chosen, np.array([names.index(a[record].speaker) for record in records]))
+
+
+def told(result: Disagreement, name_a: str, name_b: str) -> str:
+    """The counts, McNemar's test and a verdict, in words."""
+    verdict = result.verdict if result.disputes else "the same answers throughout"
+    return "\n".join([f"first: {name_a}\nsecond: {name_b}", result.counts, f"verdict: {verdict}"])
