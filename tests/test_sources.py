@@ -255,7 +255,8 @@ def forged_long_name() -> bytes:
     (gzip.compress(forged_long_name()), "a header of"), (tar_bytes(member("s/Ann/notes.txt")), "no recordings"),
     (struct.pack("<H", 0x8B1F) + b"\0" * 100, "cannot be unpacked"),
     (tar_bytes(member("s/Ann/1.wav/2.wav"), member("s/Ann/1.wav")), "cannot be unpacked"),
-])
+], ids=["nothing", "text", "cut tar", "noise", "cut gzip", "forged", "no recordings", "zeros",
+        "in a file"])
 def test_damaged_archives(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "a.tar.gz").write_bytes(content)
     (tmp_path / "out").mkdir()
