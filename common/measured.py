@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Dict, Mapping
 
 from common.machine import describe
+from common.remembered import settings
 
 _PROJECT = Path(__file__).parents[1]
 _PACKAGES = ("tensorflow", "torch", "onnxruntime")  # Caffe2 is a part of torch; NumPy stands with the machine
 
 
 def facts(threads: int) -> Dict[str, str]:
-    """Date, commit, machine, versions and threads."""
+    """Date, commit, machine, versions, threads, and the variables that choose kernels, if any."""
     return {"date": datetime.date.today().isoformat(), "commit": commit(_PROJECT), **describe(), **_versions(),
-            "threads": str(threads)}
+            "threads": str(threads), "variables": " ".join(f"{name}={value}" for name, value in settings().items()) or "none"}
 
 
 def told(stated: Mapping[str, object]) -> str:

@@ -129,9 +129,9 @@ def _parser(others: Sequence[str]) -> argparse.ArgumentParser:
 def _add_timing_options(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("--blocks", type=int, default=5,
                        help="timed blocks of each figure: so many rounds at the least, 2 or more (5)")
-    group.add_argument("--budget", type=float, default=60.0, metavar="S",
+    group.add_argument("--budget", type=float, default=30.0, metavar="S",
                        help="seconds of timing a network: more rounds until every ratio is known to 5 %%, or "
-                       "so long (60)")
+                       "so long (30)")
     group.add_argument("--steps", type=int, default=1, help="timed training steps in a block, at least (1)")
     group.add_argument("--block-seconds", type=float, default=0.5, metavar="S",
                        help="add steps until a block takes about so long (0.5)")

@@ -57,7 +57,8 @@ def bar_look(contender: str, strength: float = 1.0) -> Dict[str, Any]:
 
 def where(measured: Mapping[str, object]) -> str:
     """When and on which machine, for a picture's title; measured: as `common.measured.facts`."""
-    return f"{measured['date']}, {measured['processor']}, {measured['cores']} cores, {measured['threads']} threads"
+    machine = f"{measured['date']}, {measured['processor']}, {measured['cores']} cores, {measured['threads']} threads"
+    return machine if measured.get("variables", "none") == "none" else f"{machine}, {measured['variables']}"
 
 
 def logarithmic(axis: "Axes", which: str, what: str, ticks: Sequence[float] = ()) -> None:

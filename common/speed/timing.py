@@ -42,7 +42,7 @@ class TimingPlan:
     frameworks: List[str]
     baselines: List[str]
     blocks: int = 5  # timed blocks of each lane, at least
-    budget: float = 60.0  # seconds for more of them, until every ratio is known
+    budget: float = 30.0  # seconds for more of them, until every ratio is known
     steps: int = 1  # timed training steps in a block; predictions are twice as many
     block_seconds: float = 0.5  # steps are added until a block takes about so long
     calls: int = 10  # of one utterance in a block of latency
