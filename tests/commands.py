@@ -81,6 +81,9 @@ class WorkerHere:
     def __exit__(self, *_: object) -> None:
         pass
 
+    def close(self) -> None:
+        pass
+
     def ask(self, command: str, **arguments: Any) -> Dict[str, Any]:
         """Through JSON both ways, as there."""
         return json.loads(json.dumps(getattr(self._session, command)(**json.loads(json.dumps(arguments)))))
