@@ -27,7 +27,7 @@ def friendly(main: Callable[[Optional[List[str]]], int]) -> Callable[[Optional[L
 
     So does what the machine refuses, wherever it does: a disk or a standard output that is full or
     fails, a folder that may not be written to. Anything else is a defect of ours and keeps its
-    traceback. Ctrl-C ends with status 130, and a reader that closes the pipe (`| head`) with 141, as a
+    traceback. Ctrl-C ends with status 130 (and with what the command says of it), and a reader that closes the pipe (`| head`) with 141, as a
     shell reports those signals.
     """
 
@@ -45,8 +45,8 @@ def friendly(main: Callable[[Optional[List[str]]], int]) -> Callable[[Optional[L
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
+        except KeyboardInterrupt as stop:
+            print("interrupted" + "".join(f": {told}" for told in stop.args), file=sys.stderr)
             return 130
         except BrokenPipeError:
             _drop_output()

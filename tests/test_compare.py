@@ -184,11 +184,11 @@ def test_baselines_prove_themselves_and_nothing_is_learned(tiny_data: Path, tmp_
     (["--baselines", "none"], []), (["--baselines", "keras,torch"], ["keras", "torch"])])
 def test_each_frameworks_own_convolutions_are_beside_ours_unless_others_are_asked_for(words: List[str],
                                                                                      baselines: List[str]) -> None:
-    assert parse([], words).baselines == baselines
+    assert parse({}, words).baselines == baselines
 
 
 @pytest.mark.parametrize("options, message", [
-    (["--baselines", "keras,caffe3"], "there is no baseline caffe3; choose from tensorflow-direct, caffe2-direct, keras, keras-onednn, torch"),
+    (["--baselines", "keras,caffe3"], "--baselines: invalid choice: 'caffe3' (choose from tensorflow-direct, caffe2-direct, keras, keras-onednn, torch"),
     (["--blocks", "1"], "--blocks must be at least 2"), (["--calls", "0"], "--calls must be at least 1"),
     (["--budget", "-1"], "--budget must be at least 0"),
     (["--block-seconds", "nan"], "--block-seconds must be at least 0")])

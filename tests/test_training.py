@@ -216,7 +216,7 @@ def test_a_folder_with_the_log_of_a_run_or_with_data_is_not_taken(run: Path, tin
     shutil.copy(run / "log.jsonl", tmp_path)
     with pytest.raises(UserError, match="already holds a run"):
         train(tmp_path, tiny_data)
-    with pytest.raises(UserError, match="holds record files"):
+    with pytest.raises(UserError, match="data is not empty"):
         train(Path(shutil.copytree(tiny_data, tmp_path / "data")), tiny_data)
 
 

@@ -2,15 +2,18 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import importlib.util
 import sys
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, Optional, Sequence
+from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
 from common.commands.options import (
     add_convolutions_option,
+    add_data_option,
     add_machine_options,
+    add_names_option,
+    add_out_options,
+    add_width_option,
     choose_device,
     data_or_embedded,
     make_parser,
@@ -21,16 +24,17 @@ from common.commands.progress import Progress
 from common.contenders import BASELINES, CONTENDERS, FRAMEWORKS
 from common.errors import UserError
 from common.network.networks import NETWORKS
+from common.outputs import output
 from common.twin import Twin
 
 _DESCRIPTION = """Compare TensorFlow and Caffe2 on who is speaking: speed, accuracy, and whether they agree.
 
   python compare.py                       # both networks on the embedded synthetic voices, 9 minutes the first time
-  python compare.py --data DATA --epochs 10 --out results/mine
+  python compare.py --data DATA --epochs 10 --out runs/mine
   python compare.py --baselines keras,onnxruntime,torch --blocks 8 --epochs 0   # speed alone, beside others
   python compare.py --baselines keras,keras-onednn --budget 300   # ... and until ratios are known to 5 %
   python compare.py --version
-  python compare.py {others} --help
+  python compare.py selfcheck             # another command, see the end
 
 Each framework runs in a process of its own and they take turns, from the same parameters, on the
 same batches. Tables go to the terminal; the same as Markdown, CSV and JSON, and plots, to --out.
@@ -39,15 +43,17 @@ In every run predictions and losses of all are held against each other and ONNX 
 0 every check passed; 1 a check failed: the report begins with it, is marked INVALID, and withholds
 ratios; 2 the options, the data or this machine do not allow a run."""
 
+_WRITES = ("report.md", "report.csv", "report.json", "learning-curves.png", "speed.png", "work/*.*")
+_NONE = "none"  # of the baselines
 _CLOCKS = ("resident", "fed", "end-to-end")
 # What pays within five minutes on two cores. VGG-M learns the few default voices by heart in them, and
 # still does not know them in another session: it has no learning run unless it is asked for.
 _DEFAULT_EPOCHS = {"tdnn": 8, "vgg_m": 0}
 
 
-def run(loads: Mapping[str, Callable[[], Twin]], others: Sequence[str],
+def run(loads: Mapping[str, Callable[[], Twin]], others: Mapping[str, Tuple[str, str]],
         argv: Optional[List[str]]) -> int:
-    """Compare as the options say; returns the exit status. `others`: names of other commands."""
+    """Compare as the options say; returns the exit status. `others`: commands -> what for, how long."""
     options = parse(others, argv)
     if options.version:
         return _show_versions(loads)
@@ -64,20 +70,20 @@ def run(loads: Mapping[str, Callable[[], Twin]], others: Sequence[str],
     from common.show.speed_bars import draw_speed
 
     plan, dataset, split = _plan(options, threads)
-    folder = options.out or Path("results") / f"{datetime.date.today()}-{dataset.name}"
-    work = (folder / "work").resolve()  # the workers' current folder is another
-    make_folder(work)
-    say_device(decision)
-    results = []
-    with Progress() as progress:
-        for result in Comparison(plan, dataset, split, work, progress.time).run():
-            results.append(result)
-            progress.print("\n".join([*verdict([result]), "", section(result), ""]))
-    report = _report(plan, decision, dataset, split, results)
-    closing = verdict(results) if len(results) > 1 else []
-    print("\n".join([*closing, "", report.notes(), ""]).lstrip())
-    report.write(folder)
-    drawn = [path.name for path in (draw_learning(report, folder), draw_speed(report, folder)) if path]
+    with output(options.out, f"compare-{dataset.name}", _WRITES, options.force) as folder:
+        work = (folder / "work").resolve()  # the workers' current folder is another
+        make_folder(work)
+        say_device(decision)
+        results = []
+        with Progress() as progress:
+            for result in Comparison(plan, dataset, split, work, progress.time).run():
+                results.append(result)
+                progress.print("\n".join([*verdict([result]), "", section(result), ""]))
+        report = _report(plan, decision, dataset, split, results)
+        closing = verdict(results) if len(results) > 1 else []
+        print("\n".join([*closing, "", report.notes(), ""]).lstrip())
+        report.write(folder)
+        drawn = [path.name for path in (draw_learning(report, folder), draw_speed(report, folder)) if path]
     print(f"written to {folder}: {', '.join(['report.md', 'report.csv', 'report.json', *drawn])}")
     if all(result.valid for result in results):
         return 0
@@ -85,27 +91,25 @@ def run(loads: Mapping[str, Callable[[], Twin]], others: Sequence[str],
     return FAILED
 
 
-def parse(others: Sequence[str], argv: Optional[List[str]]) -> argparse.Namespace:
+def parse(others: Mapping[str, Tuple[str, str]], argv: Optional[List[str]]) -> argparse.Namespace:
     """The options; who is timed beside the frameworks goes by these."""
     options = _parser(others).parse_args(argv)
-    if options.baselines is None:
-        options.baselines = [name for name in BASELINES if CONTENDERS[name].own_of in options.frameworks]
+    own = [name for name in BASELINES if CONTENDERS[name].own_of in options.frameworks]
+    options.baselines = [name for name in options.baselines or own if name != _NONE]
     return options
 
 
-def _parser(others: Sequence[str]) -> argparse.ArgumentParser:
-    parser = make_parser("python compare.py", _DESCRIPTION.format(others="|".join(others)))
+def _parser(others: Mapping[str, Tuple[str, str]]) -> argparse.ArgumentParser:
+    parser = make_parser("python compare.py", _DESCRIPTION)
+    parser.epilog = "Other commands, each with --help:\n" + "\n".join(
+        f"  {name:<12} {what} ({takes})" for name, (what, takes) in others.items())
     parser.add_argument("--version", action="store_true",
                         help="show framework versions, where Caffe2 came from, devices; then stop")
-    parser.add_argument("--data", nargs="+", type=Path, metavar="PATH",
-                        help="data folders or record files (default: embedded synthetic voices)")
-    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(_DEFAULT_EPOCHS),
-                        metavar="NAME", help=f"of {', '.join(NETWORKS)} (all)")
-    parser.add_argument("--frameworks", nargs="+", choices=FRAMEWORKS, default=FRAMEWORKS,
-                        metavar="NAME", help=f"of {', '.join(FRAMEWORKS)} (both)")
-    parser.add_argument("--baselines", type=_baselines, metavar="NAME,...",
-                        help=f"time these beside them, of {', '.join(BASELINES)}; or none "
-                        "(each framework's own convolutions, beside ours)")
+    add_data_option(parser)
+    add_names_option(parser, "--networks", list(NETWORKS), list(_DEFAULT_EPOCHS), "all")
+    add_names_option(parser, "--frameworks", FRAMEWORKS, FRAMEWORKS, "both")
+    add_names_option(parser, "--baselines", [*BASELINES, _NONE], [], "time these beside them; each framework's own "
+                     "convolutions, beside ours")
     parser.add_argument("--epochs", type=int, help="of the learning run, for every network "
                         f"({', '.join(f'{n}: {e}' for n, e in _DEFAULT_EPOCHS.items())}); 0: "
                         "measure speed alone, learn nothing")
@@ -115,12 +119,10 @@ def _parser(others: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--crop-frames", type=int, default=100, metavar="N",
                         help="learn from random windows of so many of the 300 frames (100); speed "
                         "and test accuracy are always of 300")
-    parser.add_argument("--width", type=float, default=1.0,
-                        help="factor on every number of channels (1.0)")
+    add_width_option(parser)
     _add_timing_options(parser.add_argument_group("timing"))
     parser.add_argument("--seed", type=int, default=0, help="of parameters, split and order (0)")
-    parser.add_argument("--out", type=Path, metavar="FOLDER",
-                        help="where the report goes (results/DATE-DATA)")
+    add_out_options(parser, "compare-DATA", "the report")
     add_machine_options(parser)
     add_convolutions_option(parser)
     return parser
@@ -137,21 +139,10 @@ def _add_timing_options(group: "argparse._ArgumentGroup") -> None:
                        help="add steps until a block takes about so long (0.5)")
     group.add_argument("--calls", type=int, default=10,
                        help="of one utterance in a block, for latency (10)")
-    group.add_argument("--clocks", nargs="+", choices=_CLOCKS, default=["resident"],
-                       metavar="CLOCK", help=f"where the input of a step comes from, of "
-                       f"{', '.join(_CLOCKS)} (resident); resident is always timed")
+    add_names_option(group, "--clocks", _CLOCKS, ["resident"], "where the input of a step comes from; resident, which "
+                     "is always timed")
     group.add_argument("--parts", action="store_true",
                        help="time forward, backward and update as well")
-
-
-def _baselines(text: str) -> List[str]:
-    """An argparse type: names with commas between them."""
-    names = [] if text == "none" else list(dict.fromkeys(name for name in text.split(",") if name))
-    unknown = [name for name in names if name not in BASELINES]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"there is no baseline {unknown[0]}; choose from "
-                                         f"{', '.join(BASELINES)}")
-    return names
 
 
 def _timing_plan(options: argparse.Namespace):
@@ -165,7 +156,7 @@ def _timing_plan(options: argparse.Namespace):
         if importlib.util.find_spec(package) is None:
             raise UserError(f"the baseline {name} is not installed here: pip install {package}")
     clocks = [clock for clock in _CLOCKS if clock == "resident" or clock in options.clocks]
-    return TimingPlan(list(dict.fromkeys(options.frameworks)), options.baselines, options.blocks,
+    return TimingPlan(options.frameworks, options.baselines, options.blocks,
                       options.budget, options.steps, options.block_seconds, options.calls, clocks, options.parts)
 
 

@@ -3,20 +3,31 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from pathlib import Path
 from typing import Callable, List, Mapping, Optional
 
-from common.commands.options import add_machine_options, choose_device, data_or_embedded, make_parser, prepare_threads
+from common.commands.options import (
+    add_data_option,
+    add_machine_options,
+    add_out_options,
+    add_width_option,
+    choose_device,
+    data_or_embedded,
+    make_parser,
+    prepare_threads,
+)
 from common.errors import UserError
 from common.network.networks import NETWORKS
+from common.outputs import output
 from common.twin import Twin
 
 _DESCRIPTION = """Switch the framework in the middle of a training run and see whether the loss notices.
 
-  python compare.py crossover --network tdnn --out results/crossover
+  python compare.py crossover --network tdnn
 
 A checkpoint goes from TensorFlow to Caffe2 and from Caffe2 to TensorFlow after --steps steps; each
 run is held against one that stays. Fails if any later loss differs by more than 1e-3 of itself."""
+
+_WRITES = ("crossover.md", "crossover.json", "crossover.png", "half.npz")
 
 
 def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
@@ -30,7 +41,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     from common.data.batches import BatchReader
     from common.data.dataset import open_dataset
     from common.data.splits import split_dataset
-    from common.files import make_folder, write_json, write_text
+    from common.files import write_json, write_text
     from common.measured import facts, told
     from common.proof import gate
     from common.proof.recording import first_batches
@@ -45,37 +56,35 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
                          config.batch_size, config.seed, shuffle=True, drop_remainder=True)
     batches = first_batches(reader, 2 * options.steps)
     start = fresh(config, dataset)
-    make_folder(options.out)
-    twins = {name: gate.require(load(), start, options.device, threads) for name, load in loads.items()}
-    for twin in twins.values():
-        twin.configure(options.device, threads)
-    crossings = [cross(twins[a], twins[b], start, batches, options.steps,
-                       options.out / "half.npz") for a, b in itertools.permutations(twins, 2)]
-    lines = [f"{c.first} to {c.second}: largest difference of the loss over {options.steps} steps "
-             f"after the switch {c.largest_difference:.1e} of itself" for c in crossings]
-    (options.out / "half.npz").unlink()
-    study = CrossoverStudy(facts(threads), config.network, crossings)
-    draw_crossings(study, options.out)
-    write_json(options.out / "crossover.json", plain(study))
-    write_text(options.out / "crossover.md",
-               f"{told(study.measured)}\n\n{config.network}, batch of {config.batch_size}, data {dataset.name}\n\n"
-               + "\n".join(f"- {line}" for line in lines) + "\n")
-    print("\n".join(lines))
+    with output(options.out, f"crossover-{config.network}", _WRITES, options.force) as folder:
+        twins = {name: gate.require(load(), start, options.device, threads) for name, load in loads.items()}
+        for twin in twins.values():
+            twin.configure(options.device, threads)
+        half = folder / "half.npz"
+        crossings = [cross(twins[a], twins[b], start, batches, options.steps, half)
+                     for a, b in itertools.permutations(twins, 2)]
+        half.unlink()
+        lines = [f"{c.first} to {c.second}: largest difference of the loss over {options.steps} steps "
+                 f"after the switch {c.largest_difference:.1e} of itself" for c in crossings]
+        study = CrossoverStudy(facts(threads), config.network, crossings)
+        draw_crossings(study, folder)
+        write_json(folder / "crossover.json", plain(study))
+        write_text(folder / "crossover.md",
+                   f"{told(study.measured)}\n\n{config.network}, batch of {config.batch_size}, data {dataset.name}\n\n"
+                   + "\n".join(f"- {line}" for line in lines) + "\n")
+    print("\n".join([*lines, f"written to {folder}: crossover.md, crossover.json, crossover.png"]))
     return 0 if max(c.largest_difference for c in crossings) < TOLERANCE else 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("python compare.py crossover", _DESCRIPTION)
-    parser.add_argument("--data", nargs="+", type=Path, metavar="PATH",
-                        help="data folders or record files (default: embedded synthetic voices)")
+    add_data_option(parser)
     parser.add_argument("--network", choices=tuple(NETWORKS), default="tdnn", help="(tdnn)")
-    parser.add_argument("--width", type=float, default=1.0,
-                        help="factor on every number of channels (1.0)")
+    add_width_option(parser)
     parser.add_argument("--steps", type=int, default=20, help="before and after the switch (20)")
     parser.add_argument("--batch-size", type=int, default=16, help="utterances a step (16)")
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="at the start (0.001)")
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER",
-                        help="crossover.md, crossover.json and crossover.png go here")
+    add_out_options(parser, "crossover-NETWORK", "crossover.md, crossover.json and crossover.png")
     add_machine_options(parser)
     return parser
 

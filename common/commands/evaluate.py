@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import dataclasses
 import io
@@ -10,26 +11,30 @@ from typing import Callable, Iterable, List, Optional, Sequence
 
 from common.commands.options import (
     add_machine_options,
+    add_out_options,
     choose_device,
     make_parser,
     model_file,
     prepare_threads,
     say_device,
 )
-from common.commands.utterances import Choice, add_side_options, choose
+from common.commands.utterances import Choice, add_side_options, choose, data_for
 from common.errors import UserError
+from common.outputs import output
 from common.twin import Twin
 
 _DESCRIPTION = """Evaluate a saved model on records it may never have seen.
 
-  {prog} runs/first/best.npz part-7.bin
-  {prog} runs/first DATA                    # of the data it was trained on, the test side
-  {prog} runs/first DATA --side dev
+  {prog} runs/first                         # of the data it was trained on, the test side
+  {prog} runs/first --side dev
+  {prog} runs/first/best.npz part-7.bin     # of other data, all
 
 Utterances that it was trained on are left out, which is told, unless --side train asks for them.
-Prints top-1 with its 95 % interval, top-5, utterances per second and the most frequent confusions;
---out writes the figures, every prediction and the whole confusion matrix. A model trained in
-either framework will do."""
+Prints top-1 with its 95 % interval, top-5 of more than five speakers, utterances per second and the
+most frequent confusions; --out writes the figures, every prediction and the whole confusion matrix. A
+model trained in either framework will do."""
+
+_WRITES = ("evaluation.json", "confusion.csv", "predictions.csv")
 
 
 def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
@@ -42,40 +47,41 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
 
     from common.data.batches import BatchReader
     from common.data.dataset import open_dataset
-    from common.files import make_folder
     from common.proof import gate
     from common.training.checkpoint import load_checkpoint
     from common.training.evaluation import Evaluation, predict
     from common.training.metrics import confusion_matrix
 
     checkpoint = load_checkpoint(options.model)
-    dataset = open_dataset(options.data, speakers=checkpoint.speakers)
+    dataset = open_dataset(data_for(options.model, options.data), speakers=checkpoint.speakers)
     checkpoint.check_data(dataset)
     choice = choose(options, dataset, {options.model: checkpoint})
-    if options.out:
-        make_folder(options.out)
-    say_device(device)
-    twin = gate.require(load(), checkpoint, device.device, threads)
-    twin.configure(device.device, threads)
-    model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
-    reader = BatchReader(dataset.records, choice.indices, options.batch_size, 0, shuffle=False,
-                         drop_remainder=False)
-    logits, speakers, rate = predict(twin, model, reader)
-    evaluation = Evaluation.of(logits, speakers, rate)
-    confusion = confusion_matrix(logits, speakers)
-    _show(twin, checkpoint, dataset, choice.told, evaluation, confusion)
-    if options.out:
-        write_results(options.out, choice, evaluation, confusion, checkpoint.speakers, speakers, logits)
+    with contextlib.nullcontext() if options.out is None else output(
+            options.out, "evaluate", _WRITES, options.force) as folder:
+        say_device(device)
+        twin = gate.require(load(), checkpoint, device.device, threads)
+        twin.configure(device.device, threads)
+        model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
+        reader = BatchReader(dataset.records, choice.indices, options.batch_size, 0, shuffle=False,
+                             drop_remainder=False)
+        logits, speakers, rate = predict(twin, model, reader)
+        evaluation = Evaluation.of(logits, speakers, rate)
+        confusion = confusion_matrix(logits, speakers)
+        _show(twin, checkpoint, dataset, choice.told, evaluation, confusion)
+        if folder is not None:
+            write_results(folder, choice, evaluation, confusion, checkpoint.speakers, speakers, logits)
+            print(f"written to {folder}: {', '.join(_WRITES)}")
     return 0
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = make_parser(prog, _DESCRIPTION.format(prog=prog))
     parser.add_argument("model", type=model_file, help="a run's best.npz or last.npz, or its folder")
-    parser.add_argument("data", nargs="+", type=Path, help="record files or data folders")
+    parser.add_argument("data", nargs="*", type=Path,
+                        help="record files or data folders (default: what the model's own run has)")
     add_side_options(parser)
     parser.add_argument("--batch-size", type=int, default=32, help="utterances at once (32)")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write figures and tables here")
+    add_out_options(parser, None, "figures and tables")
     add_machine_options(parser)
     return parser
 

@@ -2,12 +2,21 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Iterator, List, Mapping, Optional, Tuple
 
-from common.commands.options import add_machine_options, choose_device, data_or_embedded, make_parser, prepare_threads
+from common.commands.options import (
+    add_data_option,
+    add_machine_options,
+    add_out_options,
+    add_width_option,
+    choose_device,
+    data_or_embedded,
+    make_parser,
+    prepare_threads,
+)
 from common.errors import UserError
 from common.network.networks import NETWORKS
+from common.outputs import output
 from common.twin import Twin
 
 if TYPE_CHECKING:
@@ -18,7 +27,7 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """Make each classic mistake in one framework and see what it costs.
 
-  python compare.py mistakes --out results/mistakes
+  python compare.py mistakes
 
 For each: the rung and tensor at which the parity ladder catches it, by how much it moves the
 logits on the test side within one step, the accuracy after training, and how likely it is that chance
@@ -33,45 +42,43 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 
     from tabulate import tabulate
 
-    from common.files import make_folder, write_text
+    from common.files import write_text
     from common.measured import facts, told
 
     head, trial, test = _setting(options)
-    twins = {name: load() for name, load in loads.items()}
-    for twin in twins.values():
-        twin.configure(options.device, threads)
-    broken = twins.pop(options.side)
-    rows, caught = [], True
-    for row, right_rung in _rows(trial, test, broken, list(twins.values())):
-        rows.append(row)
-        caught = caught and right_rung
-    text = told(facts(threads)) + "\n\n" + head.format(framework=broken.framework) + "\n\n" + tabulate(
-        rows, tablefmt="github", disable_numparse=True, headers=[
-            "mistake", "what it is", "caught on rung", "at", "error there",
-            "logits after 1 step", "top-1 on test", "by chance, p"])
-    print(text)
-    if options.out:
-        make_folder(options.out)
-        write_text(options.out / "mistakes.md", text + "\n")
+    with output(options.out, "mistakes", ("mistakes.md",), options.force) as folder:
+        twins = {name: load() for name, load in loads.items()}
+        for twin in twins.values():
+            twin.configure(options.device, threads)
+        broken = twins.pop(options.side)
+        rows, caught = [], True
+        for row, right_rung in _rows(trial, test, broken, list(twins.values())):
+            rows.append(row)
+            caught = caught and right_rung
+        text = told(facts(threads)) + "\n\n" + head.format(framework=broken.framework) + "\n\n" + tabulate(
+            rows, tablefmt="github", disable_numparse=True, headers=[
+                "mistake", "what it is", "caught on rung", "at", "error there",
+                "logits after 1 step", "top-1 on test", "by chance, p"])
+        print(text)
+        write_text(folder / "mistakes.md", text + "\n")
+    print(f"\nwritten to {folder}: mistakes.md")
     return 0 if caught else 1
 
 
 def _parser(frameworks: List[str]) -> argparse.ArgumentParser:
     parser = make_parser("python compare.py mistakes", _DESCRIPTION)
-    parser.add_argument("--data", nargs="+", type=Path, metavar="PATH",
-                        help="data folders or record files (default: embedded synthetic voices)")
+    add_data_option(parser)
     parser.add_argument("--network", choices=list(NETWORKS), default="vgg_m",
                         help="(vgg_m; some mistakes cannot be made in the other)")
-    parser.add_argument("--width", type=float, default=0.25,
-                        help="factor on every number of channels (0.25)")
+    add_width_option(parser, 0.25)
     parser.add_argument("--epochs", type=int, default=6, help="of each training (6)")
     parser.add_argument("--batch-size", type=int, default=16, help="utterances a step (16)")
-    parser.add_argument("--frames", type=int, default=150, help="of each utterance (150)")
+    parser.add_argument("--crop-frames", type=int, default=150, metavar="N", help="of each utterance (150)")
     parser.add_argument("--learning-rate", type=float, default=1e-2, help="at the start (0.01)")
     parser.add_argument("--seed", type=int, default=0, help="of parameters and order (0)")
     parser.add_argument("--in", dest="side", choices=frameworks, default=frameworks[0],
                         help=f"the framework to break ({frameworks[0]})")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="mistakes.md goes here")
+    add_out_options(parser, "mistakes", "the table")
     add_machine_options(parser)
     return parser
 
@@ -90,7 +97,7 @@ def _setting(options: argparse.Namespace) -> Tuple[str, "Trial", "BatchReader"]:
     split = split_dataset(dataset, options.seed)
     spec = build(options.network, len(dataset.speakers), options.width)
     train = BatchReader(dataset.records, split.train, options.batch_size, options.seed,
-                        shuffle=True, drop_remainder=True, crop_frames=options.frames)
+                        shuffle=True, drop_remainder=True, crop_frames=options.crop_frames)
     test = BatchReader(dataset.records, split.test, 32, 0, shuffle=False, drop_remainder=False)
     # One epoch is held in memory and gone through again in the same order.
     batches = first_batches(train, train.steps_per_epoch) * options.epochs

@@ -2,16 +2,24 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional
 
-from common.commands.options import add_machine_options, choose_device, make_parser, model_file, prepare_threads
-from common.commands.utterances import add_side_options, choose
+from common.commands.options import (
+    add_data_option,
+    add_machine_options,
+    add_out_options,
+    choose_device,
+    make_parser,
+    model_file,
+    prepare_threads,
+)
+from common.commands.utterances import add_side_options, choose, data_for
+from common.outputs import output
 from common.twin import Twin
 
 _DESCRIPTION = """Run a trained model's weights through every way from parameters to logits.
 
-  python compare.py onnx runs/first/best.npz --data DATA
+  python compare.py onnx runs/first/best.npz
 
 TensorFlow and Caffe2 natively, both exports in ONNX Runtime, TensorFlow's export in Caffe2's own
 ONNX backend, Caffe2's export back into TensorFlow. Fails if any two differ by more than rounding."""
@@ -24,41 +32,40 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     options.device = choose_device(options.device, loads.values()).device
 
     from common.data.dataset import open_dataset
-    from common.files import make_folder, write_text
+    from common.files import write_text
     from common.measured import facts, told
     from common.proof import gate
     from common.proof.crosscheck import TOLERANCE, compare_ways, every_way
     from common.training.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(options.model)
-    dataset = open_dataset(options.data, speakers=checkpoint.speakers)
+    dataset = open_dataset(data_for(options.model, options.data), speakers=checkpoint.speakers)
     indices = choose(options, dataset, {options.model: checkpoint}).indices[:options.utterances]
-    twins: Dict[str, Twin] = {name: gate.require(load(), checkpoint, options.device, threads)
-                              for name, load in loads.items()}
-    for twin in twins.values():
-        twin.configure(options.device, threads)
-    make_folder(options.out)
-    ways = every_way(twins, checkpoint, dataset.records, indices, threads, options.out)
-    rows = compare_ways(ways)
-    text = told(facts(threads)) + "\n\n" + _table(rows, checkpoint, len(indices))
-    print(text)
-    write_text(options.out / "onnx.md", text + "\n")
+    with output(options.out, f"onnx-{checkpoint.config.network}", ("onnx.md", "*.onnx"), options.force) as folder:
+        twins: Dict[str, Twin] = {name: gate.require(load(), checkpoint, options.device, threads)
+                                  for name, load in loads.items()}
+        for twin in twins.values():
+            twin.configure(options.device, threads)
+        ways = every_way(twins, checkpoint, dataset.records, indices, threads, folder)
+        rows = compare_ways(ways)
+        text = told(facts(threads)) + "\n\n" + _table(rows, checkpoint, len(indices))
+        print(text)
+        write_text(folder / "onnx.md", text + "\n")
     worst = max(row["largest difference"] for row in rows)
     same = min(row["same top-1"] for row in rows)
     agree = worst < TOLERANCE and same == 1.0
+    print(f"written to {folder}: onnx.md and both ONNX files")
     print(f"largest difference {worst:.1e}: " + ("all ways agree" if agree else "THEY DISAGREE"))
     return 0 if agree else 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("python compare.py onnx", _DESCRIPTION)
-    parser.add_argument("model", type=model_file, help="a run's best.npz or last.npz")
-    parser.add_argument("--data", nargs="+", type=Path, required=True, metavar="PATH",
-                        help="data folders or record files")
+    parser.add_argument("model", type=model_file, help="a run's best.npz or last.npz, or its folder")
+    add_data_option(parser, "what the model's own run has")
     add_side_options(parser)
     parser.add_argument("--utterances", type=int, default=64, help="how many at most (64)")
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER",
-                        help="both ONNX files and the table go here")
+    add_out_options(parser, "onnx-NETWORK", "both ONNX files and the table")
     add_machine_options(parser)
     return parser
 

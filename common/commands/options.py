@@ -5,7 +5,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Iterable, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterable, List, Optional, Sequence
 
 from common.device import Decision, decide
 from common.errors import UserError
@@ -21,6 +21,50 @@ def make_parser(prog: str, description: str) -> argparse.ArgumentParser:
     """A parser that shows `description` as it is laid out."""
     return argparse.ArgumentParser(prog=prog, description=description,
                                    formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+class Names(argparse.Action):
+    """Names of a list, with spaces or commas between them; each counts once."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, among: Sequence[str] = (), **settings: Any) -> None:
+        super().__init__(option_strings, dest, nargs="+", metavar="NAME", **settings)
+        self.among = among
+
+    def __call__(self, parser: argparse.ArgumentParser, options: argparse.Namespace, values: Any,
+                 option_string: Optional[str] = None) -> None:
+        names = list(dict.fromkeys(name for value in values for name in value.split(",") if name))
+        unknown = [name for name in names if name not in self.among]
+        if unknown or not names:
+            parser.error(f"argument {option_string}: invalid choice: {unknown[0] if unknown else ''!r} (choose from "
+                         f"{', '.join(self.among)})")
+        setattr(options, self.dest, names)
+
+
+def add_names_option(parser: argparse._ActionsContainer, name: str, among: Sequence[str], default: Sequence[str],
+                     told: str) -> None:
+    """An option that takes some of a list of names; `told`: what the default is, or more than that."""
+    parser.add_argument(name, action=Names, among=among, default=list(default), help=f"of {', '.join(among)} ({told})")
+
+
+def add_data_option(parser: argparse.ArgumentParser, default: str = "embedded synthetic voices") -> None:
+    """--data."""
+    parser.add_argument("--data", nargs="+", type=Path, metavar="PATH",
+                        help=f"data folders or record files (default: {default})")
+
+
+def add_width_option(parser: argparse.ArgumentParser, default: float = 1.0) -> None:
+    """--width."""
+    parser.add_argument("--width", type=float, default=default,
+                        help=f"factor on every number of channels ({default})")
+
+
+def add_out_options(parser: argparse.ArgumentParser, name: Optional[str], what: str) -> None:
+    """--out and --force, see `common.outputs`; `name`: of the folder in runs/, None: there is none without --out."""
+    default = "nowhere" if name is None else f"a new runs/NNNN-{name}"
+    parser.add_argument("--out", type=Path, metavar="FOLDER",
+                        help=f"write {what} to this folder, which must be new or empty (default: {default})")
+    parser.add_argument("--force", action="store_true",
+                        help="in a folder that is not empty, replace what this command wrote there before")
 
 
 def add_machine_options(parser: argparse.ArgumentParser) -> None:
@@ -103,5 +147,9 @@ def recording_file(text: str) -> Path:
     """An argparse type: a recording; a folder of them is pointed out."""
     path = existing("recording")(text)
     if path.is_dir():
-        raise argparse.ArgumentTypeError(f"{text} is a folder; give the recordings in it, such as {text.rstrip('/')}/*.wav")
+        from common.prepare.sources import AUDIO_SUFFIXES
+
+        first = next((file for file in sorted(path.rglob("*")) if file.suffix.lower() in AUDIO_SUFFIXES), path / "x.wav")
+        pattern = path.joinpath(*["*"] * (len(first.relative_to(path).parts) - 1), f"*{first.suffix}")
+        raise argparse.ArgumentTypeError(f"{text} is a folder; give the recordings in it, such as {pattern}")
     return path

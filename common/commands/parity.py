@@ -2,12 +2,22 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
-from common.commands.options import add_machine_options, choose_device, data_or_embedded, make_parser, prepare_threads
+from common.commands.options import (
+    add_data_option,
+    add_machine_options,
+    add_names_option,
+    add_out_options,
+    add_width_option,
+    choose_device,
+    data_or_embedded,
+    make_parser,
+    prepare_threads,
+)
 from common.errors import UserError
 from common.network.networks import NETWORKS
+from common.outputs import output
 from common.twin import Twin
 
 if TYPE_CHECKING:
@@ -17,7 +27,7 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """Hold both frameworks against the float64 reference, from cause to effect.
 
-  python compare.py parity --out results/parity
+  python compare.py parity
   python compare.py parity --networks tdnn --break nesterov
   python compare.py parity --networks tdnn --width 0.1 --steps 100 --without-relus
 
@@ -36,29 +46,30 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     options.device = choose_device(options.device, loads.values()).device
 
     from common.data.dataset import open_dataset
-    from common.files import make_folder, write_json, write_text
+    from common.files import write_json, write_text
     from common.proof.parity import first_divergence
     from common.speed.plans import planned
 
     dataset = open_dataset(data_or_embedded(options.data))
     trials = [_trial(network, options, dataset) for network in options.networks]
-    twins = {name: planned(load(), options.device, threads) for name, load in loads.items()}
-    for twin in twins.values():
-        twin.configure(options.device, threads)
-    parts, everything, sound = [_head(options, dataset, twins, threads)], {}, True
-    for trial, broken in trials:
-        own = {name: broken if name == options.side else trial for name in twins}
-        recordings, findings = _climb_all(trial, own, twins)
-        title = f"## {trial.spec.name}" + (" without ReLUs" if options.without_relus else "")
-        parts.append("\n\n".join([title, *_verdicts(findings, twins),
-                                  *_side_by_side(trial, recordings)]))
-        everything[trial.spec.name] = {n: [_as_json(f) for f in fs] for n, fs in findings.items()}
-        sound = sound and not any(first_divergence(fs) for fs in findings.values())
-        print(parts[-1], flush=True)
-    if options.out:
-        make_folder(options.out)
-        write_text(options.out / "parity.md", "\n\n".join(parts) + "\n")
-        write_json(options.out / "parity.json", everything)
+    everything, sound = {}, True
+    with output(options.out, "parity", ("parity.md", "parity.json"), options.force) as folder:
+        twins = {name: planned(load(), options.device, threads) for name, load in loads.items()}
+        for twin in twins.values():
+            twin.configure(options.device, threads)
+        parts = [_head(options, dataset, twins, threads)]
+        for trial, broken in trials:
+            own = {name: broken if name == options.side else trial for name in twins}
+            recordings, findings = _climb_all(trial, own, twins)
+            title = f"## {trial.spec.name}" + (" without ReLUs" if options.without_relus else "")
+            parts.append("\n\n".join([title, *_verdicts(findings, twins),
+                                      *_side_by_side(trial, recordings)]))
+            everything[trial.spec.name] = {n: [_as_json(f) for f in fs] for n, fs in findings.items()}
+            sound = sound and not any(first_divergence(fs) for fs in findings.values())
+            print(parts[-1], flush=True)
+        write_text(folder / "parity.md", "\n\n".join(parts) + "\n")
+        write_json(folder / "parity.json", everything)
+    print(f"\nwritten to {folder}: parity.md, parity.json")
     return 0 if sound else 1
 
 
@@ -66,16 +77,13 @@ def _parser(frameworks: List[str]) -> argparse.ArgumentParser:
     from common.proof.mistakes import MISTAKES
 
     parser = make_parser("python compare.py parity", _DESCRIPTION)
-    parser.add_argument("--data", nargs="+", type=Path, metavar="PATH",
-                        help="data folders or record files (default: embedded synthetic voices)")
-    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS),
-                        metavar="NAME", help=f"of {', '.join(NETWORKS)} (all)")
-    parser.add_argument("--width", type=float, default=1.0,
-                        help="factor on every number of channels (1.0)")
+    add_data_option(parser)
+    add_names_option(parser, "--networks", list(NETWORKS), list(NETWORKS), "all")
+    add_width_option(parser)
     parser.add_argument("--without-relus", action="store_true",
                         help="leave the ReLUs out: the evidence that only they make losses drift")
     parser.add_argument("--batch-size", type=int, default=8, help="utterances a step (8)")
-    parser.add_argument("--frames", type=int, default=300, help="of each utterance (300)")
+    parser.add_argument("--crop-frames", type=int, default=300, metavar="N", help="of each utterance (300)")
     parser.add_argument("--steps", type=int, default=3, help="training steps (3)")
     parser.add_argument("--learning-rate", type=float, default=1e-2, help="at the start (0.01)")
     parser.add_argument("--seed", type=int, default=0, help="of parameters and order (0)")
@@ -83,7 +91,7 @@ def _parser(frameworks: List[str]) -> argparse.ArgumentParser:
                         help=f"seed a classic mistake: {', '.join(MISTAKES)}")
     parser.add_argument("--in", dest="side", choices=frameworks, default=frameworks[0],
                         help=f"the framework to break ({frameworks[0]})")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="parity.md and parity.json")
+    add_out_options(parser, "parity", "parity.md and parity.json")
     add_machine_options(parser)
     return parser
 
@@ -100,10 +108,10 @@ def _trial(network: str, options: argparse.Namespace, dataset: "Dataset"
     if options.steps < 1 or options.batch_size < 2:
         raise UserError("--steps must be at least 1 and --batch-size at least 2")
     spec = build(network, len(dataset.speakers), options.width)
-    spec.steps(options.frames)  # raises when that is too short
+    spec.steps(options.crop_frames)  # raises when that is too short
     reader = BatchReader(dataset.records, split_dataset(dataset, options.seed).train,
                          options.batch_size, options.seed, shuffle=True, drop_remainder=True,
-                         crop_frames=options.frames)
+                         crop_frames=options.crop_frames)
     trial = make_trial(without_relus(spec) if options.without_relus else spec,
                        first_batches(reader, options.steps), options.learning_rate,
                        seed=options.seed)
@@ -138,7 +146,7 @@ def _head(options: argparse.Namespace, dataset: "Dataset", twins: Dict[str, Twin
         from common.proof.mistakes import MISTAKES
         broken = (f"\n\n**{twins[options.side].framework} is broken on purpose: "
                   f"{MISTAKES[options.mistake].story}.**")
-    return (f"# Parity ladder\n\n{told(facts(threads))}\n\nData {dataset.name}, {options.frames} frames, batch of "
+    return (f"# Parity ladder\n\n{told(facts(threads))}\n\nData {dataset.name}, {options.crop_frames} frames, batch of "
             f"{options.batch_size}, {options.steps} steps, learning rate from "
             f"{options.learning_rate:g} to a tenth of it, width {options.width:g}.{broken}")
 

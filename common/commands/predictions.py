@@ -2,17 +2,23 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Callable, List, Mapping, Optional, Sequence
 
-from common.commands.options import add_machine_options, choose_device, make_parser, model_file, prepare_threads
-from common.commands.utterances import add_side_options, choose
+from common.commands.options import (
+    add_data_option,
+    add_machine_options,
+    choose_device,
+    make_parser,
+    model_file,
+    prepare_threads,
+)
+from common.commands.utterances import add_side_options, choose, data_for
 from common.errors import UserError
 from common.twin import Twin
 
 _DESCRIPTION = """Compare what two trained models say about the same utterances.
 
-  python compare.py predictions runs/a/best.npz runs/b/best.npz --data DATA
+  python compare.py predictions runs/a runs/b
   python compare.py predictions a/predictions.csv b/predictions.csv    # of evaluate --out or baseline --out
 
 Each model runs in the framework that trained it. Prints the utterances on which they disagree with
@@ -43,7 +49,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     models = [load_checkpoint(path) for path in options.models]
     if models[0].speakers != models[1].speakers:
         raise UserError("the two models know different speakers; there is nothing to compare")
-    dataset = open_dataset(options.data, speakers=models[0].speakers)
+    dataset = open_dataset(data_for(options.models[0], options.data), speakers=models[0].speakers)
     for path, model in zip(options.models, models):
         model.check_data(dataset)
         if model.framework.lower() not in ("", *loads):  # "" is nobody's: initial parameters
@@ -80,8 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = make_parser("python compare.py predictions", _DESCRIPTION)
     parser.add_argument("models", type=model_file, nargs=2, metavar="MODEL",
                         help="two runs' best.npz or last.npz, or their folders; or two stored predictions.csv")
-    parser.add_argument("--data", nargs="+", type=Path, metavar="PATH",
-                        help="data folders or record files, for models")
+    add_data_option(parser, "for models, what the first one's own run has")
     add_side_options(parser)
     add_machine_options(parser)
     return parser

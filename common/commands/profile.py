@@ -2,21 +2,31 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional
 
-from common.commands.options import add_machine_options, choose_device, make_parser, prepare_threads
+from common.commands.options import (
+    add_machine_options,
+    add_names_option,
+    add_out_options,
+    add_width_option,
+    choose_device,
+    make_parser,
+    prepare_threads,
+)
 from common.errors import UserError
 from common.network.networks import NETWORKS
+from common.outputs import output
 from common.twin import Twin
 
 _DESCRIPTION = """Show where the time of a step goes: forward, backward and update of every layer.
 
-  python compare.py profile --networks tdnn --batch-size 16 --out results/profile
+  python compare.py profile --networks tdnn --batch-size 16
 
 Each framework's own profiler times every operator (TensorFlow's traces, Caffe2's BenchmarkNet), on
 random spectrograms; the sum is held against the step's time by the clock. Writes profile.md,
 profile.json and a plot for each network."""
+
+_WRITES = ("profile.md", "profile.json", *(f"{name}.png" for name in NETWORKS))
 
 
 def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
@@ -27,36 +37,34 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     threads = prepare_threads(options.threads)
     options.device = choose_device(options.device, loads.values()).device
 
-    from common.files import make_folder, write_json, write_text
+    from common.files import write_json, write_text
     from common.measured import facts
     from common.show.profile_bars import draw_profiles
     from common.speed.profile import ProfileStudy
     from common.speed.profiling import profile_network
     from common.typed import plain
 
-    works = {name: _work(name, options, threads) for name in dict.fromkeys(options.networks)}
-    make_folder(options.out)
-    study = ProfileStudy(facts(threads), {name: profile_network(work, options.steps) for name, work in works.items()})
-    text = _head(options, study.measured) + "".join(_tables(study.networks[name], work) for name, work in works.items())
-    write_text(options.out / "profile.md", text)
-    write_json(options.out / "profile.json", plain(study))
-    drawn = [path.name for path in draw_profiles(study, options.out)]
-    print(text + f"\nwritten to {options.out}: {', '.join(['profile.md', 'profile.json', *drawn])}")
+    works = {name: _work(name, options, threads) for name in options.networks}
+    with output(options.out, "profile", _WRITES, options.force) as folder:
+        study = ProfileStudy(facts(threads), {name: profile_network(work, options.steps) for name, work in works.items()})
+        text = _head(options, study.measured) + "".join(
+            _tables(study.networks[name], work) for name, work in works.items())
+        write_text(folder / "profile.md", text)
+        write_json(folder / "profile.json", plain(study))
+        drawn = [path.name for path in draw_profiles(study, folder)]
+    print(text + f"\nwritten to {folder}: {', '.join(['profile.md', 'profile.json', *drawn])}")
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("python compare.py profile", _DESCRIPTION)
-    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS),
-                        metavar="NAME", help=f"of {', '.join(NETWORKS)} (all)")
-    parser.add_argument("--width", type=float, default=1.0,
-                        help="factor on every number of channels (1.0)")
+    add_names_option(parser, "--networks", list(NETWORKS), list(NETWORKS), "all")
+    add_width_option(parser)
     parser.add_argument("--batch-size", type=int, default=16, help="utterances a step (16)")
     parser.add_argument("--frames", type=int, default=300, help="of an utterance (300)")
     parser.add_argument("--speakers", type=int, default=50, help="number of speakers (50)")
     parser.add_argument("--steps", type=int, default=3, help="profiled steps of each kind (3)")
-    parser.add_argument("--out", type=Path, default=Path("results/profile"), metavar="FOLDER",
-                        help="where tables and plots go (results/profile)")
+    add_out_options(parser, "profile", "tables and plots")
     add_machine_options(parser)
     return parser
 

@@ -17,7 +17,7 @@ class Progress:
         from rich.progress import Progress as Bar
 
         self._console = Console(stderr=True)
-        self._bar = Bar(SpinnerColumn(), BarColumn(), TextColumn("{task.percentage:3.0f} %"),
+        self._bar = Bar(SpinnerColumn(), BarColumn(bar_width=10), TextColumn("{task.percentage:3.0f} %"),
                         TimeElapsedColumn(), TextColumn("{task.description}"),
                         console=self._console, disable=not self._console.is_terminal,
                         redirect_stdout=False)  # which may go to a file

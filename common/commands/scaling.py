@@ -2,19 +2,27 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional
 
-from common.commands.options import DEVICES, choose_device, make_parser, prepare_threads
+from common.commands.options import (
+    DEVICES,
+    add_names_option,
+    add_out_options,
+    add_width_option,
+    choose_device,
+    make_parser,
+    prepare_threads,
+)
 from common.commands.progress import Progress
 from common.contenders import CONTENDERS, FRAMEWORKS
 from common.errors import UserError
 from common.network.networks import NETWORKS
+from common.outputs import output
 from common.twin import Twin
 
 _DESCRIPTION = """Time training and inference of both networks over batch size, threads, frames and speakers.
 
-  python compare.py scaling --out results/scaling
+  python compare.py scaling
   python compare.py scaling --networks tdnn --batch-sizes 1 16 --frames 100 300 --speakers 50 --threads 2
 
 Frameworks take turns at every value, on random spectrograms. Writes scaling.md, scaling.json and a
@@ -22,6 +30,7 @@ plot for each network, with what an utterance costs beside its multiply-accumula
 about 25 minutes on two cores; fewer values or --width take less."""
 
 _FRAMES, _SPEAKERS = 300, 50  # where the other axes are measured
+_WRITES = ("scaling.md", "scaling.json", *(f"scaling-{name}.png" for name in NETWORKS))
 
 
 def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
@@ -31,7 +40,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     values = _values(options, most)
     options.device = choose_device(options.device, loads.values()).device
 
-    from common.files import make_folder, write_json, write_text
+    from common.files import write_json, write_text
     from common.measured import facts
     from common.proof import gate
     from common.show.scaling_curves import draw_scaling
@@ -41,11 +50,10 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     from common.speed.worker import Workers
     from common.typed import plain
 
-    make_folder(options.out)
     study = ScalingStudy(facts(most), [], [])
     text = _head(options, study.measured)
-    with Progress() as progress:
-        for name in dict.fromkeys(options.networks):
+    with output(options.out, "scaling", _WRITES, options.force) as folder, Progress() as progress:
+        for name in options.networks:
             base = Work(name, _SPEAKERS, options.width, _FRAMES, options.batch_size,
                         device=options.device, threads=most)
             with Workers(most) as workers:
@@ -57,19 +65,18 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
             study.left_out.extend(scaling.left_out)
             text += _tables(name, points)
             # After each network: a run takes long, and what is measured should outlive its end.
-            write_text(options.out / "scaling.md", text + _notes(study.left_out))
-            write_json(options.out / "scaling.json", plain(study))
-            draw_scaling(study, options.out)
-    print(text + _notes(study.left_out) + f"\nwritten to {options.out}")
+            write_text(folder / "scaling.md", text + _notes(study.left_out))
+            write_json(folder / "scaling.json", plain(study))
+            draw_scaling(study, folder)
+    print(text + _notes(study.left_out) + f"\nwritten to {folder}: scaling.md, scaling.json, "
+          + ", ".join(f"scaling-{name}.png" for name in options.networks))
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("python compare.py scaling", _DESCRIPTION)
-    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS),
-                        metavar="NAME", help=f"of {', '.join(NETWORKS)} (all)")
-    parser.add_argument("--width", type=float, default=1.0,
-                        help="factor on every number of channels (1.0)")
+    add_names_option(parser, "--networks", list(NETWORKS), list(NETWORKS), "all")
+    add_width_option(parser)
     for name, default, what in (("batch-sizes", [1, 2, 4, 8, 16, 32, 64], "utterances a step"),
                                 ("threads", None, "of an operation (1, 2, 4, ... to all CPUs)"),
                                 ("frames", [100, 200, 300, 500, 1000], "of an utterance"),
@@ -80,8 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-size", type=int, default=8,
                         help="where the other axes are measured (8)")
     parser.add_argument("--device", choices=DEVICES, default="auto", help="where to compute (auto)")
-    parser.add_argument("--out", type=Path, default=Path("results/scaling"), metavar="FOLDER",
-                        help="where tables and plots go (results/scaling)")
+    add_out_options(parser, "scaling", "tables and plots")
     return parser
 
 

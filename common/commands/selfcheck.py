@@ -4,7 +4,14 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, Optional
 
-from common.commands.options import add_machine_options, choose_device, make_parser, prepare_threads
+from common.commands.options import (
+    add_machine_options,
+    add_names_option,
+    add_width_option,
+    choose_device,
+    make_parser,
+    prepare_threads,
+)
 from common.contenders import CONTENDERS, FRAMEWORKS
 from common.errors import UserError
 from common.network.networks import NETWORKS
@@ -30,7 +37,6 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     options = _parser().parse_args(argv)
     threads = prepare_threads(options.threads)
     device = choose_device(options.device, [loads[name] for name in options.frameworks]).device
-    networks = list(dict.fromkeys(options.networks))
 
     from common.network.networks import build
     from common.proof.gate import selfcheck
@@ -39,8 +45,8 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     from common.speed.plans import as_known
     from common.speed.worker import Workers
 
-    works = [Work(name, options.speakers, options.width, device=device, threads=threads) for name in networks]
-    for name in networks:
+    works = [Work(name, options.speakers, options.width, device=device, threads=threads) for name in options.networks]
+    for name in options.networks:
         build(name, options.speakers, options.width)  # refuses what cannot be
     outcomes: List["Outcome"] = []
     broken: Dict[str, str] = {}
@@ -57,11 +63,9 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("python compare.py selfcheck", _DESCRIPTION)
-    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS),
-                        metavar="NAME", help=f"of {', '.join(NETWORKS)} (all)")
-    parser.add_argument("--frameworks", nargs="+", choices=FRAMEWORKS, default=FRAMEWORKS,
-                        metavar="NAME", help=f"of {', '.join(FRAMEWORKS)} (both)")
-    parser.add_argument("--width", type=float, default=1.0, help="factor on every number of channels (1.0)")
+    add_names_option(parser, "--networks", list(NETWORKS), list(NETWORKS), "all")
+    add_names_option(parser, "--frameworks", FRAMEWORKS, FRAMEWORKS, "both")
+    add_width_option(parser)
     parser.add_argument("--speakers", type=int, default=50, help="number of speakers (50)")
     add_machine_options(parser)
     return parser

@@ -4,6 +4,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import signal
 import sys
 from pathlib import Path
 from textwrap import indent
@@ -11,16 +12,18 @@ from typing import Callable, Iterator, List, Optional, Tuple
 
 from common.commands.options import (
     add_convolutions_option,
+    add_data_option,
     add_machine_options,
+    add_out_options,
     choose_device,
     data_or_embedded,
     make_parser,
     prepare_threads,
-    say_device,
 )
 from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.network.optimizer import SCHEDULES
+from common.outputs import numbered, remove_if_empty, vacate
 from common.training.config import TrainingConfig
 from common.training.recipes import DEFAULT, RECIPES, configure, table
 from common.twin import Twin
@@ -32,8 +35,8 @@ _DESCRIPTION = """Train a network to tell speakers apart.
   {prog} --resume runs/first --epochs 20    # more epochs for a run that has done all of its own
 
 The run's folder gets config.json, split.json, certificate.json (what it is trained with), log.jsonl,
-and after every epoch last.npz and, if it is the best so far, best.npz.
-Without --data it uses the embedded synthetic voices.
+and after every epoch last.npz and, if it is the best so far, best.npz. Ctrl-C loses the epoch it is in;
+--resume goes on after the one before. Without --data it uses the embedded synthetic voices.
 
 A recipe gives every setting that is not given, for both frameworks the same:
 
@@ -62,35 +65,78 @@ _CHOICES = {"recipe": tuple(RECIPES), "network": tuple(NETWORKS), "schedule": SC
 def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     """Train as the options say; returns the exit status."""
     options = _parser(prog).parse_args(argv)
-    if options.resume and (options.out or set(_given(options)) - {"epochs"}):
+    if options.resume and (options.out or options.force or set(_given(options)) - {"epochs"}):
         raise UserError("--resume goes on with the run's own settings in its own folder; beside it only --data (if "
                         "the data have moved), --epochs (for more of them), --device, --threads and --convolutions "
                         "make sense")
     threads = prepare_threads(options.threads)
     device = choose_device(options.device, [load])
-    with (_resumed if options.resume else _new)(options) as (checkpoint, dataset, split, folder):
+    with (_resumed if options.resume else _new)(options) as (checkpoint, dataset, split, folder), telling(prog, folder):
         from common.proof import gate
         from common.training.loop import Trainer
         from common.training.progress import TrainingProgress
 
-        say_device(device)
         twin, config = load(), checkpoint.config
         twin = gate.require(twin, checkpoint, device.device, threads, options.convolutions)
         twin.configure(device.device, threads)
         trainer = Trainer(twin, dataset, split, checkpoint, folder)
-        with TrainingProgress(f"{twin.framework} {checkpoint.config.network}", checkpoint.step,
-                              trainer.total_steps) as progress:
+        print(_summary(trainer, checkpoint, dataset, split), f"device      {device}; {threads} threads",
+              f"folder      {folder}", sep="\n", file=sys.stderr)
+        with TrainingProgress(checkpoint.step, trainer.total_steps) as progress:
             trainer.run(progress.on_step, progress.on_epoch)
         print(f"done: {folder / 'best.npz'}")
+        print(_tested(trainer, dataset, split))
+        print(f"next: {prog.replace('train', 'identify')} {folder} RECORDING")
     return 0
+
+
+@contextlib.contextmanager
+def telling(prog: str, folder: Path) -> Iterator[None]:
+    """Whoever stops a run, by Ctrl-C or SIGTERM, is told what is saved and how to go on."""
+    from common.training.loop import read_log, saved
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = f"epoch {len(read_log(folder))} is saved" if saved(folder) else "no epoch is saved yet"
+        raise KeyboardInterrupt(f"{kept}; go on with: {prog} --resume {folder}") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _summary(trainer, checkpoint, dataset, split) -> str:
+    """What is about to be trained on what."""
+    config, spec = checkpoint.config, checkpoint.spec
+    voices = "SYNTHETIC voices" if dataset.synthetic else "voices"
+    crops = "whole utterances" if config.crop_frames is None else f"crops of {config.crop_frames} frames"
+    return "\n".join([
+        f"network     {config.network}, {spec.num_parameters:,} parameters, in {trainer.model.facts()['framework']}",
+        f"data        {dataset.name}: {len(dataset.speakers)} {voices}, split by {split.by}",
+        f"utterances  {len(split.train)} training, {len(split.dev)} development, {len(split.test)} test",
+        f"epochs      {checkpoint.epoch + 1} to {config.epochs}, {trainer.total_steps // config.epochs} steps each of "
+        f"{config.batch_size} {crops}"])
+
+
+def _tested(trainer, dataset, split) -> str:
+    """How good the run's best model is on the test side."""
+    from common.data.batches import BatchReader
+    from common.training.checkpoint import load_checkpoint
+    from common.training.evaluation import Evaluation, predict
+    from common.training.loop import EVALUATION_BATCH
+
+    if not len(split.test):
+        return "test side: it has no utterances"
+    best = load_checkpoint(trainer.folder / "best.npz")
+    trainer.model.load(best.params)
+    reader = BatchReader(dataset.records, split.test, EVALUATION_BATCH, 0, shuffle=False, drop_remainder=False)
+    return f"test side, by epoch {best.epoch}: {Evaluation.of(*predict(trainer.twin, trainer.model, reader))}"
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = make_parser(prog, _DESCRIPTION.format(prog=prog, recipes=indent(table(), "  ")))
-    parser.add_argument("--data", nargs="+", type=Path, metavar="PATH",
-                        help="data folders or record files (default: embedded synthetic voices)")
-    parser.add_argument("--out", type=Path, metavar="FOLDER",
-                        help="the run's folder (default: runs/NETWORK-DATA)")
+    add_data_option(parser)
+    add_out_options(parser, "train-NETWORK-DATA", "the run")
     parser.add_argument("--resume", type=Path, metavar="FOLDER",
                         help="go on with the run in this folder; either framework may")
     for field in dataclasses.fields(TrainingConfig):
@@ -116,18 +162,24 @@ def _given(options: argparse.Namespace) -> dict:
 def _new(options: argparse.Namespace) -> Iterator[Tuple]:
     """A run that starts, its folder held: checkpoint, data, split, folder."""
     from common.data.splits import split_dataset
-    from common.training.loop import check_batch, claimed, fresh, start_run
+    from common.training.loop import WRITES, check_batch, claimed, fresh, saved, start_run
 
     config = configure(_given(options))
     dataset = _open(options.data)
     _say_mismatch(config, dataset)
     split = split_dataset(dataset, config.seed)
     check_batch(split, config)
-    folder = options.out or Path("runs") / f"{config.network}-{dataset.name}"
+    folder = options.out or numbered(f"train-{config.network}-{dataset.name}")
     with claimed(folder):
         checkpoint = fresh(config, dataset)
-        start_run(folder, checkpoint, dataset, split, options.data or [])
-        yield checkpoint, dataset, split, folder
+        start_run(folder, checkpoint, dataset, split, options.data or [], options.force)
+        try:
+            yield checkpoint, dataset, split, folder
+        except UserError:  # such as a framework's that does not find the card: no folder is left of it
+            if not saved(folder):
+                vacate(folder, (*WRITES, ".lock"), force=True)
+                remove_if_empty(folder)
+            raise
 
 
 def _say_mismatch(config: TrainingConfig, dataset) -> None:
@@ -166,7 +218,7 @@ def _with_epochs(folder: Path, checkpoint, epochs: Optional[int]):
         return checkpoint
     if (epochs or planned) <= done:
         raise UserError(f"{folder} has done all its {planned} epochs; for more of them say how many in all: --resume {folder} "
-                        f"--epochs {2 * planned}")
+                        f"--epochs {2 * planned}; its best model is {folder / 'best.npz'}")
     extended = extend(folder, checkpoint, epochs)
     schedule = extended.config.schedule_over(checkpoint.step // done * epochs)
     print(f"{folder}: from {planned} to {epochs} epochs; the learning rate goes on at {schedule(checkpoint.step):.2g}, where "

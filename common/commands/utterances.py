@@ -8,9 +8,9 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, List, Mapping, Optional, Sequence, Tuple
 
-from common.commands.options import existing
+from common.commands.options import data_or_embedded, existing
 from common.errors import UserError
 
 if TYPE_CHECKING:  # slow to import, and only named in annotations
@@ -27,6 +27,16 @@ class Choice:
 
     indices: np.ndarray
     told: str
+
+
+def data_for(model: Path, given: Optional[Sequence[Path]]) -> List[Path]:
+    """The data that are given, or else those of the model's own run. Raises UserError where it lies in none."""
+    from common.training.loop import run_data
+
+    if not given and not (model.parent / "data.json").exists():
+        raise UserError(f"{model} lies in no run's folder, which would tell what data it is of: name data folders or "
+                        "record files")
+    return list(given) if given else data_or_embedded(run_data(model.parent))
 
 
 def add_side_options(parser: argparse.ArgumentParser) -> None:

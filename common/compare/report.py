@@ -54,8 +54,8 @@ Warm-up: steps until three took the same time; not settled: until patience ended
 Latency: one utterance from NumPy to logits. Page faults and context switches: of timed training steps, or of \
 inference where nothing is trained. \
 Checks against ONNX Runtime: on the timed batch, after the timed steps, each framework's logits against one export's, \
-all with the same parameters; on the test utterances, after a learning run, each framework's own export against its \
-native logits.""".format(target=100 * TARGET)
+all with the same parameters{learned}.""".replace("{target:.0f}", f"{100 * TARGET:.0f}")
+_LEARNED = "; on the test utterances, after the learning run, each framework's own export against its native logits"
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,12 @@ class Report:
 
     def notes(self) -> str:
         """What was run on what, and what the figures mean."""
-        return "\n\n".join([self._head(), self._about_data(), _LEGEND])
+        learned = _LEARNED if self._learned else ""
+        return "\n\n".join([self._head(), self._about_data(), _LEGEND.replace("{learned}", learned)])
+
+    @property
+    def _learned(self) -> bool:
+        return any(result.learning for result in self.results)
 
     def write(self, folder: Path) -> None:
         """report.md, report.csv and report.json in `folder`."""
@@ -100,11 +105,10 @@ class Report:
 
     def _about_data(self) -> str:
         data = self.data
-        kind = "SYNTHETIC voices (espeak-ng), which say nothing about people" \
-            if data["synthetic"] else "voices"
+        say_nothing = ", which say nothing about people" if self._learned else ""
+        kind = f"SYNTHETIC voices (espeak-ng){say_nothing}" if data["synthetic"] else "voices"
         side = "part of the official split" if data["by"] == "official" else f"{data['by']}s"
-        learned = any(result.learning for result in self.results)
-        about = f"Accuracy is on held-out {side}" if learned else "Data"
+        about = f"Accuracy is on held-out {side}" if self._learned else "Data"
         return (f"{about}: {data['speakers']} {kind}, {data['train']} training, {data['dev']} development, "
                 f"{data['test']} test utterances")
 

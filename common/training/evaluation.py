@@ -25,7 +25,7 @@ class Evaluation:
     top1: float
     top1_low: float  # 95 % interval (Wilson)
     top1_high: float
-    top5: float
+    top5: Optional[float]  # None: there are no more than five speakers, and it says nothing
     loss: float
     utterances_per_second: Optional[float]  # from record file to logits; None: unknown
 
@@ -40,15 +40,16 @@ class Evaluation:
                             "data hold huge values, which `python -m common.doctor` finds")
         ranks = metrics.ranks(logits, speakers)
         low, high = metrics.wilson_interval(int((ranks < 1).sum()), total)
-        return cls(total, float((ranks < 1).mean()), low, high, float((ranks < 5).mean()),
+        top5 = float((ranks < 5).mean()) if logits.shape[1] > 5 else None
+        return cls(total, float((ranks < 1).mean()), low, high, top5,
                    metrics.cross_entropy(logits, speakers), rate)
 
     def __str__(self) -> str:
         rate = "" if self.utterances_per_second is None \
             else f", {self.utterances_per_second:.1f} utterances/s"
+        top5 = "" if self.top5 is None else f", top-5 {100 * self.top5:.1f} %"
         return (f"top-1 {100 * self.top1:.1f} % [{100 * self.top1_low:.1f}, "
-                f"{100 * self.top1_high:.1f}], top-5 {100 * self.top5:.1f} %, "
-                f"{self.utterances} utterances{rate}")
+                f"{100 * self.top1_high:.1f}]{top5}, {self.utterances} utterances{rate}")
 
 
 def predict(twin: Twin, model: Model, reader: BatchReader

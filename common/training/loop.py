@@ -24,6 +24,7 @@ from common.errors import UserError
 from common.files import locked, read_json, write_json, write_text
 from common.network import params as parameters
 from common.network.networks import build
+from common.outputs import vacate
 from common.training import config as configuration
 from common.training.certificate import Stretch, certify, stated_facts
 from common.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -34,6 +35,8 @@ from common.twin import StepResult, Twin
 EVALUATION_BATCH = 32
 # To go on from, the later one first. Of an epoch that is the best, best.npz is written before last.npz.
 _CHECKPOINTS = ("last.npz", "best.npz")
+# All that a run writes into its folder.
+WRITES = (*_CHECKPOINTS, "config.json", "data.json", "split.json", "certificate.json", "log.jsonl")
 
 
 @dataclass(frozen=True)
@@ -71,18 +74,22 @@ def claimed(folder: Path) -> ContextManager[None]:
                   "folder with --out")
 
 
-def start_run(folder: Path, checkpoint: Checkpoint, dataset: Dataset, split: Split,
-              data: Sequence[Path]) -> None:
-    """Write what a run starts from; refuses a folder that already holds a run, which would be lost.
+def saved(folder: Path) -> bool:
+    """Whether there is a run in the folder that can be gone on with from where it was."""
+    return any((folder / name).exists() for name in _CHECKPOINTS) or len(read_log(folder)) > 1
 
-    What was stopped before its first epoch was saved is no loss, and is started again.
+
+def start_run(folder: Path, checkpoint: Checkpoint, dataset: Dataset, split: Split,
+              data: Sequence[Path], force: bool = False) -> None:
+    """Write what a run starts from; refuses a folder that holds a run or anything else, unless `force`.
+
+    With that a run is replaced. One that was stopped before its first epoch was saved is no loss, and is started again.
     """
-    if any((folder / name).exists() for name in _CHECKPOINTS) or len(read_log(folder)) > 1:
-        raise UserError(f"{folder} already holds a run; go on with --resume {folder}, or name "
-                        "another folder with --out")
-    if any(folder.glob("*.bin")):
-        raise UserError(f"{folder} holds record files; name another folder with --out")
-    (folder / "log.jsonl").unlink(missing_ok=True)
+    if saved(folder) and not force:
+        raise UserError(f"{folder} already holds a run; go on with --resume {folder}, name another folder with --out, "
+                        "or have the run replaced with --force")
+    worthless = all(path.name in WRITES for path in folder.iterdir() if not path.name.startswith("."))
+    vacate(folder, WRITES, force or worthless)
     write_json(folder / "data.json", [str(path.resolve()) for path in data])
     save_split(folder / "split.json", split, dataset)
     configuration.save_config(folder / "config.json", checkpoint.config)  # last: with it the start is complete

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Optional, Type
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from common.training.loop import EpochRecord
 
@@ -13,16 +13,12 @@ from common.training.loop import EpochRecord
 class TrainingProgress:
     """A context in which `on_step` and `on_epoch` keep the display up to date."""
 
-    def __init__(self, name: str, done: int, total: int) -> None:
+    def __init__(self, done: int, total: int) -> None:
+        # All of it within 80 columns: what does not fit is cut off, from the right on.
         self._progress = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(),
-            TextColumn("{task.completed}/{task.total}"),
-            TextColumn("loss {task.fields[loss]:.3f}  top-1 {task.fields[top1]:.0%}  "
-                       "{task.fields[rate]:.1f} utterances/s"),
-            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-            console=Console(stderr=True))
-        self._task = self._progress.add_task(name, total=total, completed=done, loss=float("nan"),
-                                             top1=0.0, rate=0.0)
+            SpinnerColumn(), BarColumn(bar_width=10), TextColumn("{task.completed}/{task.total}"),
+            TimeRemainingColumn(), TextColumn("left  {task.description}"), console=Console(stderr=True))
+        self._task = self._progress.add_task("before the first step", total=total, completed=done)
 
     def __enter__(self) -> "TrainingProgress":
         self._progress.start()
@@ -33,7 +29,8 @@ class TrainingProgress:
         self._progress.stop()
 
     def on_step(self, step: int, loss: float, top1: float, rate: float) -> None:
-        self._progress.update(self._task, completed=step, loss=loss, top1=top1, rate=rate)
+        self._progress.update(self._task, completed=step, description=f"loss {loss:.3f}  top-1 {top1:.0%}  "
+                              f"{rate:.1f} utterances/s")
 
     def on_epoch(self, record: EpochRecord) -> None:
         dev = "" if record.dev_top1 is None else f"  dev top-1 {100 * record.dev_top1:5.1f} %"

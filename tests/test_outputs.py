@@ -1,0 +1,85 @@
+"""Where commands put what they found: nothing earlier is lost, and nothing of two runs lies side by side."""
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+import compare
+from common.commands.compare import parse
+from common.commands.train import telling
+from common.errors import UserError, friendly
+from common.outputs import output
+
+WRITES = ("report.md", "*.png", "work/*.*")
+
+
+def fill(folder: Path) -> None:
+    (folder / "work").mkdir(parents=True)
+    for name in ("report.md", "old.png", "work/a.onnx", "notes.txt"):
+        (folder / name).write_text("earlier")
+
+
+def test_folders_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "0041-else").mkdir(parents=True)
+    for number in (42, 43):
+        with output(None, "compare-a/b", WRITES) as folder:
+            (folder / "report.md").write_text("new")
+        assert folder == Path(f"runs/00{number}-compare-a_b")
+
+
+def test_a_folder_that_nothing_came_into_is_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    for out in (None, Path("new"), Path("mine")):
+        with pytest.raises(UserError), output(out, "compare", WRITES) as folder:
+            (folder / "work").mkdir()
+            raise UserError("no card")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "runs"] and not list(Path("runs").iterdir())
+
+
+def test_what_is_there_is_refused_or_replaced(tmp_path: Path) -> None:
+    fill(tmp_path / "x")
+    with pytest.raises(UserError, match="x is not empty.* --out, .* --force"), output(tmp_path / "x", "", WRITES):
+        pass
+    assert len(list((tmp_path / "x").rglob("*"))) == 5
+    with output(tmp_path / "x", "", WRITES, force=True) as folder:
+        assert sorted(path.name for path in folder.iterdir()) == ["notes.txt", "work"] and not any((folder / "work").iterdir())
+
+
+def test_a_misspelt_command_is_guessed(capsys: pytest.CaptureFixture) -> None:
+    assert compare.main(["selfchek"]) == 2
+    assert "no command 'selfchek'; did you mean selfcheck?" in capsys.readouterr().err
+
+
+def test_help_lists_the_other_commands_with_their_durations(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        parse(compare.ABOUT, ["--help"])
+    shown = capsys.readouterr().out
+    assert set(compare.ABOUT) == set(compare.COMMANDS)
+    assert all(f"  {name:<12} {what} ({takes})" in shown for name, (what, takes) in compare.ABOUT.items())
+
+
+def test_names_go_by_commas_and_by_spaces() -> None:
+    for words in (["tdnn,vgg_m"], ["tdnn", "vgg_m", "tdnn"]):
+        assert parse({}, ["--networks", *words]).networks == ["tdnn", "vgg_m"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_stops_a_run_is_told_how_to_go_on(number: int, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    def main(argv: object) -> int:
+        with telling("python -m tf_impl.train", tmp_path):
+            os.kill(os.getpid(), number)
+            signal.pause()
+        return 0
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert friendly(main)([]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capsys.readouterr().err == ("interrupted: no epoch is saved yet; go on with: python -m tf_impl.train --resume "
+                                       f"{tmp_path}\n")
