@@ -79,7 +79,10 @@ class WorkerHere:
         return self
 
     def __exit__(self, *_: object) -> None:
-        pass
+        self.close()
+
+    def close(self) -> None:
+        """Nothing ends: the process goes on."""
 
     def close(self) -> None:
         pass
