@@ -4,7 +4,12 @@ Called through `Model.export_onnx`.
 """
 from __future__ import annotations
 
+import contextlib
+import os
+import re
+import tempfile
 from pathlib import Path
+from typing import Iterator
 
 import tensorflow as tf
 import tf2onnx
@@ -16,6 +21,8 @@ from common.network.winograd import DIRECT
 from tf_impl import layers
 from tf_impl.network import to_framework
 
+# What TensorFlow's optimiser of graphs writes past every switch: absl's notice, and its INFO lines.
+_CHATTER = re.compile(rb"WARNING: All log messages before absl::InitializeLog|I\d{4} \d\d:\d\d:")
 OPSET = 9  # what Caffe2's exporter writes, and the newest whose every operator its backend reads
 
 
@@ -30,6 +37,24 @@ def export_onnx(spec: NetworkSpec, params: Params, path: Path) -> None:
         return outputs[spec.layers[-1].name]
 
     signature = (tf.TensorSpec((None, 512, None), tf.float32, name="spectrograms"),)
-    model, _ = tf2onnx.convert.from_function(tf.function(network, signature, autograph=False), signature,
-                                             opset=OPSET)
+    with _without_chatter():
+        model, _ = tf2onnx.convert.from_function(tf.function(network, signature, autograph=False), signature,
+                                                 opset=OPSET)
     onnx_file.save(model, path)
+
+
+@contextlib.contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Hold back what the process's standard error gets from compiled code, and let through all but chatter."""
+    with tempfile.TemporaryFile() as held:
+        kept = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            held.seek(0)
+            for line in held:
+                if not _CHATTER.match(line):
+                    os.write(2, line)
