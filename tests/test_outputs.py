@@ -88,6 +88,7 @@ def test_who_stops_a_run_is_told_how_to_go_on(number: int, tmp_path: Path, capsy
 def test_chatter_of_compiled_code_is_held_back_and_errors_are_not(capfd: pytest.CaptureFixture) -> None:
     from tf_impl.exporter import _without_chatter
 
+    capfd.readouterr()  # what the import said
     with pytest.raises(UserError), _without_chatter():
         os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n"
                     b"I0000 00:00:17 5 devices.cc:67] Number of eligible GPUs: 0\nE0000 00:00:17 a real error\n")

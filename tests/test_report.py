@@ -57,7 +57,7 @@ def baseline(name: str, proof: Proof = Proof(2e-6, None)) -> BaselineResult:
                           speeds={"inference": {"resident": speed(0.1, 0.1)}})
 
 
-LEARNING = TrainingConfig("tdnn", epochs=8, crop_frames=100, learning_rate=0.02, final_learning_rate=2e-4, schedule="cosine")
+LEARNING = TrainingConfig(network="tdnn", epochs=8, crop_frames=100, learning_rate=0.02, final_learning_rate=2e-4, schedule="cosine")
 
 
 def network(**changed: Any) -> NetworkResult:

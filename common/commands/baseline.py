@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
 from typing import Callable, List, Mapping, Optional, Tuple
 
-from common.commands.options import data_or_embedded, existing, make_parser
+from common.commands.options import add_out_options, data_or_embedded, existing, make_parser
 from common.errors import UserError
+from common.outputs import output
 from common.twin import Twin
 
 _DESCRIPTION = """What a method of the 1990s makes of the same data: the least that a network has to beat.
@@ -27,10 +29,9 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     if options.seed < 0:
         raise UserError(f"--seed must not be negative, but is {options.seed}")
 
-    from common.commands.evaluate import write_results
+    from common.commands.evaluate import WRITES, write_results
     from common.commands.utterances import Choice
     from common.data.dataset import open_dataset
-    from common.files import make_folder
     from common.training import cepstral
     from common.training.evaluation import Evaluation
     from common.training.metrics import confusion_matrix
@@ -40,17 +41,18 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     indices = getattr(split, options.side)
     if not len(indices):
         raise UserError(f"{source} has no utterances on its {options.side} side; choose another --side")
-    if options.out:
-        make_folder(options.out)
-    logits = cepstral.fit(dataset, split.train).logits(dataset, indices)
-    speakers = dataset.records.labels[indices]
-    evaluation = Evaluation.of(logits, speakers, None)
-    told = f"{options.side} side of {source}"
-    print(f"cepstral statistics and a linear discriminant, trained on {len(split.train)} utterances of {dataset.name}"
-          f"{', synthetic voices' if dataset.synthetic else ''}: {told}\n{evaluation}")
-    if options.out:
-        write_results(options.out, Choice(indices, told), evaluation, confusion_matrix(logits, speakers), dataset.speakers,
-                      speakers, logits)
+    with contextlib.nullcontext() if options.out is None else output(
+            options.out, "baseline", WRITES, options.force) as folder:
+        logits = cepstral.fit(dataset, split.train).logits(dataset, indices)
+        speakers = dataset.records.labels[indices]
+        evaluation = Evaluation.of(logits, speakers, None)
+        told = f"{options.side} side of {source}"
+        print(f"cepstral statistics and a linear discriminant, trained on {len(split.train)} utterances of {dataset.name}"
+              f"{', synthetic voices' if dataset.synthetic else ''}: {told}\n{evaluation}")
+        if folder is not None:
+            write_results(folder, Choice(indices, told), evaluation, confusion_matrix(logits, speakers),
+                          dataset.speakers, speakers, logits)
+            print(f"written to {folder}: {', '.join(WRITES)}")
     return 0
 
 
@@ -61,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
                         "training a network with --seed makes)")
     parser.add_argument("--seed", type=int, default=0, help="of the split (0)")
     parser.add_argument("--side", choices=("train", "dev", "test"), default="test", help="which side to score (test)")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write figures and tables here")
+    add_out_options(parser, None, "figures and tables")
     return parser
 
 

@@ -173,7 +173,7 @@ def _plan(options: argparse.Namespace, threads: int):
     epochs = {name: _DEFAULT_EPOCHS[name] if options.epochs is None else options.epochs
               for name in options.networks}
     configs = [
-        TrainingConfig(name, batch_size=options.batch_size, learning_rate=options.learning_rate,
+        TrainingConfig(network=name, batch_size=options.batch_size, learning_rate=options.learning_rate,
                        final_learning_rate=options.learning_rate / 100, schedule="cosine",
                        seed=options.seed, crop_frames=options.crop_frames, width=options.width,
                        epochs=max(1, own))  # none is nothing that a configuration can say

@@ -34,7 +34,7 @@ Prints top-1 with its 95 % interval, top-5 of more than five speakers, utterance
 most frequent confusions; --out writes the figures, every prediction and the whole confusion matrix. A
 model trained in either framework will do."""
 
-_WRITES = ("evaluation.json", "confusion.csv", "predictions.csv")
+WRITES = ("evaluation.json", "confusion.csv", "predictions.csv")
 
 
 def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
@@ -57,7 +57,7 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     checkpoint.check_data(dataset)
     choice = choose(options, dataset, {options.model: checkpoint})
     with contextlib.nullcontext() if options.out is None else output(
-            options.out, "evaluate", _WRITES, options.force) as folder:
+            options.out, "evaluate", WRITES, options.force) as folder:
         say_device(device)
         twin = gate.require(load(), checkpoint, device.device, threads)
         twin.configure(device.device, threads)
@@ -70,7 +70,7 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
         _show(twin, checkpoint, dataset, choice.told, evaluation, confusion)
         if folder is not None:
             write_results(folder, choice, evaluation, confusion, checkpoint.speakers, speakers, logits)
-            print(f"written to {folder}: {', '.join(_WRITES)}")
+            print(f"written to {folder}: {', '.join(WRITES)}")
     return 0
 
 

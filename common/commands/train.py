@@ -166,13 +166,13 @@ def _new(options: argparse.Namespace) -> Iterator[Tuple]:
 
     config = configure(_given(options))
     dataset = _open(options.data)
-    _say_mismatch(config, dataset)
     split = split_dataset(dataset, config.seed)
     check_batch(split, config)
     folder = options.out or numbered(f"train-{config.network}-{dataset.name}")
     with claimed(folder):
         checkpoint = fresh(config, dataset)
         start_run(folder, checkpoint, dataset, split, options.data or [], options.force)
+        _say_mismatch(config, dataset)
         try:
             yield checkpoint, dataset, split, folder
         except UserError:  # such as a framework's that does not find the card: no folder is left of it
