@@ -204,7 +204,7 @@ def _report(plan, decision, dataset, split, results):
             "test": len(split.test), "fingerprint": dataset.fingerprint()}
     settings = {**dataclasses.asdict(plan.configs[0]), "threads": plan.threads,
                 "device": str(decision), **dataclasses.asdict(plan.timing)}
-    for name in ("network", "epochs", "frameworks", "baselines"):  # of one network, or columns
+    for name in ("network", "recipe", "epochs", "frameworks", "baselines"):  # of one network, none, or columns
         del settings[name]
     machine = facts(plan.threads)
     return Report(machine.pop("date"), machine, versions, data, settings, results)

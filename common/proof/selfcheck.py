@@ -27,7 +27,7 @@ from common.twin import Model
 
 # (utterances, frames) of what is trained on and then predicted, in turns: sizes change, and one stays, as
 # what a prediction leaves in memory must not show in the step that follows.
-TRAINED = ((3, 117), (4, 101), (4, 101))
+TRAINED = ((2, 117), (3, 101), (3, 101))
 SINGLE = (1, 104)  # predicted at the end
 RATE = 1e-2
 # The outermost limits of the ladder's rungs. A framework's training step is another pass than the one

@@ -26,8 +26,8 @@ ROBUST, PAPER = "robust", "paper"  # see `common.training.recipes`
 class TrainingConfig:
     """Defaults are the recipe that ports of the released VoxCeleb model report, for small data."""
 
-    recipe: str = PAPER  # where settings come from that were not given
     network: str = "vgg_m"
+    recipe: str = PAPER  # where settings come from that were not given
     width: float = 1.0  # factor on every number of channels
     epochs: int = 30
     batch_size: int = 32  # the recipe's 100 leaves too few steps an epoch on small data
