@@ -29,7 +29,7 @@ DEFAULT = default_plan(TDNN)
 CAFFE2, WORK = CONTENDERS["caffe2"], Work("tdnn", 4, threads=2)
 
 
-@pytest.fixture()
+@pytest.fixture(autouse=True)
 def nothing_to_collect(monkeypatch: pytest.MonkeyPatch) -> None:
     """Made-up networks leave no memory behind, and beside a framework a collection takes a third of a second."""
     monkeypatch.setattr(gc, "collect", lambda: 0)
@@ -94,7 +94,7 @@ def test_layers_that_are_quick_only_together_with_others_are_measured_so() -> No
     assert all("frame1" not in plan for plan in machine.built[3:])
 
 
-def test_noise_changes_nothing(nothing_to_collect: None) -> None:
+def test_noise_changes_nothing() -> None:
     import random
 
     wild = random.Random(0)
@@ -106,7 +106,7 @@ def test_noise_changes_nothing(nothing_to_collect: None) -> None:
     assert found >= 48, "and what is much quicker is found"
 
 
-def test_one_slow_moment_changes_nothing(nothing_to_collect: None) -> None:
+def test_one_slow_moment_changes_nothing() -> None:
     """The machine stops for a while in some step of the first plan: all its other rounds say nothing of the kind."""
     for number in range(20):
         assert Machine({}, iter([1.0] * number + [9.0])).search().plan == DEFAULT
