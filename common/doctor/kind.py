@@ -43,6 +43,10 @@ def check_kind(scan: Scan) -> Kind:
         stated = ", ".join(f"{file} {name}" for file, name in scales.items())
         findings.append(problem("mixed-scale", len(scales), f"the files differ in scale ({stated}); "
                                 "prepare all alike"))
+    if normalised not in ("unknown", "mixed", NORMALISATIONS[BINS]) and (normalised, scale) != (NORMALISATIONS[NONE], "log"):
+        findings.append(warning("unusual-input", usable.size, f"normalisation found: {normalised}, of the {scale}; "
+                                "training expects every bin normalised over time (the paper's) or the plain logarithm "
+                                "(prepare --scale log --raw)"))
     return Kind(normalised, scale, findings)
 
 
@@ -59,11 +63,7 @@ def _normalisation(scan: Scan, usable: np.ndarray) -> Tuple[str, List[Finding]]:
         stated = ", ".join(f"{count} {name}" for name, count in zip(NORMALISATIONS, counts) if count)
         return "mixed", [problem("mixed-normalisation", odd.size, f"the records are not normalised alike ({stated}): a "
                                  "network learns who was prepared how; prepare all alike", scan.places(odd))]
-    findings = []
-    if main != BINS:
-        findings.append(warning("not-normalised-by-bin", usable.size, f"normalisation found: {NORMALISATIONS[main]}; the "
-                                "paper normalises every bin over time and gains almost 10 % of accuracy by it"))
-    return NORMALISATIONS[main], findings
+    return NORMALISATIONS[main], []
 
 
 def _scale(measures: np.ndarray) -> str:
