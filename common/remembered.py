@@ -23,9 +23,12 @@ from common.files import cache_folder
 _ROOT = Path(__file__).resolve().parents[1]
 _PACKAGES = ("tensorflow", "tensorflow-cpu", "torch", "numpy")
 # Variables by which libraries choose kernels, devices and threads begin so.
-_CHOOSING = ("DNNL_", "ONEDNN_", "TF_", "XLA_", "MKL_", "OPENBLAS_", "OMP_", "KMP_", "GOMP_", "CAFFE2_", "CUDA_",
-             "CUDNN_", "NVIDIA_", "LD_PRELOAD")
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # --threads sets them
+_TENSORFLOW = ("ENABLE", "DISABLE", "USE", "FORCE", "XLA", "MKL", "ONEDNN", "NUM", "GPU", "CUDNN", "CUDA", "DETERMINISTIC",
+               "OVERRIDE", "AUTOTUNE")  # Terraform's begin with TF_, too
+_CHOOSING = ("DNNL_", "ONEDNN_", *(f"TF_{name}" for name in _TENSORFLOW), "XLA_", "MKL_", "OPENBLAS_", "OMP_", "KMP_",
+             "GOMP_", "CAFFE2_", "CUDA_", "CUDNN_", "NVIDIA_", "LD_PRELOAD")
+# --threads sets these, and threadpoolctl the last.
+_OWN = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "KMP_DUPLICATE_LIB_OK")
 _AT_START = dict(os.environ)
 
 
@@ -35,7 +38,7 @@ def settings() -> Dict[str, str]:
     Twins and frameworks set more of them when they are imported, always the same.
     """
     return {name: value for name, value in sorted(_AT_START.items())
-            if name.startswith(_CHOOSING) and name not in _THREADS}
+            if name.startswith(_CHOOSING) and name not in _OWN}
 
 
 def remembered(kind: str, name: str, code: Sequence[str], device: str, known: Mapping[str, Any]) -> Path:

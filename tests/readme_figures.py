@@ -67,12 +67,15 @@ def ratios(result: NetworkResult, kind: str) -> Dict[Tuple[str, str], Ratio]:
 # Tables
 
 def speed_table() -> str:
-    """Speeds on both kinds of processor, then how many times as fast as the other a framework is, with the interval."""
+    """Speeds on both kinds of processor, then how many times as fast as the other a framework is, with the interval.
+
+    Without Keras with oneDNN on: it is on by default where these were measured.
+    """
     columns = [(name, kind) for name in NETWORKS for kind in KINDS]
     sides = [[(networks(folder)[name], kind) for name, kind in columns] for folder in SPEED.values()]
     rows = [[CONTENDERS[name].label, *(" / ".join(_speed(speeds(*side), name) for side in both) if name in speeds(*both[0])
                                        else "" for both in zip(*sides))]
-            for name in CONTENDERS if any(name in speeds(*side) for side in sides[0])]
+            for name in CONTENDERS if name != "keras-onednn" and any(name in speeds(*side) for side in sides[0])]
     rows += [[f"{' / '.join(map(label, FRAMEWORKS))}, {processor}",
               *(_interval(ratios(*side)[tuple(FRAMEWORKS)]) for side in own)] for processor, own in zip(SPEED, sides)]
     heads = [f"{NETWORKS[name]}, {kind}" for name, kind in columns]

@@ -41,6 +41,7 @@ def test_anything_else_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(set(places)) == len(places) == 11
     with monkeypatch.context() as changed:
         changed.setitem(remembered._AT_START, "OMP_NUM_THREADS", "7")
+        changed.setitem(remembered._AT_START, "TF_CLI_CONFIG_FILE", "of Terraform")
         changed.setitem(remembered._AT_START, "SOME_OTHER", "variable")
         assert place() == places[0], "--threads is in what is known, and the rest chooses nothing"
 
