@@ -56,7 +56,7 @@ class Scrambled(Honest):
 
     def predict_staged(self) -> np.ndarray:
         logits = super().predict_staged()
-        return logits if logits.shape == (3, self.spec.num_speakers) else logits[:, ::-1]
+        return logits if logits.shape == (4, self.spec.num_speakers) else logits[:, ::-1]
 
 
 BROKEN = {
@@ -122,7 +122,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> List[Work]:
         made.extend(works)
         return [Outcome(contender, works[0].network, {"framework": "Caffe2 1", "engine": "IDEEP"}, gate.found)]
 
-    monkeypatch.setattr(gate, "found", [Deviation((2, 117), "outputs", "conv1", 1e-6)], raising=False)
+    monkeypatch.setattr(gate, "found", [Deviation((3, 117), "outputs", "conv1", 1e-6)], raising=False)
     monkeypatch.setattr(gate, "selfcheck", fake)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return made
@@ -207,7 +207,7 @@ def test_every_command_that_computes_asks_first(asked: List[Work], tiny_data: Pa
 def test_on_demand_nothing_is_taken_from_memory(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     from compare import main
 
-    right = Deviation((2, 117), "outputs", "conv1", 1e-6)
+    right = Deviation((3, 117), "outputs", "conv1", 1e-6)
 
     def run(fails: str) -> int:
         def fake(contender: Any, works: List[Work], workers: Any) -> List[Outcome]:
