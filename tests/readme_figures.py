@@ -172,6 +172,13 @@ def drift() -> Tuple[str, str]:
     return str(len(probe.frameworks["caffe2"].probe)), f"{100 * probe.drift:.1f}"
 
 
+def same_accuracy() -> Tuple[str]:
+    """Of the time-delay network, to the digits shown the same in both frameworks."""
+    shares = {_percent(json.loads(text(f"real-speech/tdnn-{name}-robust/evaluation.json"))["top1"]) for name in FRAMEWORKS}
+    share, = shares
+    return share.split()[0],
+
+
 def tested(folder: str) -> Callable[[], Tuple[str]]:
     """On how many utterances."""
     return lambda: (str(json.loads(text(f"real-speech/{folder}/evaluation.json"))["utterances"]),)
@@ -203,6 +210,8 @@ CLAIMS = [
     Claim(r"`python compare.py`, takes (.+?)\. Expect", lambda: (dict((c, t) for c, _, t in commands())["python compare.py"],)),
     Claim(r"Tests take about (\d+ minutes)", found("README.md", r"Tests: about (\d+ minutes)")),
     Claim(r"in batches of (\d+)", lambda: (str(report("speed").settings["batch_size"]),)),
+    Claim(r"equally well: ([\d.]+) % of test utterances", same_accuracy),
+    Claim(r"test utterances of (\d+) voices", found(SPEECH, r"recordings of (\d+) voices")),
     Claim(r"on (\d+) real voices", found(SPEECH, r"recordings of (\d+) voices")),
     Claim(r"(\d+) test utterances of", tested("tdnn-caffe2-robust")),
     Claim(r"\(VGG-M: (\d+)\)", tested("vgg_m-caffe2")),
