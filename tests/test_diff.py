@@ -23,7 +23,7 @@ from common.errors import UserError
 from common.speed.benchmark import Block, Speed
 from common.training.evaluation import Evaluation
 from compare import main
-from test_report import baseline, framework, network, report
+from reports import baseline, framework, network, report
 
 STORED = sorted((Path(__file__).parents[1] / "results").rglob("report.json"))
 
@@ -167,7 +167,7 @@ def test_an_invalid_run_is_never_called_fine(compared, check: int, words: str) -
     for old, new in ((stored(), invalid), (invalid, stored()), (invalid, invalid)):
         changes = compared(old, new)
         assert changes.status == NOT_COMPARABLE and verdicts(changes)["tdnn caffe2 training resident"] == "not judged"
-        assert any(f" is INVALID: this check failed in it: tdnn " in line and line.endswith(words)
+        assert any(" is INVALID: this check failed in it: tdnn " in line and line.endswith(words)
                    for line in changes.incomparable)
     assert any(f"{words}: passed became FAILED" in line for line in compared(stored(), invalid).regressions)
 

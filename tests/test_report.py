@@ -1,86 +1,19 @@
-"""Tables, notes and plots from results made by hand, and that every form of them says the same."""
+"""Tables, notes and plots from results made by hand."""
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
-import math
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import List
 
 import pytest
+from reports import EPOCHS, SPEEDS, baseline, csv_rows, framework, markdown_tables, network, report, rows_of, speed
 
-from common.compare.results import BaselineResult, Epoch, FrameworkResult, NetworkResult, RatioOf
-from common.compare.report import Report, read_report
-from common.compare.verdict import judge
-from common.errors import UserError
+from common.compare.results import NetworkResult, RatioOf
 from common.show.learning_curves import draw_learning
 from common.show.speed_bars import draw_speed
-from common.proof.crosscheck import CrossCheck
-from common.speed.benchmark import Block, Ratio, Speed
-from common.speed.timing import Proof
+from common.speed.benchmark import Ratio
 from common.training.certificate import Certificate
-from common.training.config import TrainingConfig
-from common.training.evaluation import Evaluation
-
-CERTIFICATE = dataclasses.replace(Certificate(*["same"] * len(dataclasses.fields(Certificate))), batch_size=16, macs=500_000_000,
-                                  threads="2")
-EPOCHS = [Epoch([1.4, 1.2], train_top1=0.5, seconds=2.0, utterances_per_second=8.0, dev_top1=0.25),
-          Epoch([0.9, 0.7], train_top1=0.75, seconds=1.0, utterances_per_second=16.0, dev_top1=0.5)]
-
-
-def speed(*seconds: float, utterances: int = 8, joules: Optional[float] = None) -> Speed:
-    return Speed.of([Block([s], 1000, 0, 2, joules) for s in seconds], utterances)
-
-
-TRAINING, INFERENCE = speed(0.64, 0.8, 1.0), speed(0.2, 0.19, 0.25, joules=4.0)  # medians of 10 and 40 a second
-LATENCY = speed(*[0.030] * 50, 0.050, utterances=1)
-SPEEDS = {"training": {"resident": TRAINING, "end-to-end": speed(0.8, 0.85, 1.0)}, "inference": {"resident": INFERENCE},
-          "forward": {"resident": speed(0.19, 0.2, 0.21)},
-          "backward": {"resident": speed(0.58, 0.76, 0.99)}, "latency": {"resident": LATENCY}}
-MEASURED = dict(start_seconds=3.0, first_step_seconds=1.25, warm_up={"training": 4, "inference": 3}, unsettled=[],
-                peak_memory_mib=1234.4)
-
-
-def framework(name: str, **changed: Any) -> FrameworkResult:
-    values: Dict[str, Any] = dict(
-        MEASURED, facts={"framework": f"{name} 1.0", "engine": f"{name}'s engine", "threads": "2"}, speeds=SPEEDS,
-        proof=Proof(1e-6, 2e-6), timed=CrossCheck(16, 4e-6, 2.5, 1.0), certificate=CERTIFICATE, probe=[1.5] * 5,
-        epochs=EPOCHS,
-        evaluation=Evaluation(144, 0.875, 0.81, 0.92, 1.0, 0.4, 30.0), crosscheck=CrossCheck(144, 3e-6, 12.3, 1.0))
-    return FrameworkResult(**{**values, **changed})
-
-
-def baseline(name: str, proof: Proof = Proof(2e-6, None)) -> BaselineResult:
-    return BaselineResult(facts={"framework": f"{name} 9", "engine": "its own", "threads": "2"}, **MEASURED, proof=proof,
-                          speeds={"inference": {"resident": speed(0.1, 0.1)}})
-
-
-LEARNING = TrainingConfig(network="tdnn", epochs=8, crop_frames=100, learning_rate=0.02, final_learning_rate=2e-4, schedule="cosine")
-
-
-def network(**changed: Any) -> NetworkResult:
-    """A result with every check that it calls for; all pass unless `changed` makes them fail."""
-    values: Dict[str, Any] = dict(
-        network="vgg_m", parameters=16_680_242, macs=500_000_000, matmul_library="caffe2",
-        matmul_gflops=[100.0, 90.0, 110.0], matmuls={"NumPy": 80.0, "caffe2": 100.0},
-        frameworks={"tensorflow": framework("TensorFlow"), "caffe2": framework("Caffe2")}, baselines={},
-        ratios=[RatioOf("training", "tensorflow", "caffe2", Ratio(0.8, 0.7, 0.9)),
-                RatioOf("inference", "tensorflow", "caffe2", Ratio(1.02, 0.9, 1.1))],
-        end_to_end=[RatioOf("training", "caffe2", "resident", Ratio(0.94, 0.9, 0.96))],
-        sides=["tensorflow", "caffe2"], differences={}, loss_difference=2e-6, drift=3e-3, agreement=0.9931,
-        learning=LEARNING)
-    result = NetworkResult(**{**values, **changed})
-    result.checks = judge(result)
-    return result
-
-
-def report(*results: NetworkResult, synthetic: bool = True) -> Report:
-    data = {"name": "voices", "synthetic": synthetic, "by": "session", "speakers": 12, "train": 288, "dev": 48,
-            "test": 144, "fingerprint": "00ff"}
-    return Report("2021-12-31", {"processor": "A fast one", "cores": "2", "threads": "2"}, {"caffe2": "Caffe2 1.0"}, data,
-                  {"batch_size": 16, "width": 0.5, "crop_frames": 150}, list(results))
 
 
 def test_speed_and_its_share_of_the_machines_limit() -> None:
@@ -111,11 +44,6 @@ def test_accuracy_and_onnx() -> None:
     assert [rows[f"learning run, {what}"] for what in ("epochs", "last loss", "utterances/s")] == ["2", "0.800", "12.0"]
     assert (rows["test top-1"], rows["test top-1, 95 % interval"]) == ("87.5 %", "81.0 to 92.0 %")
     assert [rows[f"ONNX Runtime, {what}"] for what in ("largest difference", "same answer")] == ["3.0e-06", "100.0 % of 144"]
-
-
-def rows_of(made: Report) -> Dict[str, List[str]]:
-    """The rows of all Markdown tables."""
-    return {name: cells for table in markdown_tables(made.text("github")) for name, cells in table.items()}
 
 
 def test_side_by_side() -> None:
@@ -271,105 +199,6 @@ def test_head_names_machine_versions_and_settings() -> None:
     text = report(network()).text()
     for fact in ("2021-12-31", "processor A fast one", "cores 2", "Caffe2 1.0", "batch_size 16", "width 0.5"):
         assert fact in text
-
-
-def csv_rows(made: Report) -> List[Dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(made._csv())))
-
-
-def markdown_tables(text: str) -> List[Dict[str, List[str]]]:
-    """All tables of a Markdown text: the name in the first column -> the cells beside it."""
-    tables: List[Dict[str, List[str]]] = []
-    inside = False
-    for line in text.splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("|") else []
-        if cells and not inside:
-            tables.append({})
-        inside = bool(cells)
-        if cells and not set("".join(cells)) <= set("-:"):
-            tables[-1][cells[0]] = cells[1:]
-    return tables
-
-
-def test_markdown_csv_and_json_say_the_same(tmp_path: Path) -> None:
-    made = report(network(), network(network="tdnn", parameters=5, frameworks={
-        "tensorflow": framework("TensorFlow", peak_memory_mib=99), "caffe2": framework("Caffe2", start_seconds=1)}))
-    made.write(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.csv", "report.json", "report.md"]
-    tables = markdown_tables((tmp_path / "report.md").read_text())
-    stored = json.loads((tmp_path / "report.json").read_text())["results"]
-    with open(tmp_path / "report.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == 4 and len(tables) == 2 * 6
-    for number, row in enumerate(rows):
-        place = number % 2
-        cells = {name: own[place] for table in tables[6 * (number // 2):][:6] if "" in table for name, own in table.items()}
-        own = list(stored[number // 2]["frameworks"].values())[place]
-        assert cells[""] == row["framework"] and row["parameters"] == str(stored[number // 2]["parameters"])
-        for figure, column, words, value in (
-                ("training, utterances/s", "training_utterances_per_s", "{:.2f} [", own["speeds"]["training"]["resident"]["median"]),
-                ("inference, share of matmul", "inference_share_of_matmul", "{:.0%}", 0.4),
-                ("forward", "forward_s", "0.2", own["speeds"]["forward"]["resident"]["seconds"][1]),
-                ("peak memory", "peak_memory_mib", "{:,.0f} MiB", own["peak_memory_mib"]),
-                ("test top-1", "test_top1", "{:.1%}", own["evaluation"]["top1"]),
-                ("ONNX Runtime, largest difference", "onnx_largest_difference", "{:.1e}", own["crosscheck"]["largest_difference"])):
-            assert float(row[column]) == pytest.approx(value)
-            assert figure == "forward" or cells[figure].replace(" %", "%").startswith(words.format(value)), figure
-
-
-def test_the_csv_is_of_numbers_with_their_units() -> None:
-    """Words stand only where a word is the figure; what was not measured is empty, and has its column all the same."""
-    rows = csv_rows(report(network(baselines={"onnxruntime": baseline("ORT")})))
-    words = {"checks", "network", "framework", "engine", "convolutions", "instructions", "unsettled"}
-    for row in rows:
-        for column in set(row) - words:
-            assert row[column] == "" or float(row[column]) >= 0 or column.startswith("update_s"), column
-    first, runtime = rows[0], rows[2]
-    assert (first["training_utterances_per_s"], first["training_utterances_per_s_low"], first["latency_p50_s"],
-            first["inference_joules_per_utterance"], first["warm_up_training_steps"]) == ("10.0", "8.0", "0.03", "0.5", "4")
-    assert (runtime["framework"], runtime["inference_utterances_per_s"]) == ("ONNX Runtime", "80.0")
-    assert runtime["training_utterances_per_s"] == runtime["test_top1"] == runtime["backward_s"] == ""
-    assert first["update_s"] == "" and float(first["update_s_low"]) < 0, "a part that noise could have made up"
-    assert list(first) == list(csv_rows(report(network(learning=None)))[0])
-
-
-def test_what_is_written_is_read_back(tmp_path: Path) -> None:
-    """Also from the file itself, and with numbers that JSON does not have."""
-    alone = network(network="tdnn", frameworks={"caffe2": framework("Caffe2", epochs=[], evaluation=None, crosscheck=None)},
-                    baselines={"keras": baseline("Keras")}, sides=None, differences=None, loss_difference=None, drift=None,
-                    agreement=None, learning=None)
-    made = report(network(), alone)
-    made.write(tmp_path)
-    assert read_report(tmp_path) == read_report(tmp_path / "report.json") == made
-    assert read_report(tmp_path).text() == made.text()
-    broken = report(network(frameworks={"caffe2": framework("Caffe2", timed=CrossCheck(16, float("nan"), 2.5, 1.0))}))
-    broken.write(tmp_path)
-    read, = read_report(tmp_path).results
-    assert not read.valid and math.isnan(read.frameworks["caffe2"].timed.largest_difference) and read.ratios == []
-
-
-@pytest.mark.parametrize("version, words", [(None, "states no version"), (2, "is of version 2"), ("x" * 99, "is of version 'xxx")])
-def test_a_report_of_another_version_is_refused(tmp_path: Path, version: Any, words: str) -> None:
-    stored = {**report(network()).stored(), "version": version}
-    (tmp_path / "report.json").write_text(json.dumps({name: value for name, value in stored.items() if value is not None}))
-    with pytest.raises(UserError, match=f"report.json: this report {words}.*: run the comparison again"):
-        read_report(tmp_path)
-
-
-@pytest.mark.parametrize("place, value, words", [
-    (["macs"], "many", "macs"), (["frameworks", "caffe2", "facts"], None, "facts"), (["new"], 1, "new"),
-    (["frameworks", "caffe2", "speeds", "training", "resident", "seconds"], ["fast"], "seconds"),
-    (["frameworks", "caffe2", "certificate", "batch_size"], 1.5, "batch_size"), (["checks", 0, "passed"], "yes", "passed"),
-    (["learning", "epochs"], 0, "epochs"), (["frameworks"], [], "frameworks")])
-def test_a_field_of_another_type_is_named(tmp_path: Path, place: List[Any], value: Any, words: str) -> None:
-    stored = report(network()).stored()
-    inner = stored["results"][0]
-    for name in place[:-1]:
-        inner = inner[name]
-    inner[place[-1]] = value
-    (tmp_path / "report.json").write_text(json.dumps(stored))
-    with pytest.raises(UserError, match=f"this is not a report of compare.py.*\\(.*{words}"):
-        read_report(tmp_path)
 
 
 def test_headers_are_distinct_words() -> None:

@@ -6,7 +6,7 @@ from typing import Any, Dict, List
 
 import pytest
 from test_profile import made as made_profile
-from test_report import baseline, network, report
+from reports import baseline, network, report
 from test_scaling import point
 
 from common.contenders import CONTENDERS, FRAMEWORKS

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
-from test_report import baseline, framework, network, report, rows_of
+from reports import baseline, framework, network, report, rows_of
 
 from common.compare.results import NetworkResult, RatioOf
 from common.compare.verdict import Check, failures, verdict
