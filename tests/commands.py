@@ -84,9 +84,6 @@ class WorkerHere:
     def close(self) -> None:
         """Nothing ends: the process goes on."""
 
-    def close(self) -> None:
-        pass
-
     def ask(self, command: str, **arguments: Any) -> Dict[str, Any]:
         """Through JSON both ways, as there."""
         return json.loads(json.dumps(getattr(self._session, command)(**json.loads(json.dumps(arguments)))))

@@ -4,7 +4,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
-from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
 from common.commands.options import (

@@ -62,9 +62,8 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
         twin = gate.require(load(), checkpoint, device.device, threads)
         twin.configure(device.device, threads)
         model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
-        reader = BatchReader(dataset.records, choice.indices, options.batch_size, 0, shuffle=False,
-                             drop_remainder=False)
-        logits, speakers, rate = predict(twin, model, reader)
+        logits, speakers, rate = predict(twin, model, BatchReader.in_order(
+            dataset.records, choice.indices, options.batch_size))
         evaluation = Evaluation.of(logits, speakers, rate)
         confusion = confusion_matrix(logits, speakers)
         _show(twin, checkpoint, dataset, choice.told, evaluation, confusion)

@@ -98,7 +98,7 @@ def _setting(options: argparse.Namespace) -> Tuple[str, "Trial", "BatchReader"]:
     spec = build(options.network, len(dataset.speakers), options.width)
     train = BatchReader(dataset.records, split.train, options.batch_size, options.seed,
                         shuffle=True, drop_remainder=True, crop_frames=options.crop_frames)
-    test = BatchReader(dataset.records, split.test, 32, 0, shuffle=False, drop_remainder=False)
+    test = BatchReader.in_order(dataset.records, split.test)
     # One epoch is held in memory and gone through again in the same order.
     batches = first_batches(train, train.steps_per_epoch) * options.epochs
     head = (f"{options.network} of width {options.width:g} in {{framework}}, data {dataset.name}, "

@@ -76,8 +76,7 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
         from common.training.loop import Trainer
         from common.training.progress import TrainingProgress
 
-        twin, config = load(), checkpoint.config
-        twin = gate.require(twin, checkpoint, device.device, threads, options.convolutions)
+        twin = gate.require(load(), checkpoint, device.device, threads, options.convolutions)
         twin.configure(device.device, threads)
         trainer = Trainer(twin, dataset, split, checkpoint, folder)
         print(_summary(trainer, checkpoint, dataset, split), f"device      {device}; {threads} threads",
@@ -85,7 +84,7 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
         with TrainingProgress(checkpoint.step, trainer.total_steps) as progress:
             trainer.run(progress.on_step, progress.on_epoch)
         print(f"done: {folder / 'best.npz'}")
-        print(_tested(trainer, dataset, split))
+        print(_tested(trainer, split))
         print(f"next: {prog.replace('train', 'identify')} {folder} RECORDING")
     return 0
 
@@ -118,19 +117,14 @@ def _summary(trainer, checkpoint, dataset, split) -> str:
         f"{config.batch_size} {crops}"])
 
 
-def _tested(trainer, dataset, split) -> str:
+def _tested(trainer, split) -> str:
     """How good the run's best model is on the test side."""
-    from common.data.batches import BatchReader
     from common.training.checkpoint import load_checkpoint
-    from common.training.evaluation import Evaluation, predict
-    from common.training.loop import EVALUATION_BATCH
 
-    if not len(split.test):
-        return "test side: it has no utterances"
     best = load_checkpoint(trainer.folder / "best.npz")
     trainer.model.load(best.params)
-    reader = BatchReader(dataset.records, split.test, EVALUATION_BATCH, 0, shuffle=False, drop_remainder=False)
-    return f"test side, by epoch {best.epoch}: {Evaluation.of(*predict(trainer.twin, trainer.model, reader))}"
+    found = trainer.evaluate(split.test)
+    return "test side: it has no utterances" if found is None else f"test side, by epoch {best.epoch}: {found}"
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:

@@ -27,7 +27,7 @@ from common.speed.bench import Bench, Engine, Work, twin_engine
 from common.training.certificate import certify, stated_facts
 from common.training.config import from_dict
 from common.training.evaluation import Evaluation, predict
-from common.training.loop import EVALUATION_BATCH, checked
+from common.training.loop import checked
 from common.twin import Model, Twin
 
 
@@ -131,9 +131,7 @@ class Session(Bench):
     def _evaluate(self, indices: np.ndarray, logits_path: Optional[Path]) -> Optional[Evaluation]:
         if not len(indices):
             return None
-        reader = BatchReader(self._dataset.records, indices, EVALUATION_BATCH, 0, shuffle=False,
-                             drop_remainder=False)
-        logits, speakers, rate = predict(self._twin, self._model, reader)
+        logits, speakers, rate = predict(self._twin, self._model, BatchReader.in_order(self._dataset.records, indices))
         if logits_path is not None:
             with replacing(logits_path) as temporary, open(temporary, "wb") as file:
                 np.save(file, logits)

@@ -61,6 +61,11 @@ class BatchReader:
             raise UserError(f"{len(self.indices)} utterances do not fill one batch of {batch_size}; "
                             "use a smaller batch size or more data")
 
+    @classmethod
+    def in_order(cls, records: RecordSet, indices: np.ndarray, batch_size: int = 32) -> "BatchReader":
+        """Each of these records once and whole, as they stand: what a model is evaluated on."""
+        return cls(records, indices, batch_size, 0, shuffle=False, drop_remainder=False)
+
     @property
     def steps_per_epoch(self) -> int:
         """Number of batches in an epoch."""

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, ContextManager, List, Optional, Sequence
 
+import numpy as np
+
 from common.data.batches import BatchReader
 from common.data.dataset import Dataset
 from common.data.splits import Split, save_split
@@ -32,7 +34,6 @@ from common.training.config import TrainingConfig
 from common.training.evaluation import Evaluation, predict
 from common.twin import StepResult, Twin
 
-EVALUATION_BATCH = 32
 # To go on from, the later one first. Of an epoch that is the best, best.npz is written before last.npz.
 _CHECKPOINTS = ("last.npz", "best.npz")
 # All that a run writes into its folder.
@@ -121,8 +122,7 @@ class Trainer:
                                    shuffle=True, drop_remainder=True,
                                    crop_frames=config.crop_frames,
                                    augmentation=config.augmentation)
-        self._dev = BatchReader(dataset.records, split.dev, EVALUATION_BATCH, 0, shuffle=False,
-                                drop_remainder=False) if len(split.dev) else None
+        self._records, self._dev = dataset.records, split.dev
         self.total_steps = config.epochs * self._reader.steps_per_epoch
         self._schedule = config.schedule_over(self.total_steps)
         self.model = twin.model(checkpoint.spec, checkpoint.params, config.optimizer)
@@ -160,15 +160,16 @@ class Trainer:
             losses.append(result.loss)
             on_step(step, result.loss, correct / seen, seen / (time.perf_counter() - start))
         seconds = time.perf_counter() - start
-        dev = self._evaluate_dev()
+        dev = self.evaluate(self._dev)
         return EpochRecord(epoch + 1, step, rate, sum(losses) / len(losses), correct / seen,
                            dev.loss if dev else None, dev.top1 if dev else None,
                            seen / seconds, seconds)
 
-    def _evaluate_dev(self) -> Optional[Evaluation]:
-        if self._dev is None:
+    def evaluate(self, indices: np.ndarray) -> Optional[Evaluation]:
+        """How good the model is now on these records; None if there are none."""
+        if not len(indices):
             return None
-        return Evaluation.of(*predict(self.twin, self.model, self._dev))
+        return Evaluation.of(*predict(self.twin, self.model, BatchReader.in_order(self._records, indices)))
 
     def _save(self, record: EpochRecord) -> None:
         best = self._checkpoint.best_dev_top1
