@@ -35,8 +35,6 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     stored = [path.suffix == ".csv" for path in options.models]
     if any(stored):
         return _compare_stored(options, all(stored))
-    if not options.data:
-        raise UserError("--data is needed: models are compared by what they say about data")
     threads = prepare_threads(options.threads)
     options.device = choose_device(options.device, loads.values()).device
 
