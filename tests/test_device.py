@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import List, Optional
 
 import pytest
-from commands import run_apart
+from commands import PROJECT, run_apart
 
 from common import device
 from common.commands import options
 from common.device import Build, Card, Decision, decide, judge, runs
 from common.errors import UserError
 
-PROJECT = Path(__file__).parents[1]
 CAFFE2 = Build("Caffe2 of PyTorch 1.10.2", (10, 2), ["sm_37", "sm_50", "sm_60", "sm_70"],
                elsewhere={"the one for CUDA 11.3": ["sm_80", "sm_86"]})
 TENSORFLOW = Build("TensorFlow 2.17", (12, 3), ["sm_60", "sm_70", "sm_80", "sm_89", "compute_90"])

@@ -15,7 +15,7 @@ from typing import Any, Callable, List
 
 import numpy as np
 import pytest
-from commands import PROJECT
+from commands import PATHS, PROJECT
 
 from common.doctor.plots import plot
 from common.doctor.report import Report
@@ -75,8 +75,8 @@ print(json.dumps(said))
 def test_a_full_disk_is_one_line_and_leaves_what_was_there(tmp_path: Path) -> None:
     for name in WRITERS:
         (tmp_path / name).write_text(f"old {name}")
-    done = subprocess.run([sys.executable, "-c", WRITE_ALL, tmp_path], cwd=PROJECT / "tests", text=True,
-                          env={**os.environ, "PYTHONPATH": str(PROJECT)}, capture_output=True)
+    done = subprocess.run([sys.executable, "-c", WRITE_ALL, tmp_path], cwd=Path(__file__).parent, text=True,
+                          env={**os.environ, "PYTHONPATH": PATHS}, capture_output=True)
     assert done.returncode == 0 and done.stderr == "", done.stderr
     said = json.loads(done.stdout)
     for name in WRITERS:

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Set
 
 import pytest
+from commands import PROJECT
 
-ROOT = Path(__file__).resolve().parent.parent
 TENSORFLOW = {"tensorflow", "keras", "tf2onnx", "tf_impl"}
 CAFFE2 = {"caffe2", "torch", "caffe2_impl"}
 FORBIDDEN = {"common": TENSORFLOW | CAFFE2, "tf_impl": CAFFE2, "caffe2_impl": TENSORFLOW}
@@ -24,8 +24,8 @@ OWN_WAYS = {
 
 def modules(folder: str) -> Dict[str, Path]:
     """Every Python file of a package by its path inside it."""
-    return {path.relative_to(ROOT / folder).as_posix(): path
-            for path in (ROOT / folder).rglob("*.py")}
+    return {path.relative_to(PROJECT / folder).as_posix(): path
+            for path in (PROJECT / folder).rglob("*.py")}
 
 
 def imported(source: str) -> Set[str]:
@@ -90,7 +90,7 @@ def test_twins_hold_the_same_files():
 
 @pytest.mark.parametrize("file", sorted(set(modules("tf_impl")) - {"layers.py", "network.py", "winograd.py"}))
 def test_twins_have_the_same_public_names_and_signatures(file):
-    tensorflow, caffe2 = (public_interface((ROOT / twin / file).read_text()) for twin in TWINS)
+    tensorflow, caffe2 = (public_interface((PROJECT / twin / file).read_text()) for twin in TWINS)
     own = OWN_WAYS.get(file, set())
     assert own <= set(tensorflow) | set(caffe2), "an exception that is no longer needed"
     for interface in (tensorflow, caffe2):
@@ -100,7 +100,7 @@ def test_twins_have_the_same_public_names_and_signatures(file):
 
 
 def test_twins_build_each_layer_type_by_a_function_of_the_same_name():
-    tensorflow, caffe2 = (builders((ROOT / twin / "layers.py").read_text()) for twin in TWINS)
+    tensorflow, caffe2 = (builders((PROJECT / twin / "layers.py").read_text()) for twin in TWINS)
     assert tensorflow == caffe2
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import PROJECT
 
 from common import machine
 
-PROJECT = Path(__file__).parents[1]
 
 
 def test_describe_is_text_for_a_table() -> None:

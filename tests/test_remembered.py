@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import PROJECT
 
 from common import remembered
 from common.remembered import settings
 
-ROOT = Path(__file__).parents[1]
 
 
 def place(code: str = "common/network", device: str = "cpu", threads: int = 2) -> Path:
@@ -63,6 +63,6 @@ def test_settings_are_those_the_process_began_with() -> None:
             "caffe2_impl.load(); os.environ['TF_ENABLE_ONEDNN_OPTS'] = '1'; print(before == settings(), before)")
     given = {**os.environ, "DNNL_MAX_CPU_ISA": "AVX2"}
     given.pop("TF_ENABLE_ONEDNN_OPTS", None)
-    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=given, capture_output=True, text=True).stdout
+    said = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, env=given, capture_output=True, text=True).stdout
     assert said.startswith("True ") and "'DNNL_MAX_CPU_ISA': 'AVX2'" in said and "TF_ENABLE" not in said
     assert all(name not in settings() for name in ("PATH", "OMP_NUM_THREADS"))

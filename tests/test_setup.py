@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Dict, List
 
 import pytest
+from commands import PROJECT
 
-PROJECT = Path(__file__).parents[1]
 # What is run by a recipe, which is to run, but not for minutes: --version says as much of the set-up.
 SHORTER = {"python compare.py": "python compare.py --version", "python -m pytest": "python -m pytest --version",
            "source .venv/bin/activate": "source .venv/bin/activate && which python && python compare.py --version"}

@@ -1,6 +1,6 @@
 """Every layer type forward and backward in float64 NumPy, written to be read beside its formula.
 
-    python -m pytest tests/test_reference.py         # every gradient against numerical differences
+    python -m pytest tests/network/test_reference.py # every gradient against numerical differences
 
 Neither framework is trusted as the truth: this is. A forward function maps an input batch to the
 output batch, a backward function recomputes what it needs from the same input, so nothing is kept

@@ -1,0 +1,228 @@
+"""What a person gets wrong at the command line is told in one line, quickly; and --help is quick."""
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Iterator, List
+
+import numpy as np
+import pytest
+import soundfile
+from commands import PROJECT
+from forks import Forks
+from tiny_data import SPEAKERS, spectrogram, write_data
+
+import compare
+from common.data.dataset import Dataset, open_dataset
+from common.data.records import write_classes
+from common.data.splits import save_split, split_dataset
+from common.network import params as parameters
+from common.network.networks import build
+from common.training.checkpoint import Checkpoint, save_checkpoint
+from common.training.config import TrainingConfig
+
+FRAMEWORKS = ["tensorflow", "torch", "caffe2"]
+SLOW = [*FRAMEWORKS, "scipy", "matplotlib", "onnx", "onnxruntime", "soundfile", "av"]
+
+
+@pytest.fixture(scope="module")
+def bare() -> Iterator[Forks]:
+    """Commands start from nothing but Python."""
+    with Forks() as forks:
+        yield forks
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    """Commands start where NumPy is imported, and what theirs have in common."""
+    with Forks("numpy", "compare", "common.data.splits", "common.training.loop") as forks:
+        yield forks
+
+
+def commands() -> List[str]:
+    """Every file that runs as a command, by how it is run; workers are no commands, they `serve`."""
+    texts = {path.relative_to(PROJECT): path.read_text()
+             for folder in ("common", "tf_impl", "caffe2_impl")
+             for path in sorted((PROJECT / folder).rglob("*.py"))}
+    found = [path for path, text in texts.items()
+             if '__name__ == "__main__"' in text and "sys.exit(serve(" not in text]
+    return ["compare.py", *(f"compare.py {name}" for name in compare.COMMANDS),
+            *(".".join(path.with_suffix("").parts).replace(".__main__", "") for path in found)]
+
+
+@pytest.mark.parametrize("name", commands())
+def test_help_is_quick_and_complete(bare: Forks, forks: Forks, name: str) -> None:
+    module, *words = name.split()
+    slow = [*SLOW, "numpy"] if module in ("common.prepare", "common.doctor") else SLOW
+    # What lies in common may be imported already where others start, and could not be run there.
+    done = (bare if module.startswith("common.") else forks).run(slow, module, *words, "--help")
+    assert done.returncode == 0, done.stderr
+    assert "usage: " in done.stdout and name.split()[-1].split(".")[-1] in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.fixture(scope="module")
+def place(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one of everything that can be wrong, and what is right beside it."""
+    place = tmp_path_factory.mktemp("place")
+    (place / "data").symlink_to(tiny_data)
+    dataset = open_dataset([tiny_data])
+    make_models(place, dataset)
+    make_data(place)
+    make_sounds(place)
+    save_split(place / "split.json", split_dataset(dataset), dataset)
+    save_split(place / "no-dev.json", dataclasses.replace(split_dataset(dataset), dev=np.zeros(0, np.int64)), dataset)
+    (place / "run").mkdir()
+    shutil.copy(place / "model.npz", place / "run" / "last.npz")
+    (place / "run" / "data.json").write_text(json.dumps([str(tiny_data)]))
+    shutil.copytree(place / "run", place / "begun")
+    shutil.copy(place / "split.json", place / "begun")
+    shutil.copytree(place / "begun", place / "finished")
+    shutil.copy(place / "finished.npz", place / "finished" / "last.npz")
+    (place / "empty").mkdir()
+    (place / "file").write_text("not a folder")
+    return place
+
+
+def make_models(place: Path, dataset: Dataset) -> None:
+    config = TrainingConfig(network="tdnn", width=0.02, epochs=2)
+    spec = build("tdnn", len(SPEAKERS), 0.02)
+    model = Checkpoint(config, tuple(SPEAKERS), parameters.initialise(spec), parameters.zeros(spec), scale="magnitude",
+                       normalised=True)
+    save_checkpoint(place / "model.npz", model)
+    save_checkpoint(place / "finished.npz", dataclasses.replace(model, epoch=2))
+    everything = frozenset(dataset.records.fingerprints(range(len(dataset.records))).tolist())
+    save_checkpoint(place / "all.npz", dataclasses.replace(model, epoch=2, trained_on=everything))
+    save_checkpoint(place / "log-scale.npz", dataclasses.replace(model, scale="log"))
+    save_checkpoint(place / "foreign.npz", dataclasses.replace(model, framework="Theano"))
+    (place / "damaged.npz").write_bytes((place / "model.npz").read_bytes()[:-1000])
+
+
+def make_data(place: Path) -> None:
+    zero = np.float32([0]).tobytes() + spectrogram(0).tobytes()
+    one = np.float32([1]).tobytes() + spectrogram(1).tobytes()
+    with_nan = bytearray(one)
+    with_nan[400:404] = np.float32([np.nan]).tobytes()
+    half_label = np.float32([1.5]).tobytes() + one[4:]
+    for name, content in (("truncated", one + one[:999]), ("nan", one + bytes(with_nan) + one), ("half-label", half_label), ("twice", one + one), ("single", zero + one),
+                          ("nothing", b""), ("text", b"hello " * 200)):
+        (place / name).mkdir()
+        (place / name / "part-1.bin").write_bytes(content)
+        write_classes(place / name / "classes.txt", SPEAKERS)
+    write_data(place / "others", seed=3)
+    write_classes(place / "others" / "classes.txt", SPEAKERS[::-1])
+    for sidecar in (place / "others").glob("*.sessions.csv"):
+        sidecar.unlink()
+    (place / "nameless").mkdir()
+    shutil.copy(place / "nan" / "part-1.bin", place / "nameless" / "part-1.bin")
+
+
+def make_sounds(place: Path) -> None:
+    soundfile.write(place / "short.wav", np.zeros(9000, np.float32), 16_000)
+    soundfile.write(place / "nan.wav", np.full(32_000, np.nan, np.float32), 16_000, subtype="FLOAT")
+    (place / "letter.ogg").write_text("Dear reader, " * 400)
+    (place / "empty.wav").write_bytes(b"")
+
+
+TRAIN = "caffe2_impl.train"
+EVALUATE = "caffe2_impl.evaluate"
+IDENTIFY = "caffe2_impl.identify"
+# Command line, @ being the folder of `place`; what the error must name.
+QUICK_ERRORS = [
+    (f"{TRAIN} --data @missing.bin", "missing.bin.*check the path"),
+    (f"{TRAIN} --data @empty", "empty: no .bin record files"),
+    (f"{TRAIN} --data @file", "file"),
+    (f"{TRAIN} --data @truncated", "part-1.bin: truncated tail: record 1 at byte 614404 has 999 of its 614404 bytes"),
+    (f"{TRAIN} --data @half-label", "part-1.bin: record 0 at byte 0 has the label 1.5"),
+    (f"{TRAIN} --data @nothing", "part-1.bin: the file is empty"),
+    (f"{TRAIN} --data @text", "part-1.bin: wrong length"),
+    (f"{TRAIN} --data @nameless", "no classes.txt"),
+    (f"{TRAIN} --data @data @data", "given 2 times"),
+    (f"{TRAIN} --data @data --batch-size 1", "batch_size must be at least 2"),
+    (f"{TRAIN} --data @data --batch-size 25", "24 training utterances do not fill one batch of 25"),
+    (f"{TRAIN} --data @data --epochs 0", "epochs must be at least 1"),
+    (f"{TRAIN} --data @data --epochs two", "--epochs: invalid int value: 'two'"),
+    (f"{TRAIN} --data @data --network resnet", "--network: invalid choice: 'resnet'"),
+    (f"{TRAIN} --data @data --learning-rate nan", "learning_rate must be a finite number"),
+    (f"{TRAIN} --data @data --learning-rate -1", "learning rates must be above 0"),
+    (f"{TRAIN} --data @data --momentum 1", "momentum must be at least 0 and below 1"),
+    (f"{TRAIN} --data @data --width inf", "width must be a finite number"),
+    (f"{TRAIN} --data @data --crop-frames 50", "vgg_m cannot take 50 frames"),
+    (f"{TRAIN} --data @data --seed -1", "seed must not be negative"),
+    (f"{TRAIN} --data @data --time-mask 300", "can cover all 300 frames"),
+    (f"{TRAIN} --data @data --threads -2", "--threads must be"),
+    (f"{TRAIN} --data @data --device tpu", "--device: invalid choice: 'tpu'"),
+    (f"{TRAIN} --data @data --batch-size 8 --out @run", "run already holds a run; go on with --resume run"),
+    (f"{TRAIN} --data @data --batch-size 8 --out @file", "file: cannot write here"),
+    (f"{TRAIN} --data @data --batch-size 8 --out @data", "data is not empty, .*another folder with --out"),
+    (f"{TRAIN} --resume @run --width 0.5", "--resume goes on with the run's own settings"),
+    (f"{TRAIN} --resume @begun --epochs 9", "begun has done 0 of its 2 epochs.*give it more when it is done"),
+    (f"{TRAIN} --resume @empty", "empty has no last.npz"),
+    (f"{TRAIN} --resume @nowhere", "nowhere has no last.npz"),
+    (f"{TRAIN} --resume @finished", "has done all its 2 epochs.*--resume finished --epochs 4"),
+    (f"{TRAIN} --resume @finished --epochs 2", "has done all its 2 epochs"),
+    (f"{TRAIN} --resume @run", "split.json"),
+    (f"{TRAIN} --nonsense", "--nonsense"),
+    (f"{EVALUATE} @missing.npz @data", "there is no model missing.npz"),
+    (f"{EVALUATE} @damaged.npz @data", "damaged.npz"),
+    (f"{EVALUATE} @short.wav @data", "short.wav"),
+    (f"{EVALUATE} @run @data", "run is a folder without a best.npz; give a run's folder"),
+    (f"{EVALUATE} @model.npz @twice/part-1.bin --side test", "--side test needs a split: name it with --split"),
+    (f"{EVALUATE} @all.npz @data --split @split.json", "all 12 utterances are among those the model was trained on"),
+    (f"{EVALUATE} @model.npz @missing.bin", "missing.bin"),
+    (f"{EVALUATE} @model.npz @others", "classes.txt and the speakers of the model differ"),
+    (f"{EVALUATE} @model.npz @truncated/part-1.bin", "truncated tail"),
+    (f"{EVALUATE} @model.npz @data --batch-size 0", "--batch-size must be at least 1"),
+    (f"{EVALUATE} @model.npz @data --split @missing.json", "there is no split missing.json"),
+    (f"{EVALUATE} @model.npz @data --split @model.npz", "model.npz"),
+    (f"{EVALUATE} @model.npz @twice/part-1.bin --split @split.json", "split.json: this split was made for other data"),
+    (f"{EVALUATE} @model.npz @data --split @no-dev.json --side dev", "no-dev.json has no utterances on its dev side"),
+    (f"{EVALUATE} @model.npz @data --side nowhere", "--side: invalid choice"),
+    (f"{EVALUATE} @model.npz @data --out @file", "file: cannot make this folder"),
+    (f"{EVALUATE} @log-scale.npz @data", "scale"),
+    (f"{IDENTIFY} @model.npz @missing.wav", "there is no recording missing.wav"),
+    (f"{IDENTIFY} @model.npz @short.wav", "short.wav has 0.56 s of sound; at least 1.05 s"),
+    (f"{IDENTIFY} @model.npz @nan.wav", "nan.wav: holds samples that are NaN or infinite"),
+    (f"{IDENTIFY} @model.npz @letter.ogg", "letter.ogg: not a recording"),
+    (f"{IDENTIFY} @model.npz @empty.wav", "empty.wav: the file is empty"),
+    (f"{IDENTIFY} @model.npz @data", "data is a folder; give the recordings in it, such as data/\\*.wav"),
+    (f"{IDENTIFY} @damaged.npz @short.wav", "damaged.npz"),
+    (f"{IDENTIFY} @model.npz", "required: recordings"),
+    ("compare.py --data @missing.bin", "missing.bin: no such data folder or record file"),
+    ("compare.py --data @truncated", "truncated tail"),
+    ("compare.py --data @data --batch-size 25", "24 training utterances do not fill one batch of 25"),
+    ("compare.py --data @single --batch-size 2", "single leaves nothing to test on"),
+    ("compare.py --data @data --epochs -1", "--epochs must be 0"),
+    ("compare.py --data @data --blocks 0", "--blocks must be at least 2"),
+    ("compare.py --data @data --networks tdnn vgg_m --crop-frames 60", "vgg_m cannot take 60 frames"),
+    ("compare.py --data @data --frameworks keras", "--frameworks: invalid choice: 'keras'"),
+    ("compare.py --data @data --out @file", "file: cannot make this folder"),
+    ("compare.py onnx @missing.npz --data @data --out @new", "there is no model missing.npz"),
+    ("compare.py predictions @model.npz @damaged.npz --data @data", "damaged.npz"),
+    ("compare.py predictions @model.npz @foreign.npz --data @data", "foreign.npz was trained by Theano"),
+    ("compare.py crossover --data @data --batch-size 8 --out @file", "file: cannot make this folder"),
+    ("compare.py crossover --data @data --batch-size 25 --out @new", "24 utterances do not fill one batch of 25"),
+    ("compare.py crossover --data @data --batch-size 8 --steps 0 --out @new", "--steps must be at least 1"),
+]
+
+
+def assert_one_clear_error(done: "subprocess.CompletedProcess[str]", named: str, place: Path) -> None:
+    error = done.stderr.replace(f"{place}/", "")
+    assert done.returncode == 2, error
+    assert "Traceback" not in error
+    assert done.stdout == ""
+    lines = error.splitlines()
+    message = lines[-1]
+    assert lines[:-1] == [] if message.startswith("error: ") else lines[0].startswith("usage: ")
+    assert re.search(named, message), message
+
+
+@pytest.mark.parametrize("line, named", QUICK_ERRORS, ids=[line for line, _ in QUICK_ERRORS])
+def test_found_before_a_framework_is_loaded(forks: Forks, place: Path, line: str, named: str) -> None:
+    before = sorted(place.iterdir())
+    done = forks.run(FRAMEWORKS, *line.replace("@", f"{place}/").split())
+    assert_one_clear_error(done, named, place)
+    assert sorted(place.iterdir()) == before, "left something behind"

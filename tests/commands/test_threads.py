@@ -1,0 +1,34 @@
+"""--threads reaches NumPy in the process of the command itself, not only in its workers."""
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from commands import PROJECT
+
+# Runs a command up to where its work would begin, and tells of every pool of threads there is then.
+UP_TO_THE_WORK = """
+import importlib, sys
+import threadpoolctl
+
+def tell(*_):
+    print(*sorted(f"{pool['user_api']}={pool['num_threads']}" for pool in threadpoolctl.threadpool_info()))
+    sys.exit()
+
+module, function, *arguments = sys.argv[1:]
+main = importlib.import_module(module).main
+print("numpy" in sys.modules)
+place, _, name = function.rpartition(".")
+setattr(sys.modules[place], name, tell)
+main(arguments)
+"""
+
+
+@pytest.mark.parametrize("module, work, numpy_comes_with_the_options", [
+    ("compare", "common.commands.compare._plan", False),
+    ("caffe2_impl.train", "common.commands.train._new", True)])
+def test_threads_reach_numpy(module: str, work: str, numpy_comes_with_the_options: bool) -> None:
+    done = subprocess.run([sys.executable, "-c", UP_TO_THE_WORK, module, work, "--threads", "1"], cwd=PROJECT,
+                          capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines() == [str(numpy_comes_with_the_options), "blas=1"], done.stderr

@@ -1,0 +1,157 @@
+"""Every check made to fail: the verdict stands first in every form, ratios are gone, the status says so."""
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pytest
+from commands import PROJECT
+from reports import baseline, framework, network, report, rows_of
+
+from common.compare.results import NetworkResult, RatioOf
+from common.compare.verdict import Check, failures, verdict
+from common.contenders import CONTENDERS
+from common.show import learning_curves, speed_bars
+from common.proof.crosscheck import CrossCheck
+from common.speed.benchmark import Ratio
+from common.speed.timing import Proof
+
+NAN = float("nan")
+
+
+def of_caffe2(**changed: Any) -> NetworkResult:
+    return network(frameworks={"tensorflow": framework("TensorFlow"), "caffe2": framework("Caffe2", **changed)})
+
+
+def of_keras(proof: Proof) -> NetworkResult:
+    ratios = [RatioOf("inference", "tensorflow", "keras", Ratio(1.5, 1.4, 1.6))]
+    return network(baselines={"keras": baseline("Keras", proof)}, ratios=ratios)
+
+
+# What goes wrong -> a result with it, and the start of its line in the verdict.
+BROKEN: Dict[str, Any] = {
+    "certificates": (lambda: network(differences={"order": ["aa", "bb"]}), "vgg_m, TensorFlow / Caffe2: facts of the "),
+    "losses of the probe": (lambda: network(loss_difference=2e-3), "vgg_m, TensorFlow / Caffe2: losses of the first "),
+    "no loss": (lambda: network(loss_difference=NAN), "vgg_m, TensorFlow / Caffe2: losses of the first steps at a low rate"
+                ": no finite number, allowed below 0.001"),
+    "first logits": (lambda: of_caffe2(proof=Proof(0.7, 1e-6)), "vgg_m, Caffe2 / TensorFlow: logits before training"),
+    "first losses": (lambda: of_caffe2(proof=Proof(1e-6, 0.01)), "vgg_m, Caffe2 / TensorFlow: losses of 3 steps"),
+    "timed batch": (lambda: of_caffe2(timed=CrossCheck(16, 9.8, 11.1, 1.0)), "vgg_m, Caffe2: logits of the timed batch "
+                    "against ONNX Runtime: 9.8, allowed below 0.001"),
+    "its answers": (lambda: of_caffe2(timed=CrossCheck(16, 1e-6, 11.1, 15 / 16)), "vgg_m, Caffe2: share of other answers "
+                    "to the timed batch than ONNX Runtime's: 0.062, allowed none"),
+    "test side": (lambda: of_caffe2(crosscheck=CrossCheck(144, NAN, 11.1, 1.0)), "vgg_m, Caffe2: logits of the test "),
+    "test answers": (lambda: of_caffe2(crosscheck=CrossCheck(144, 1e-6, 11.1, 0.99)), "vgg_m, Caffe2: share of other "),
+    "baseline's logits": (lambda: of_keras(Proof(0.2, None)), "vgg_m, Keras / TensorFlow: logits before training"),
+    "baseline's losses": (lambda: of_keras(Proof(1e-6, NAN)), "vgg_m, Keras / TensorFlow: losses of 3 steps"),
+}
+
+
+@pytest.fixture(params=BROKEN)
+def broken(request: pytest.FixtureRequest) -> NetworkResult:
+    make, start = BROKEN[request.param]
+    result = make()
+    line, = failures([result])
+    assert line.startswith(start), line
+    return result
+
+
+def test_every_kind_of_check_is_made_to_fail() -> None:
+    made = {check.what for check in of_keras(Proof(1e-6, 1e-6)).checks}
+    failed = {check.what for make, _ in BROKEN.values() for check in make().checks if not check.passed}
+    assert failed == made
+
+
+def test_the_verdict_stands_first(broken: NetworkResult, tmp_path: Path) -> None:
+    made = report(network(network="tdnn"), broken)
+    for style in ("simple", "github"):
+        first, second = made.text(style).splitlines()[:2]
+        assert first.startswith("INVALID: 1 of ") and second == failures([broken])[0]
+    made.write(tmp_path)
+    assert (tmp_path / "report.md").read_text().splitlines()[2].startswith("INVALID: 1 of ")
+    assert json.loads((tmp_path / "report.json").read_text())["verdict"] == verdict([broken, network(network="tdnn")])
+
+
+def test_no_ratio_is_left(broken: NetworkResult, tmp_path: Path) -> None:
+    report(broken).write(tmp_path)
+    stored, = json.loads((tmp_path / "report.json").read_text())["results"]
+    assert stored["valid"] is False and stored["ratios"] == stored["end_to_end"] == []
+    text = report(broken).text()
+    assert "times as fast" not in text and "of resident" not in text and "Comparable:" not in text
+
+
+def test_every_column_and_row_of_figures_is_marked(broken: NetworkResult, tmp_path: Path) -> None:
+    made = report(broken, network(network="tdnn"))
+    made.write(tmp_path)
+    with open(tmp_path / "report.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    marked = ["INVALID TensorFlow", "INVALID Caffe2", *["INVALID Keras"][:len(broken.baselines)]]
+    assert [(row["checks"], row["framework"]) for row in rows] == [
+        *(("INVALID", name) for name in marked), ("passed", "TensorFlow"), ("passed", "Caffe2")]
+    assert list(rows[0])[0] == "checks"
+    assert rows_of(report(broken))[""][:2] == marked[:2]
+    assert not any(line.split() == ["TensorFlow", "Caffe2"] for line in report(broken).text().splitlines())
+
+
+def test_plots_are_marked(broken: NetworkResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts: List[str] = []
+    for module in (learning_curves, speed_bars):
+        monkeypatch.setattr(module, "save", lambda figure, path: texts.extend(text.get_text() for text in figure.texts))
+    for results in ([network(network="tdnn")], [broken, network(network="tdnn")]):
+        learning_curves.draw_learning(report(*results), tmp_path)
+        speed_bars.draw_speed(report(*results), tmp_path)
+        assert [text for text in texts if "checks of" in text] == (
+            ["INVALID: checks of vgg_m failed"] * 2 if broken in results else [])
+
+
+@pytest.mark.parametrize("value, limit, passed", [
+    (0.0, 0, True), (1.0, 0, False), (9e-4, 1e-3, True), (1e-3, 1e-3, False), (NAN, 1e-3, False), (float("inf"), 1e-3, False)])
+def test_a_value_must_be_below_its_limit_or_nothing(value: float, limit: float, passed: bool) -> None:
+    assert Check.of("losses", "caffe2", value, limit).passed is passed
+
+
+WORKER = """
+import sys
+from dataclasses import replace
+from caffe2_impl import load as honest
+from common.compare.session import Session
+from common.speed.worker import serve
+
+def load():
+    twin = honest()
+
+    class Model(twin.model):
+        def stage(self, spectrograms, speakers=None):
+            self.long = spectrograms.shape[2] == 300
+            super().stage(spectrograms, speakers)
+
+        def predict_staged(self):
+            return super().predict_staged() + self.long  # wrong at the length that is timed, right in any short trial
+
+    return replace(twin, model=Model)
+
+sys.exit(serve(Session(load)))
+"""
+
+
+def test_a_framework_that_predicts_wrongly_ends_the_run_with_a_status(
+        tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    """With no baseline, no second framework and nothing to learn there still is somebody to disagree."""
+    from compare import main
+
+    (tmp_path / "made_impl").mkdir()
+    (tmp_path / "made_impl" / "worker.py").write_text(WORKER)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{PROJECT}")
+    monkeypatch.setitem(CONTENDERS, "caffe2", dataclasses.replace(CONTENDERS["caffe2"], module="made_impl.worker"))
+    status = main(["--data", str(tiny_data), "--out", str(tmp_path / "out"), "--frameworks", "caffe2", "--networks", "tdnn",
+                   "--baselines", "none", "--budget", "0", "--convolutions", "default",
+                   "--width", "0.05", "--epochs", "0", "--batch-size", "8", "--threads", "1", "--blocks", "2", "--steps", "1",
+                   "--block-seconds", "0", "--calls", "1", "--clocks", "resident"])
+    out, err = capsys.readouterr()
+    assert status == 1 and out.startswith("INVALID: 1 of 2 checks failed.")
+    assert err.splitlines()[-1].startswith("tdnn, Caffe2: logits of the timed batch against ONNX Runtime: 1, allowed ")
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["results"][0]["valid"] is False

@@ -1,0 +1,103 @@
+"""Pictures: drawn again from what is stored, whole, with axes that say what they are and nothing cut off."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pytest
+from reports import baseline, network, report
+from studies import made_profile, point
+
+from common.contenders import CONTENDERS, FRAMEWORKS
+from common.files import write_json
+from common.show import drawing, scaling_curves, speed_bars
+from common.speed.profile import ProfileStudy
+from common.speed.scaling import FRAMES, THREADS, ScalingStudy
+from common.training.config import TrainingConfig, save_config
+from common.training.crossover import Crossing, CrossoverStudy
+from common.typed import plain
+from compare import main
+
+MEASURED = {"date": "2021-12-31", "processor": "A fast one (SSE)", "cores": "2", "threads": "2"}
+POINTS = [point(value, framework, kind, axis) for value in (100, 200) for framework in FRAMEWORKS
+          for kind in ("training", "inference") for axis in (FRAMES, THREADS)]
+PROFILES = {"training": {"tensorflow": made_profile(), "caffe2": made_profile(2.0)}}
+CROSSINGS = [Crossing("TensorFlow", "Caffe2", 1, [2.0, 1.5, 1.0], [2.0, 1.5, 1.0001]),
+             Crossing("Caffe2", "TensorFlow", 1, [2.0, 1.5, 1.0], [2.0, 1.5001, 1.0])]
+STORED: Dict[str, Any] = {
+    "report": (report(network()).stored(), ["learning-curves.png", "speed.png"]),
+    "scaling": (plain(ScalingStudy(MEASURED, POINTS, [])), ["scaling-tdnn.png"]),
+    "profile": (plain(ProfileStudy(MEASURED, {"tdnn": PROFILES})), ["tdnn.png"]),
+    "crossover": (plain(CrossoverStudy(MEASURED, "tdnn", CROSSINGS)), ["crossover.png"])}
+
+
+@pytest.fixture()
+def figures(monkeypatch: pytest.MonkeyPatch) -> List[Any]:
+    """What would be written."""
+    seen: List[Any] = []
+    for module in (scaling_curves, speed_bars):
+        monkeypatch.setattr(module, "save", lambda figure, path: seen.append(figure))
+    return seen
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_what_is_stored_is_drawn_again(name: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    stored, pictures = STORED[name]
+    write_json(tmp_path / f"{name}.json", stored)
+    assert main(["plots", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(tmp_path / picture) for picture in pictures]
+    assert all((tmp_path / picture).read_bytes().startswith(b"\x89PNG") for picture in pictures)
+
+
+@pytest.mark.parametrize("name, content, words", [
+    ("other.json", "{}", "holds no report.json, profile.json"), ("scaling.json", '{"points": []}', "measured"),
+    ("profile.json", "[]", "is not what `compare.py profile` stores"), ("report.json", "{}", "not a report")])
+def test_what_cannot_be_drawn_is_said(name: str, content: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / name).write_text(content)
+    assert main(["plots", str(tmp_path)]) == 2
+    assert words in capsys.readouterr().err and sorted(path.name for path in tmp_path.iterdir()) == [name]
+
+
+def test_no_step_is_cut_off_and_logarithms_are_declared(figures: List[Any], tmp_path: Path) -> None:
+    """One step took a hundred times as long as the others."""
+    slow = point(100, seconds=[4.0, 4.0, 400.0])
+    scaling_curves.draw_scaling(ScalingStudy(MEASURED, [slow, *POINTS], []), tmp_path)
+    axis = figures[0].axes[0]
+    assert axis.get_ylim()[1] > slow.per_utterance * 100 > 1
+    for each in figures[0].axes:
+        assert each.get_xscale() == each.get_yscale() == "log"
+        assert "logarithmic" in each.get_xlabel() and "logarithmic" in each.get_ylabel()
+
+
+def test_each_network_has_axes_of_its_own_and_the_bars_are_explained(figures: List[Any], tmp_path: Path) -> None:
+    others = {name: baseline("other") for name in ("keras", "tensorflow-direct")}
+    speed_bars.draw_speed(report(network(baselines=others), network(network="tdnn")), tmp_path)
+    figure, = figures
+    assert [axis.get_title() for axis in figure.axes] == [f"{name}, {kind}" for name in ("vgg_m", "tdnn")
+                                                          for kind in ("training", "inference")]
+    assert "2021-12-31, A fast one, 2 cores, 2 threads" in figure.get_suptitle()
+    for words in ("slowest to fastest step", "matrix product", '"Own convolutions": '):
+        assert words in figure.get_supxlabel().replace("\n", " ")
+    dashed = figure.axes[1].lines[-1]  # 100 GFLOP/s over 2 * 0.5 GMAC
+    assert dashed.get_linestyle() == "--" and list(dashed.get_xdata()) == [100.0, 100.0]
+
+
+def test_contenders_are_told_apart_without_colour() -> None:
+    bars = [drawing.bar_look(name)["hatch"] for name in CONTENDERS]
+    lines = [(look["linestyle"], look["marker"]) for look in map(drawing.line_look, CONTENDERS)]
+    assert len(set(bars)) == len(set(lines)) == len(CONTENDERS)
+    assert drawing.bar_look("caffe2", 0.1)["edgecolor"] == drawing.INK, "or the palest would be lost on white"
+
+
+def test_runs_beside_each_other(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    line = ('{"epoch": %d, "step": 4, "learning_rate": 0.1, "train_loss": 2.5, "train_top1": 0.5, "dev_loss": null, '
+            '"dev_top1": null, "utterances_per_second": 9.0, "seconds": 1.0}\n')
+    for name in ("one", "another", "empty"):
+        (tmp_path / name).mkdir()
+        save_config(tmp_path / name / "config.json", TrainingConfig("tdnn"))
+        (tmp_path / name / "log.jsonl").write_text("" if name == "empty" else line % 1 + line % 2)
+    assert main(["curves", str(tmp_path / "one"), str(tmp_path / "another"), "--out", str(tmp_path / "new" / "curves.png")]) == 0
+    assert (tmp_path / "new" / "curves.png").read_bytes().startswith(b"\x89PNG")
+    capsys.readouterr()
+    assert main(["curves", str(tmp_path / "empty"), "--out", str(tmp_path / "no.png")]) == 2
+    assert "holds no whole epoch" in capsys.readouterr().err and not (tmp_path / "no.png").exists()
