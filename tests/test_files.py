@@ -38,10 +38,11 @@ def write_onnx(path: Path) -> None:
 
     from common.network import onnx_file
 
-    weights = helper.make_tensor("w", TensorProto.FLOAT, [300], [0.0] * 300)
-    graph = helper.make_graph([helper.make_node("Add", ["x", "w"], ["y"])], "g", [
+    weights = helper.make_tensor("w", TensorProto.FLOAT, [300, 2], [0.0] * 600)
+    nodes = [helper.make_node("Relu", ["x"], ["h"]), helper.make_node("MatMul", ["h", "w"], ["y"])]
+    graph = helper.make_graph(nodes, "g", [
         helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, 300])], [
-        helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 300])], [weights])
+        helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2])], [weights])
     onnx_file.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 9)]), path)
 
 

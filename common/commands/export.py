@@ -24,7 +24,8 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
         raise UserError(f"there is no folder {options.onnx.parent} to write {options.onnx.name} to")
 
     from common.files import replacing
-    from common.network.onnx_file import annotate, metadata_of
+    from common.identify.trained import Trained
+    from common.network.onnx_file import annotate
     from common.proof import gate
     from common.training.checkpoint import load_checkpoint
 
@@ -34,7 +35,7 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
     with replacing(options.onnx) as temporary:  # it gets its name with its metadata, not before
         model.export_onnx(temporary)
-        annotate(temporary, metadata_of(checkpoint))
+        annotate(temporary, Trained.of(checkpoint).metadata())
     print(f"written: {options.onnx}")
     return 0
 

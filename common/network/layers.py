@@ -20,6 +20,8 @@ Shape = Tuple[int, ...]
 Pair = Tuple[int, int]  # (along frequency, along time)
 
 NUM_BINS = 512
+# What an ONNX file calls a network's ends: (N, 512, frames) -> (N, num_speakers), and what the last layer sees.
+INPUT, OUTPUT, EMBEDDING = "spectrograms", "logits", "embedding"
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,11 @@ class NetworkSpec:
     name: str
     layers: Tuple[Layer, ...]
     num_speakers: int
+
+    @property
+    def embedding(self) -> NetworkSpec:
+        """The same network without its last layer: what is left knows voices, but no names."""
+        return NetworkSpec(self.name, self.layers[:-1], self.num_speakers)
 
     def steps(self, frames: int = 300) -> List[Step]:
         """Every layer with its shapes, parameters and multiply-accumulates for `frames` frames.

@@ -1,33 +1,32 @@
 """What the frameworks' ONNX exporters leave undone, mended in one place.
 
     save(exported_model, path)
-    annotate(path, metadata_of(checkpoint))
+    annotate(path, Trained.of(checkpoint).metadata())       # of common.identify.trained
 """
 from __future__ import annotations
 
-import json
+import math
 from pathlib import Path
 from typing import Dict, Mapping
 
 import onnx
 
 from common.files import replacing
-from common.network.layers import NetworkSpec
+from common.network.layers import EMBEDDING, INPUT, OUTPUT, NetworkSpec
 from common.network.params import Params, check
-from common.prepare.features import FFT_POINTS, NUM_BINS, SAMPLE_RATE, STEP_SAMPLES, WINDOW_SAMPLES
-from common.training.checkpoint import Checkpoint
 
-INPUT, OUTPUT = "spectrograms", "logits"  # (N, 512, frames) -> (N, num_speakers)
+__all__ = ["EMBEDDING", "INPUT", "OUTPUT", "annotate", "metadata", "read_parameters", "save"]
 
 
 def save(model: onnx.ModelProto, path: Path) -> None:
-    """Give `model` the names and free axes that this project promises, check it and write it.
+    """Give `model` the names, free axes and second output that this project promises, check it and write it.
 
     tf2onnx names the output after the function's result; Caffe2's exporter fixes every size to its
     example's and lists weights as inputs, which keeps ONNX Runtime from optimising.
     """
     graph = model.graph
-    _rename_output(graph)
+    _rename(graph, graph.output[0].name, OUTPUT)
+    graph.output[0].name = OUTPUT
     weights = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in weights]
     used = {name for node in graph.node for name in node.input}
@@ -43,6 +42,7 @@ def save(model: onnx.ModelProto, path: Path) -> None:
     model.ir_version = max(model.ir_version, 4)
     _free_axes(graph.input[0], {0: "utterances", 2: "frames"})
     _free_axes(graph.output[0], {0: "utterances"})
+    _add_embedding(graph)
     onnx.checker.check_model(model)
     _write(model, path)
 
@@ -57,22 +57,6 @@ def annotate(path: Path, facts: Mapping[str, str]) -> None:
 def _write(model: onnx.ModelProto, path: Path) -> None:
     with replacing(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
-
-
-def metadata_of(checkpoint: Checkpoint) -> Dict[str, str]:
-    """What a user of the file must know: the speakers by label, and how to make its input."""
-    unknown = "unknown"
-    return {
-        "network": checkpoint.config.network,
-        "speakers": json.dumps(list(checkpoint.speakers), ensure_ascii=False),
-        "trained_by": f"{checkpoint.framework or 'nobody'}, {checkpoint.epoch} epochs",
-        "voices": "synthetic" if checkpoint.synthetic else "recorded",
-        "preprocessing": json.dumps({
-            "sampling_rate": SAMPLE_RATE, "window": f"Hamming, {WINDOW_SAMPLES} samples",
-            "step": STEP_SAMPLES, "fft": FFT_POINTS, "bins": f"0 to {NUM_BINS - 1}",
-            "scale": checkpoint.scale or unknown,
-            "normalised": unknown if checkpoint.normalised is None else checkpoint.normalised}),
-    }
 
 
 def metadata(model: onnx.ModelProto) -> Dict[str, str]:
@@ -91,12 +75,23 @@ def read_parameters(path: Path, spec: NetworkSpec) -> Params:
     return check({p.name: tensors[p.name] for p in wanted if p.name in tensors}, wanted, str(path))
 
 
-def _rename_output(graph: onnx.GraphProto) -> None:
-    old = graph.output[0].name
+def _add_embedding(graph: onnx.GraphProto) -> None:
+    """Make the input of the last dense layer an output too. Who does not ask for it does not pay for it."""
+    made_by = {name: node for node in graph.node for name in node.output}
+    dense = made_by[OUTPUT]
+    while dense.op_type not in ("Gemm", "MatMul"):
+        dense = made_by[dense.input[0]]
+    _rename(graph, dense.input[0], EMBEDDING)
+    weight = next(tensor for tensor in graph.initializer if tensor.name == dense.input[1])
+    speakers = graph.output[0].type.tensor_type.shape.dim[1].dim_value
+    graph.output.append(onnx.helper.make_tensor_value_info(
+        EMBEDDING, onnx.TensorProto.FLOAT, ["utterances", math.prod(weight.dims) // speakers]))
+
+
+def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
     for node in graph.node:
-        node.output[:] = [OUTPUT if name == old else name for name in node.output]
-        node.input[:] = [OUTPUT if name == old else name for name in node.input]
-    graph.output[0].name = OUTPUT
+        node.output[:] = [new if name == old else name for name in node.output]
+        node.input[:] = [new if name == old else name for name in node.input]
 
 
 def _free_axes(value: onnx.ValueInfoProto, names: Mapping[int, str]) -> None:

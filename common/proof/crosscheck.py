@@ -13,7 +13,8 @@ from typing import Callable, Dict, Iterator, List, Mapping
 import numpy as np
 
 from common.data.records import RecordSet
-from common.network.onnx_file import INPUT, OUTPUT, annotate, metadata_of
+from common.identify.trained import Trained
+from common.network.onnx_file import INPUT, OUTPUT, annotate
 from common.training.checkpoint import Checkpoint
 from common.twin import Twin
 
@@ -78,7 +79,7 @@ def every_way(twins: Mapping[str, Twin], checkpoint: Checkpoint, records: Record
         ways[f"{name} native"] = native_logits(twin, checkpoint, records, indices)
         model = twin.model(spec, checkpoint.params, checkpoint.config.optimizer)
         model.export_onnx(files[name])
-        annotate(files[name], metadata_of(checkpoint))
+        annotate(files[name], Trained.of(checkpoint).metadata())
         ways[f"{name} > ONNX Runtime"] = run_onnx(files[name], records, indices, threads)
     for source, target in itertools.permutations(twins, 2):
         predict = twins[target].import_onnx(files[source], spec)

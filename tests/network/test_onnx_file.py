@@ -56,10 +56,10 @@ def path(tmp_path: Path) -> Path:
 
 def test_names_and_free_axes(path: Path) -> None:
     graph = onnx.load(str(path)).graph
-    assert names(graph.input) == ["spectrograms"] and names(graph.output) == ["logits"]
+    assert names(graph.input) == ["spectrograms"] and names(graph.output) == ["logits", "embedding"]
     sizes = [[dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
-             for value in (graph.input[0], graph.output[0])]
-    assert sizes == [["utterances", 512, "frames"], ["utterances", 3]]
+             for value in (graph.input[0], *graph.output)]
+    assert sizes == [["utterances", 512, "frames"], ["utterances", 3], ["utterances", 512]]
 
 
 def test_only_what_is_used_is_kept(path: Path) -> None:
@@ -73,8 +73,9 @@ def test_only_what_is_used_is_kept(path: Path) -> None:
 def test_onnx_runtime_takes_any_number_and_length(path: Path, size: int, frames: int) -> None:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     spectrograms = np.random.default_rng(1).standard_normal((size, 512, frames)).astype(np.float32)
-    logits, = session.run([onnx_file.OUTPUT], {onnx_file.INPUT: spectrograms})
+    logits, embedding = session.run([onnx_file.OUTPUT, onnx_file.EMBEDDING], {onnx_file.INPUT: spectrograms})
     np.testing.assert_allclose(logits, spectrograms.mean(axis=2) @ WEIGHT + 1, atol=1e-5)
+    np.testing.assert_allclose(embedding, spectrograms.mean(axis=2), atol=1e-6)
 
 
 def test_an_output_that_other_nodes_read_is_renamed_for_them_too(tmp_path: Path) -> None:

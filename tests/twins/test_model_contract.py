@@ -233,7 +233,7 @@ def test_one_model_predicts_any_batch_size_without_mixing_utterances(twin, spec)
 
 # Export
 
-def test_exported_network_gives_the_same_logits_for_any_shape(twin, spec, tmp_path):
+def test_exported_network_gives_the_same_logits_and_embeddings_for_any_shape(twin, spec, tmp_path):
     import onnxruntime
 
     params = drawn_params(spec)
@@ -242,9 +242,22 @@ def test_exported_network_gives_the_same_logits_for_any_shape(twin, spec, tmp_pa
                                            providers=["CPUExecutionProvider"])
     for size, frames in ((1, 100), (3, 137)):
         spectrograms, _ = drawn_batch(size, frames)
-        logits = session.run(["logits"], {"spectrograms": spectrograms})[0]
-        outputs = reference.forward(spec, params, spectrograms, training=False)
-        assert_close({"logits": logits}, {"logits": reference.logits(spec, outputs)}, 1e-5)
+        seen = dict(zip(("logits", "embedding"), session.run(["logits", "embedding"], {"spectrograms": spectrograms})))
+        assert_close(seen, last_two(spec, params, spectrograms), 1e-5)
+
+
+def test_embeddings_are_what_the_last_layer_sees(twin, spec):
+    """Of the network without that layer, which is as good a network as any."""
+    params, (spectrograms, _) = drawn_params(spec), drawn_batch()
+    model = twin.model(spec.embedding, {p.name: params[p.name] for p in spec.embedding.parameters()}, SGD())
+    assert_close({"embedding": predicted(model, spectrograms)},
+                 {"embedding": last_two(spec, params, spectrograms)["embedding"]}, 1e-5)
+
+
+def last_two(spec: NetworkSpec, params: parameters.Params, spectrograms: np.ndarray) -> parameters.Params:
+    """The reference's logits, and the output of the layer before."""
+    outputs = reference.forward(spec, params, spectrograms, training=False)
+    return {"logits": reference.logits(spec, outputs), "embedding": outputs[spec.layers[-2].name]}
 
 
 # The framework's own input queue

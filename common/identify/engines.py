@@ -1,0 +1,106 @@
+"""What computes a trained network: TensorFlow, Caffe2, or ONNX Runtime with neither of them.
+
+    engine = OnnxEngine(Path("speaker.onnx"), threads=2)
+    engine = TwinEngine(tf_impl.load, load_checkpoint(Path("runs/a/best.npz")), "cpu", threads=2)
+    engine.logits(spectrograms)        # float32 (N, 512, frames) -> (N, num_speakers)
+"""
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable, Protocol
+
+import numpy as np
+
+from common.errors import UserError
+from common.identify.trained import Trained
+from common.network.layers import EMBEDDING, INPUT, OUTPUT, NetworkSpec
+
+if TYPE_CHECKING:  # slow to import, and ONNX Runtime needs neither
+    from common.training.checkpoint import Checkpoint
+    from common.twin import Model, Twin
+
+
+class Engine(Protocol):
+    """A trained network that answers. Shapes: spectrograms float32 (N, 512, frames), of any N and frames."""
+
+    name: str  # TensorFlow | Caffe2 | ONNX Runtime
+    trained: Trained
+
+    def logits(self, spectrograms: np.ndarray) -> np.ndarray:
+        """One for each speaker, float32 (N, num_speakers)."""
+
+    def embeddings(self, spectrograms: np.ndarray) -> np.ndarray:
+        """What the last layer sees, float32 (N, units)."""
+
+
+class TwinEngine:
+    """A framework's. It is imported, and its network held against the reference, at the first question."""
+
+    def __init__(self, load: Callable[[], Twin], checkpoint: Checkpoint, device: str, threads: int) -> None:
+        self.trained = Trained.of(checkpoint)
+        self._load, self._checkpoint, self._device, self._threads = load, checkpoint, device, threads
+
+    @property
+    def name(self) -> str:
+        return self._twin.framework
+
+    def logits(self, spectrograms: np.ndarray) -> np.ndarray:
+        return _predict(self._whole, spectrograms)
+
+    def embeddings(self, spectrograms: np.ndarray) -> np.ndarray:
+        return _predict(self._beheaded, spectrograms)
+
+    @cached_property
+    def _twin(self) -> Twin:
+        from common.proof import gate
+
+        twin = gate.require(self._load(), self._checkpoint, self._device, self._threads)
+        twin.configure(self._device, self._threads)
+        return twin
+
+    @cached_property
+    def _whole(self) -> Model:
+        return self._model(self._checkpoint.spec)
+
+    @cached_property
+    def _beheaded(self) -> Model:
+        return self._model(self._checkpoint.spec.embedding)
+
+    def _model(self, spec: NetworkSpec) -> Model:
+        params = {p.name: self._checkpoint.params[p.name] for p in spec.parameters()}
+        return self._twin.model(spec, params, self._checkpoint.config.optimizer)
+
+
+def _predict(model: Model, spectrograms: np.ndarray) -> np.ndarray:
+    model.stage(spectrograms)
+    return model.predict_staged()
+
+
+class OnnxEngine:
+    """ONNX Runtime's, on the CPU, for a file that either framework's `export` wrote."""
+
+    name = "ONNX Runtime"
+
+    def __init__(self, path: Path, threads: int) -> None:
+        """Raises UserError for a file that is no such export."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+        except Exception as error:  # of ONNX Runtime's own kinds, which have nothing in common
+            raise UserError(f"{path} is no ONNX file that ONNX Runtime can read ({' '.join(str(error).split())[:200]}); make "
+                            "one with python -m tf_impl.export or python -m caffe2_impl.export") from None
+        self.trained = Trained.read(self._session.get_modelmeta().custom_metadata_map, str(path))
+        outputs = {output.name for output in self._session.get_outputs()}
+        if not {OUTPUT, EMBEDDING} <= outputs:
+            raise UserError(f"{path} has no outputs {OUTPUT} and {EMBEDDING}, only {', '.join(sorted(outputs))[:200]}; export "
+                            "the model again")
+
+    def logits(self, spectrograms: np.ndarray) -> np.ndarray:
+        return self._session.run([OUTPUT], {INPUT: spectrograms})[0]
+
+    def embeddings(self, spectrograms: np.ndarray) -> np.ndarray:
+        return self._session.run([EMBEDDING], {INPUT: spectrograms})[0]
