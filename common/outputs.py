@@ -51,18 +51,28 @@ def numbered(name: str) -> Path:
             raise UserError(f"{folder}: cannot make this folder: {error.strerror}; choose another with --out") from None
 
 
-def vacate(folder: Path, writes: Sequence[str], force: bool) -> None:
+def vacate(folder: Path, writes: Sequence[str], force: bool, option: str = "--out") -> None:
     """Raise UserError for a folder that holds anything; with `force` delete what matches `writes`, and nothing else.
+
+    option: of the command, by which the folder was named
 
     So that of two runs nothing lies side by side as if it were of one. Hidden files are no obstacle.
     """
     if not folder.is_dir() or all(path.name.startswith(".") for path in folder.iterdir()):
         return
     if not force:
-        raise UserError(f"{folder} is not empty, and nothing in it shall be lost: name another folder with --out, or have "
+        raise UserError(f"{folder} is not empty, and nothing in it shall be lost: name another folder with {option}, or have "
                         "what this command wrote there replaced with --force")
     for path in (path for pattern in writes for path in folder.glob(pattern)):
         path.unlink()
+
+
+def new_file(path: Path, force: bool, option: str = "--out") -> None:
+    """Make a file's folder; raises UserError where there is such a file already, unless `force`."""
+    if path.exists() and not force:
+        raise UserError(f"{path} is there already, and shall not be lost: name another file with {option}, or have it "
+                        "replaced with --force")
+    make_folder(path.parent)
 
 
 def remove_if_empty(folder: Path) -> None:

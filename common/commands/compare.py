@@ -4,6 +4,8 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
+import tempfile
+from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
 from common.commands.options import (
@@ -42,7 +44,7 @@ In every run predictions and losses of all are held against each other and ONNX 
 0 every check passed; 1 a check failed: the report begins with it, is marked INVALID, and withholds
 ratios; 2 the options, the data or this machine do not allow a run."""
 
-_WRITES = ("report.md", "report.csv", "report.json", "learning-curves.png", "speed.png", "work/*.*")
+_WRITES = ("report.md", "report.csv", "report.json", "learning-curves.png", "speed.png")
 _NONE = "none"  # of the baselines
 _CLOCKS = ("resident", "fed", "end-to-end")
 # What pays within five minutes on two cores. VGG-M learns the few default voices by heart in them, and
@@ -63,21 +65,20 @@ def run(loads: Mapping[str, Callable[[], Twin]], others: Mapping[str, Tuple[str,
 
     from common.compare.comparison import Comparison
     from common.compare.report import section
+    from common.compare.tables import terminal_width
     from common.compare.verdict import FAILED, verdict
-    from common.files import make_folder
     from common.show.learning_curves import draw_learning
     from common.show.speed_bars import draw_speed
 
     plan, dataset, split = _plan(options, threads)
     with output(options.out, f"compare-{dataset.name}", _WRITES, options.force) as folder:
-        work = (folder / "work").resolve()  # the workers' current folder is another
-        make_folder(work)
         say_device(decision)
-        results = []
-        with Progress() as progress:
-            for result in Comparison(plan, dataset, split, work, progress.time).run():
+        results, width = [], terminal_width()
+        # What the workers hand each other, gone with them; by its whole path, as their current folder is another.
+        with tempfile.TemporaryDirectory(dir=folder.resolve(), prefix="work-") as work, Progress() as progress:
+            for result in Comparison(plan, dataset, split, Path(work), progress.time).run():
                 results.append(result)
-                progress.print("\n".join([*verdict([result]), "", section(result), ""]))
+                progress.print("\n".join([*verdict([result]), "", section(result, width=width), ""]))
         report = _report(plan, decision, dataset, split, results)
         closing = verdict(results) if len(results) > 1 else []
         print("\n".join([*closing, "", report.notes(), ""]).lstrip())

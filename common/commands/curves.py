@@ -19,10 +19,10 @@ drawn as far as it is."""
 def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
     """Draw them into one file."""
     options = _parser().parse_args(argv)
-    from common.files import make_folder
+    from common.outputs import new_file
     from common.show.learning_curves import draw_runs
 
-    make_folder(options.out.parent)
+    new_file(options.out, options.force)
     draw_runs(options.runs, options.out)
     print(f"written to {options.out}")
     return 0
@@ -32,4 +32,5 @@ def _parser() -> argparse.ArgumentParser:
     parser = make_parser("python compare.py curves", _DESCRIPTION)
     parser.add_argument("runs", nargs="+", type=existing("run"), metavar="RUN", help="folder of a run, with its log.jsonl")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the picture (PNG)")
+    parser.add_argument("--force", action="store_true", help="replace the picture if it is there already")
     return parser

@@ -11,9 +11,7 @@ import csv
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List
-
-from tabulate import tabulate
+from typing import Any, Callable, Dict, Iterable, List, Optional
 
 from common.compare.comparison import PROBE_RATE, PROBE_STEPS
 from common.compare.figures import (
@@ -27,6 +25,7 @@ from common.compare.figures import (
 )
 from common.compare.numbers import Numbers, heading, numbers
 from common.compare.results import NetworkResult
+from common.compare.tables import table
 from common.compare.verdict import verdict
 from common.contenders import label
 from common.errors import UserError
@@ -140,29 +139,30 @@ def read_report(path: Path) -> Report:
     return typed(Report, stored, refusal)
 
 
-def section(result: NetworkResult, style: str = "simple") -> str:
-    """Everything about one network: who is faster, then tables, each followed by what it comes to."""
+def section(result: NetworkResult, style: str = "simple", width: Optional[int] = None) -> str:
+    """Everything about one network: who is faster, then tables, each followed by what it comes to.
+
+    style, width: see `common.compare.tables`
+    """
     matmuls = ", ".join(f"{label(name)} {gflops:.0f}" for name, gflops in result.matmuls.items())
     parts = [f"{result.network}: {result.parameters:,} parameters, {result.macs / 1e6:,.0f} million "
              f"multiply-accumulates an utterance. Matrix product, GFLOP/s: {matmuls}"]
     ratios = ratio_rows(result)
     if ratios:
-        parts += [tabulate(ratios, ["times as fast", "training", "inference", "latency"],
-                           tablefmt=style, disable_numparse=True), _noise(result)]
-    parts += [_table(result, result.contenders, speed_figures, style), *_shares(result)]
+        parts += [table(ratios, ["times as fast", "training", "inference", "latency"], style, width), _noise(result)]
+    parts += [_table(result, result.contenders, speed_figures, style, width), *_shares(result)]
     for figures, names in ((part_figures, result.frameworks), (process_figures, result.contenders),
                            (learning_figures, result.frameworks)):
-        table = _table(result, names, figures, style)
-        if table:
-            parts.append(table)
+        figured = _table(result, names, figures, style, width)
+        if figured:
+            parts.append(figured)
     parts.append(_learning(result))
-    parts.append(tabulate(check_rows(result), ["check", "of", "found", "allowed below", "verdict"],
-                          tablefmt=style, disable_numparse=True))
+    parts.append(table(check_rows(result), ["check", "of", "found", "allowed below", "verdict"], style, width))
     return "\n\n".join([*parts, _comparable(result)])
 
 
 def _table(result: NetworkResult, contenders: Iterable[str], figures: Callable[[Numbers], Figures],
-           style: str) -> str:
+           style: str, width: Optional[int]) -> str:
     """A row for each figure that anybody has, a column for each contender."""
     columns = [figures(numbers(result, name)) for name in contenders]
     names = [name for name in dict.fromkeys(name for column in columns for name in column)
@@ -170,9 +170,7 @@ def _table(result: NetworkResult, contenders: Iterable[str], figures: Callable[[
     if not names:
         return ""
     rows = [[name, *(column.get(name, "") for column in columns)] for name in names]
-    # As text: numbers are formatted where their meaning is known.
-    return tabulate(rows, headers=["", *(heading(result, name) for name in contenders)], tablefmt=style,
-                    disable_numparse=True)
+    return table(rows, ["", *(heading(result, name) for name in contenders)], style, width)
 
 
 def _noise(result: NetworkResult) -> str:

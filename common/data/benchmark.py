@@ -11,6 +11,7 @@ process that may not have 2 GiB of memory of its own.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import multiprocessing
 import resource
 import sys
@@ -25,7 +26,8 @@ from common.data.batches import BatchReader
 from common.data.dataset import record_files
 from common.data.records import RECORD_BYTES, RECORD_FLOATS, RecordSet
 from common.errors import UserError, friendly
-from common.files import make_folder, write_text
+from common.files import write_text
+from common.outputs import output
 
 MEMORY_LIMIT = 2 * 2**30  # bytes of its own that the reading process may have
 _COPY, _MAPPED, _READ, _READER = WAYS = (
@@ -159,15 +161,18 @@ def main(argv: Optional[List[str]] = None) -> int:
     options = _parser().parse_args(argv)
     if min(options.batch_size, options.rounds) < 1 or min(options.memory, default=1) <= 0:
         raise UserError("--batch-size, --rounds and --memory must be above 0")
-    text = _report(options) + f"\n`python -m common.data.benchmark {' '.join(argv)}`\n"
-    print(text)
-    if options.out:
-        make_folder(options.out)
-        write_text(options.out / "reader.md", text)
+    with contextlib.nullcontext() if options.out is None else output(
+            options.out, "reader", ["reader.md"], options.force) as folder:
+        text = _report(options) + f"\n`python -m common.data.benchmark {' '.join(argv)}`\n"
+        print(text)
+        if folder is not None:
+            write_text(folder / "reader.md", text)
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
+    from common.commands.options import add_out_options
+
     parser = argparse.ArgumentParser(prog="python -m common.data.benchmark", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="*", type=Path,
@@ -178,7 +183,7 @@ def _parser() -> argparse.ArgumentParser:
                         help="sizes of sparse data sets to read through under a limit of memory")
     parser.add_argument("--scratch", type=Path, metavar="FOLDER",
                         help="where those are made, on a disk, not in memory (the temporary folder)")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write reader.md there")
+    add_out_options(parser, None, "reader.md")
     return parser
 
 

@@ -34,7 +34,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--repair", type=Path, metavar="OUT", help="write the good records to this new folder; "
                         "the originals are left as they are")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="write the class histogram and some spectrograms "
-                        "as PNG to this folder")
+                        "as PNG to this folder, which must be new or empty")
+    parser.add_argument("--force", action="store_true", help="replace what --plots wrote there before")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--strict", action="store_true", help="exit with 1 for warnings too")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N",
@@ -52,6 +53,8 @@ def main(argv: Optional[List[str]] = None) -> int:
     from common.doctor.diagnosis import diagnose
     from common.doctor.report import as_json, as_text
 
+    if args.plots is not None:
+        _vacate(args.plots, args.force)
     scan = _scan([file for path in args.data for file in record_files(path)], args.workers)
     diagnosis = diagnose(scan, args.split)
     report = diagnosis.report
@@ -78,6 +81,13 @@ def _scan(paths: List[Path], workers: int) -> Scan:
     with threadpool_limits(1), Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=sum(path.stat().st_size for path in paths if path.exists()))
         return scan_files(paths, workers, lambda records: progress.advance(task, records * RECORD_BYTES))
+
+
+def _vacate(folder: Path, force: bool) -> None:
+    from common.doctor.plots import WRITES
+    from common.outputs import vacate
+
+    vacate(folder, WRITES, force, "--plots")
 
 
 def _plot(scan: Scan, diagnosis: Diagnosis, folder: Path) -> None:

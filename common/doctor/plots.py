@@ -13,6 +13,7 @@ from common.doctor.report import Report
 from common.doctor.scan import Scan
 from common.show.drawing import save
 
+WRITES = ("speakers.png", "spectrograms.png")
 _SPECTROGRAMS = 12
 _FRAME_SECONDS, _BIN_KILOHERTZ = 0.010, 8.0 / 512
 

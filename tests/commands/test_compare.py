@@ -59,10 +59,7 @@ def pairs(report: Dict[str, Any]) -> Iterator[List[Dict[str, Any]]]:
 
 def test_all_files_are_written(comparison: Done) -> None:
     names = sorted(path.name for path in comparison.folder.iterdir())
-    assert names == ["learning-curves.png", "report.csv", "report.json", "report.md", "speed.png", "work"]
-    assert sorted(path.name for path in (comparison.folder / "work").iterdir()) == sorted(
-        f"{network}-{framework}.{kind}" for network in NETWORKS for framework in FRAMEWORKS
-        for kind in ("onnx", "logits.npy"))
+    assert names == ["learning-curves.png", "report.csv", "report.json", "report.md", "speed.png"]
     for name in ("learning-curves.png", "speed.png"):
         assert (comparison.folder / name).read_bytes().startswith(b"\x89PNG")
 
@@ -165,7 +162,7 @@ def test_baselines_prove_themselves_and_nothing_is_learned(tiny_data: Path, tmp_
     output = done.stdout
     assert output.startswith("Checked in this run: all 13 checks ") and "FAILED" not in output and "top-1" not in output
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "report.csv", "report.json", "report.md", "speed.png", "work"]
+        "report.csv", "report.json", "report.md", "speed.png"]
     result, = json.loads((tmp_path / "out" / "report.json").read_text())["results"]
     assert list(result["baselines"]) == names and result["frameworks"]["caffe2"]["evaluation"] is None
     assert all(own["facts"]["threads"] == "1" for own in result["baselines"].values())
@@ -254,4 +251,4 @@ def test_interrupted_it_leaves_no_process(tiny_data: Path, tmp_path: Path, whole
             process.kill()
         rest = process.stderr.read()
     assert rest.splitlines()[-1] == "interrupted" and "Traceback" not in rest
-    assert session_of(process.pid) == []
+    assert session_of(process.pid) == [] and not (tmp_path / "out").exists()

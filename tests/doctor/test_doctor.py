@@ -71,6 +71,8 @@ def test_a_file_of_anything(tmp_path: Path, capsys: pytest.CaptureFixture) -> No
 def test_plots(data: Path, tmp_path: Path) -> None:
     patch(data / "part-1.bin", 0, np.float32([np.nan]), offset=4)
     assert main([str(data), "--plots", str(tmp_path / "plots")]) == 1
+    assert main([str(data), "--plots", str(tmp_path / "plots")]) == 2  # what is there is not lost unasked
+    assert main([str(data), "--plots", str(tmp_path / "plots"), "--force"]) == 1
     for name in ("speakers.png", "spectrograms.png"):
         assert (tmp_path / "plots" / name).read_bytes().startswith(b"\x89PNG")
 

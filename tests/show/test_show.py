@@ -99,5 +99,8 @@ def test_runs_beside_each_other(tmp_path: Path, capsys: pytest.CaptureFixture) -
     assert main(["curves", str(tmp_path / "one"), str(tmp_path / "another"), "--out", str(tmp_path / "new" / "curves.png")]) == 0
     assert (tmp_path / "new" / "curves.png").read_bytes().startswith(b"\x89PNG")
     capsys.readouterr()
+    assert main(["curves", str(tmp_path / "one"), "--out", str(tmp_path / "new" / "curves.png")]) == 2
+    assert "there already" in capsys.readouterr().err
+    assert main(["curves", str(tmp_path / "one"), "--out", str(tmp_path / "new" / "curves.png"), "--force"]) == 0
     assert main(["curves", str(tmp_path / "empty"), "--out", str(tmp_path / "no.png")]) == 2
     assert "holds no whole epoch" in capsys.readouterr().err and not (tmp_path / "no.png").exists()
