@@ -17,9 +17,9 @@ from common.speed.profile import (
     LOSS,
     OTHER,
     UPDATE,
-    OpTime,
     layer_of,
 )
+from common.twin import OpTime
 
 _COPIES = ("CopyCPUToIDEEP", "CopyIDEEPToCPU", "NHWC2NCHW", "NCHW2NHWC", "Copy", "CopyCPUToGPU",
            "CopyGPUToCPU")

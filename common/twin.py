@@ -18,7 +18,6 @@ if TYPE_CHECKING:  # every command imports this file, and NumPy must not load be
 
     from common.data.batches import Batch
     from common.network.params import Params
-    from common.speed.profile import OpTime
 
 DEVICES = ("auto", "cpu", "gpu")
 # How convolutions are computed on a CPU: as is quickest on this machine, as remembered or else measured;
@@ -41,6 +40,16 @@ class Inspection:
     outputs: Dict[str, np.ndarray]  # layer name -> (N, channels, height, width) or (N, features)
     loss: float
     gradients: Params  # of the loss alone, without weight decay
+
+
+@dataclass(frozen=True)
+class OpTime:
+    """One operator of a step, as the framework's profiler tells it."""
+
+    operator: str  # its type in the framework
+    layer: str  # of the network, or one of common.speed.profile.OUTSIDE
+    phase: str  # of common.speed.profile.PHASES; "forward" when predicting
+    seconds: float  # a step
 
 
 class Model(Protocol):

@@ -1,7 +1,7 @@
 """The architecture as rules over the syntax tree: who may import whom, and that twins are twins."""
 import ast
 from pathlib import Path
-from typing import Dict, Iterator, List, Set
+from typing import Dict, Iterator, List, Set, Tuple
 
 import pytest
 from commands import PROJECT
@@ -11,6 +11,33 @@ CAFFE2 = {"caffe2", "torch", "caffe2_impl"}
 FORBIDDEN = {"common": TENSORFLOW | CAFFE2, "tf_impl": CAFFE2, "caffe2_impl": TENSORFLOW}
 
 TWINS = ("tf_impl", "caffe2_impl")
+
+# The floors of `common`, the lowest first: a file imports from its own room and from floors below, never from
+# above or beside. A file belongs to the longest name that fits; a new room gets its place here.
+FLOORS = """
+    errors
+    contenders machine memory
+    device files typed
+    outputs remembered
+    measured
+    data network
+    prepare
+    voices
+    twin
+    training
+    identify.trained
+    proof
+    speed
+    proof.gate
+    identify speed.profiling
+    verify
+    compare
+    show
+    doctor
+    page
+    commands
+    data.benchmark prepare.benchmark *.__main__
+"""
 
 # Where twins may differ in what they show, inside a package and never across its border; and all of
 # layers.py but its builders, because what a builder is handed is the framework's, and of network.py and
@@ -40,6 +67,26 @@ def imported(source: str) -> Set[str]:
             found.update(a.value for a in node.args
                          if isinstance(a, ast.Constant) and isinstance(a.value, str))
     return {name.split(".")[0] for name in found}
+
+
+def floor(name: str) -> Tuple[int, str]:
+    """Of a module by its name inside `common`: how high, 0 is the lowest, and the name that fits."""
+    fitting = {place: number for number, line in enumerate(FLOORS.split("\n")[1:-1]) for place in line.split()
+               if name == place or name.startswith(f"{place}.") or (place[0] == "*" and name.endswith(place[1:]))}
+    assert fitting, f"common/{name.replace('.', '/')}.py stands on no floor yet: give it a place in FLOORS"
+    place = min(fitting, key=lambda place: (place[0] != "*", -len(place)))
+    return fitting[place], place
+
+
+def within_common(source: str) -> Set[str]:
+    """Modules of `common` that a source imports, by their names inside it."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:  # of a module, or the module itself
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return {name.partition(".")[2] for name in found if name.startswith("common.")}
 
 
 def public_interface(source: str) -> Dict[str, str]:
@@ -81,6 +128,22 @@ def builders(source: str) -> List[str]:
 def test_imports_go_one_way(package, file):
     wrong = imported(modules(package)[file].read_text()) & FORBIDDEN[package]
     assert not wrong, f"{package}/{file} must not import {', '.join(sorted(wrong))}"
+
+
+@pytest.mark.parametrize("file", sorted(file for file in modules("common") if not file.endswith("__init__.py")))
+def test_no_file_of_common_imports_from_above_or_beside(file):
+    own = floor(file[:-len(".py")].replace("/", "."))
+    wrong = [name for name in within_common(modules("common")[file].read_text())
+             if floor(name) != own and floor(name)[0] >= own[0]]
+    assert not wrong, f"common/{file} must not import {', '.join(sorted(wrong))}"
+
+
+@pytest.mark.parametrize("source", ["from common.speed import bench", "import common.speed.bench", "from common import speed",
+                                    "def f():\n    from common.speed.bench import Bench"])
+def test_an_import_from_above_is_seen(source):
+    name, = within_common(source)
+    assert floor("errors") < floor("data.records") < floor(name) == floor("speed.worker") < floor("doctor.__main__")
+    assert floor("data.records")[0] == floor("network.layers")[0]
 
 
 def test_twins_hold_the_same_files():

@@ -21,10 +21,10 @@ from common.speed.profile import (
     LOSS,
     OTHER,
     UPDATE,
-    OpTime,
     layer_of,
     weighted_layer,
 )
+from common.twin import OpTime
 from tf_impl.model import Model
 
 _LOSS = ("SparseSoftmaxCrossEntropyWithLogits", "ArgMax", "Equal")

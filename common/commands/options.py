@@ -147,7 +147,7 @@ def recording_file(text: str) -> Path:
     """An argparse type: a recording; a folder of them is pointed out."""
     path = existing("recording")(text)
     if path.is_dir():
-        from common.prepare.sources import AUDIO_SUFFIXES
+        from common.data.form import AUDIO_SUFFIXES
 
         first = next((file for file in sorted(path.rglob("*")) if file.suffix.lower() in AUDIO_SUFFIXES), path / "x.wav")
         pattern = path.joinpath(*["*"] * (len(first.relative_to(path).parts) - 1), f"*{first.suffix}")

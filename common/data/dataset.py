@@ -23,11 +23,10 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, 
 import numpy as np
 
 from common.data.classes import read_classes
+from common.data.form import AUDIO_SUFFIXES, SCALES, composed
 from common.data.records import RecordSet
 from common.errors import UserError
 from common.files import natural_key, read_json, read_text, write_text
-from common.prepare.options import SCALES
-from common.prepare.sources import AUDIO_SUFFIXES, composed
 
 SIDES = ("train", "dev", "test")  # VoxCeleb1's iden_split.txt numbers them 1, 2, 3
 _MAX_FIELD = 1000        # characters of one field of a sidecar

@@ -29,8 +29,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Tuple
 
+from common.data.form import SCALES
 from common.errors import UserError, friendly
-from common.prepare.options import CROPS, SAMPLE_RATE, SCALES, SEGMENT_SAMPLES, SNR, Options
+from common.prepare.options import CROPS, SAMPLE_RATE, SEGMENT_SAMPLES, SNR, Options
 from common.prepare.workers import available_cores, begin_imports
 
 if TYPE_CHECKING:  # slow to import, and --help does not need them

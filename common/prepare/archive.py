@@ -12,8 +12,8 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO, Iterator, Tuple
 
+from common.data.form import AUDIO_SUFFIXES
 from common.errors import UserError
-from common.prepare.sources import AUDIO_SUFFIXES
 
 ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar")
 _GZIP = b"\x1f\x8b"

@@ -13,9 +13,10 @@ from typing import Optional
 
 import numpy as np
 
-from common.prepare.options import SAMPLE_RATE, SCALES, SEGMENT_SAMPLES
+from common.data.form import SCALES
+from common.prepare.options import SAMPLE_RATE, SEGMENT_SAMPLES
 
-__all__ = ["SAMPLE_RATE", "SCALES", "SEGMENT_SAMPLES", "normalise_bins", "num_frames", "spectrogram"]
+__all__ = ["SAMPLE_RATE", "SEGMENT_SAMPLES", "normalise_bins", "num_frames", "spectrogram"]
 
 WINDOW_SAMPLES = 400  # 25 ms
 STEP_SAMPLES = 160  # 10 ms

@@ -10,7 +10,6 @@ from typing import FrozenSet, Tuple
 
 SAMPLE_RATE = 16_000
 SEGMENT_SAMPLES = 48_240  # 3.015 s: windows of 25 ms, one every 10 ms, fit exactly 300 times
-SCALES = ("magnitude", "log")
 CROPS = ("sliding", "fixed", "random")
 SNR = (5.0, 20.0)  # dB
 

@@ -15,17 +15,14 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Optional, Set, Tuple
 
+from common.data.form import AUDIO_SUFFIXES, composed
 from common.errors import UserError
 
-# All of these were decoded; others are counted and passed over.
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".oga", ".opus", ".aac", ".wma", ".aif", ".aiff", ".aifc", ".au",
-                  ".caf", ".w64", ".sph", ".amr", ".webm", ".mka", ".mp4", ".3gp")
 NO_SESSION = "-"
 DATA_FOLDERS = "data folders"  # counted with the suffixes that are passed over
 _MAX_NAME = 1000  # characters; a sidecar takes no longer field
@@ -112,11 +109,6 @@ def _why_not(parts: Tuple[str, ...], full: str, speaker: str) -> str:
     if not speaker.isprintable() or speaker != speaker.strip():
         return "a speaker's folder that cannot name a speaker, for spaces around it or unprintable characters: rename it"
     return ""
-
-
-def composed(name: str) -> str:
-    """A name in Unicode's composed form (NFC): what looks the same is the same."""
-    return unicodedata.normalize("NFC", name)
 
 
 def _shown(path: Path, tree: Path) -> str:

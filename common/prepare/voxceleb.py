@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
 from common.data.dataset import read_official_split, sides_of
+from common.data.form import composed
 from common.errors import UserError
 from common.files import read_text
-from common.prepare.sources import Recording, composed
+from common.prepare.sources import Recording
 
 META_FILES = ("vox1_meta.csv", "vox2_meta.csv")
 SPLIT_FILE = "iden_split.txt"

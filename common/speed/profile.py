@@ -11,19 +11,10 @@ from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence
 
 from common.network.layers import Convolution, Dense, NetworkSpec
+from common.twin import OpTime
 
 FORWARD, BACKWARD, UPDATE = PHASES = ("forward", "backward", "update")
 LOSS, COPIES, OTHER = OUTSIDE = ("loss", "copies and reorders", "other")
-
-
-@dataclass(frozen=True)
-class OpTime:
-    """One operator of a step."""
-
-    operator: str  # its type in the framework
-    layer: str  # of the network, or one of OUTSIDE
-    phase: str  # of PHASES; "forward" when predicting
-    seconds: float  # a step
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from common.contenders import CONTENDERS, FRAMEWORKS
 from common.proof import gate
 from common.speed.bench import INFERENCE, TRAINING, Work
 from common.speed.plans import as_known
-from common.speed.profile import OpTime, Profile
+from common.speed.profile import Profile
 from common.speed.worker import Worker, Workers
+from common.twin import OpTime
 
 
 def profile_network(work: Work, steps: int) -> Dict[str, Dict[str, Profile]]:

@@ -14,12 +14,12 @@ from typing import Any, Callable, Dict, FrozenSet, Optional, Tuple
 import numpy as np
 
 from common.data.dataset import Dataset
+from common.data.form import SCALES
 from common.errors import UserError
 from common.network import networks
 from common.network import params as parameters
 from common.network.layers import NetworkSpec
 from common.network.params import Params
-from common.prepare.features import SCALES
 from common.training.certificate import Stretch, read_stretches
 from common.training.config import TrainingConfig, from_dict
 

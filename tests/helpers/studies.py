@@ -5,8 +5,9 @@ import dataclasses
 from typing import Any
 
 from common.network.networks import build
-from common.speed.profile import BACKWARD, FORWARD, LOSS, UPDATE, OpTime, Profile
+from common.speed.profile import BACKWARD, FORWARD, LOSS, UPDATE, Profile
 from common.speed.scaling import FRAMES, Point
+from common.twin import OpTime
 
 
 def made_profile(factor: float = 1.0) -> Profile:

@@ -1,0 +1,17 @@
+"""What recordings and spectrograms are called, where they are made and where they are read. Needs no NumPy.
+
+    from common.data.form import AUDIO_SUFFIXES, SCALES, composed
+"""
+from __future__ import annotations
+
+import unicodedata
+
+SCALES = ("magnitude", "log")  # of a spectrogram
+# All of these were decoded; others are counted and passed over.
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".oga", ".opus", ".aac", ".wma", ".aif", ".aiff", ".aifc", ".au",
+                  ".caf", ".w64", ".sph", ".amr", ".webm", ".mka", ".mp4", ".3gp")
+
+
+def composed(name: str) -> str:
+    """A name in Unicode's composed form (NFC): what looks the same is the same."""
+    return unicodedata.normalize("NFC", name)
