@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from common.commands.options import (
@@ -63,7 +64,8 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
             recordings, findings = _climb_all(trial, own, twins)
             title = f"## {trial.spec.name}" + (" without ReLUs" if options.without_relus else "")
             parts.append("\n\n".join([title, *_verdicts(findings, twins),
-                                      *_side_by_side(trial, recordings)]))
+                                      *(part for pair in itertools.combinations(recordings, 2)
+                                        for part in _side_by_side(trial, {name: recordings[name] for name in pair}))]))
             everything[trial.spec.name] = {n: [_as_json(f) for f in fs] for n, fs in findings.items()}
             sound = sound and not any(first_divergence(fs) for fs in findings.values())
             print(parts[-1], flush=True)
@@ -166,7 +168,7 @@ def _verdicts(findings: Dict[str, List["Finding"]], twins: Dict[str, Twin]) -> I
 
 
 def _side_by_side(trial: "Trial", recordings: Dict[str, "Recording"]) -> Iterator[str]:
-    """The first step of one framework against the other's, without the reference."""
+    """The first step of one framework against another's, without the reference. recordings: of those two."""
     from tabulate import tabulate
 
     from common.proof.parity import DRIFT, differences, same_shapes, tipped_relus

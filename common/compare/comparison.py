@@ -9,6 +9,7 @@ testing side, and both exports are run by ONNX Runtime on the same utterances.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,7 +138,7 @@ class Comparison:
                                timing.gflops[best], medians, frameworks, baselines,
                                _ratios(frameworks, baselines), _end_to_end(frameworks),
                                learning=config if config.network in plan.learning else None)
-        if len(frameworks) == 2:
+        if len(frameworks) > 1:
             self._side_by_side(result)
         result.checks = judge(result)
         return result
@@ -231,17 +232,17 @@ class Comparison:
                                                  np.load(logits), self._plan.threads)
 
     def _side_by_side(self, result: NetworkResult) -> None:
-        (a, first), (b, second) = result.frameworks.items()
-        result.sides = [a, b]
-        result.differences = compare_certificates(first.certificate, second.certificate)
-        result.loss_difference = _largest_difference(first.probe, second.probe)
+        """Every framework against every other; a figure is that of the two that are furthest apart."""
+        result.sides, frameworks = list(result.frameworks), result.frameworks.values()
+        result.differences = {name: told for first, second in itertools.combinations(frameworks, 2) for name, told
+                              in compare_certificates(first.certificate, second.certificate).items()}
+        result.loss_difference = _largest_difference([own.probe for own in frameworks])
         if result.learning is None:
             return
-        result.drift = _largest_difference(*(
-            [loss for epoch in own.epochs for loss in epoch.losses][:PROBE_STEPS]
-            for own in (first, second)))
-        answers = [np.load(self._paths(name)[0]).argmax(axis=1) for name in result.frameworks]
-        result.agreement = float((answers[0] == answers[1]).mean())
+        result.drift = _largest_difference([[loss for epoch in own.epochs for loss in epoch.losses][:PROBE_STEPS]
+                                            for own in frameworks])
+        answers = np.array([np.load(self._paths(name)[0]).argmax(axis=1) for name in result.frameworks])
+        result.agreement = float((answers == answers[0]).all(axis=0).mean())
 
     def _paths(self, framework: str) -> Tuple[Path, Path]:
         base = self._folder / f"{self._network}-{framework}"
@@ -266,6 +267,7 @@ def _end_to_end(frameworks: Dict[str, FrameworkResult]) -> List[RatioOf]:
             if END_TO_END in own.speeds[kind]]
 
 
-def _largest_difference(losses: Sequence[float], others: Sequence[float]) -> float:
-    """Of any step's loss, relative to the first list's."""
-    return float(np.max(np.abs(np.subtract(losses, others)) / np.abs(losses)))
+def _largest_difference(losses: Sequence[Sequence[float]]) -> float:
+    """Of any step's loss between any two frameworks, relative to that of the one before in the list."""
+    return float(np.max([np.abs(np.subtract(first, second)) / np.abs(first)
+                         for first, second in itertools.combinations(losses, 2)]))

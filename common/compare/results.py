@@ -74,7 +74,7 @@ class NetworkResult:
     ratios: List[RatioOf]  # see common.speed.timing.pairs
     end_to_end: List[RatioOf]  # of end to end to resident, first is the framework
     # The rest needs two frameworks; None if only one was asked for.
-    sides: Optional[List[str]] = None  # first and second framework in what follows
+    sides: Optional[List[str]] = None  # frameworks in what follows, of the two furthest apart
     differences: Optional[Dict[str, List[str]]] = None  # of the certificates
     loss_difference: Optional[float] = None  # largest relative, over the steps of the probe
     drift: Optional[float] = None  # the same over as many steps of the learning run

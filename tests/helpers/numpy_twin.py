@@ -2,8 +2,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Dict, Iterator, Optional
+from typing import Callable, Dict, Iterator, Optional, Type
 
 import numpy as np
 
@@ -11,11 +10,11 @@ from common import machine
 from common.data.batches import Batch
 from common.network import params as parameters
 from common.network import reference
-from common.network.layers import NetworkSpec
+from common.network.layers import INPUT, OUTPUT, NetworkSpec
 from common.network.optimizer import SGD
 from common.network.params import Params
 from common.network.winograd import Plan
-from common.twin import StepResult
+from common.twin import Inspection, StepResult, Twin
 
 
 class Model:
@@ -52,8 +51,17 @@ class Model:
         self._params = dict(params)
         self._momenta = dict(parameters.zeros(self.spec) if momenta is None else momenta)
 
+    def inspect(self, spectrograms: np.ndarray, speakers: np.ndarray) -> Inspection:
+        outputs = reference.forward(self.spec, self._params, spectrograms, training=True)
+        loss, gradients, _ = reference.backward(self.spec, self._params, spectrograms, speakers, outputs)
+        return Inspection({name: value.astype(np.float32) for name, value in outputs.items()}, loss,
+                          {name: value.astype(np.float32) for name, value in gradients.items()})
+
     def export_onnx(self, path: Path) -> None:
-        raise NotImplementedError("there is no exporter for NumPy")
+        """There is no exporter for NumPy: Caffe2's, of the same parameters."""
+        import caffe2_impl
+
+        caffe2_impl.load().model(self.spec, self.params(), self.optimizer).export_onnx(path)
 
     def facts(self) -> Dict[str, str]:
         return {"framework": f"NumPy {np.__version__}", "device": "cpu", "engine": "NumPy",
@@ -71,7 +79,15 @@ def staged(model: Model, batches: Iterator[Batch]) -> Iterator[np.ndarray]:
         yield batch.speakers
 
 
-def load() -> SimpleNamespace:
-    """What a `common.twin.Twin` offers, but for ONNX."""
-    return SimpleNamespace(package="numpy_twin", framework="NumPy", configure=lambda device, threads: None,
-                           model=Model, staged=staged, about=lambda: {"NumPy": np.__version__}, matmul=machine.matmul)
+def import_onnx(path: Path, spec: NetworkSpec) -> Callable[[np.ndarray], np.ndarray]:
+    """There is no right reader for NumPy (that of onnx 1.16 gets dilated convolutions wrong): ONNX Runtime."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return lambda spectrograms: session.run([OUTPUT], {INPUT: spectrograms})[0]
+
+
+def load(model: Type[Model] = Model) -> Twin:
+    return Twin(package="numpy_twin", framework="NumPy", configure=lambda device, threads: None, model=model, staged=staged,
+                import_onnx=import_onnx, about=lambda: {"NumPy": np.__version__}, profile=lambda model, training, steps: [],
+                matmul=machine.matmul)

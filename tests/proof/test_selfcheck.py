@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Callable, List
 
 import numpy as np
-import numpy_twin
 import pytest
+from numpy_twin import Model, load
 from small_networks import SPECS
 
 from common import remembered
@@ -20,38 +20,26 @@ from common.proof.gate import Outcome
 from common.proof.selfcheck import LIMITS, Deviation, hold
 from common.speed.bench import Bench, Work, twin_engine
 from common.speed.worker import Workers
-from common.twin import Inspection, StepResult
+from common.twin import StepResult
 
 SPEC = SPECS["over_time"]
 WORK = Work("tdnn", 4, width=0.02)
 NOBODY = Workers(threads=1)  # of whom nothing is asked
 
 
-class Honest(numpy_twin.Model):
-    """The NumPy twin, laid open as the frameworks' are."""
-
-    def inspect(self, spectrograms: np.ndarray, speakers: np.ndarray) -> Inspection:
-        from common.network import reference
-
-        outputs = reference.forward(self.spec, self._params, spectrograms, training=True)
-        loss, gradients, _ = reference.backward(self.spec, self._params, spectrograms, speakers, outputs)
-        return Inspection({name: value.astype(np.float32) for name, value in outputs.items()}, loss,
-                          {name: value.astype(np.float32) for name, value in gradients.items()})
-
-
 def spoiled(attribute: str, change: Callable[[Any], Any]) -> type:
     """The honest model with one answer changed."""
-    def method(self: Honest, *arguments: Any) -> Any:
-        return change(getattr(Honest, attribute)(self, *arguments))
+    def method(self: Model, *arguments: Any) -> Any:
+        return change(getattr(Model, attribute)(self, *arguments))
 
-    return type("Spoiled", (Honest,), {attribute: method})
+    return type("Spoiled", (Model,), {attribute: method})
 
 
 def changed(tensors: dict, name: str, factor: float) -> dict:
     return {**tensors, name: tensors[name] * np.float32(factor)}
 
 
-class Scrambled(Honest):
+class Scrambled(Model):
     """As with a layout that was taken for granted: right at the first size, wrong at every other."""
 
     def predict_staged(self) -> np.ndarray:
@@ -75,7 +63,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("network", SPECS)
 def test_what_is_right_passes(network: str) -> None:
-    found = hold(Honest(SPECS[network], initialise(SPECS[network]), SGD()))
+    found = hold(Model(SPECS[network], initialise(SPECS[network]), SGD()))
     assert not [each for each in found if each.wrong]
     assert {each.rung for each in found} == set(LIMITS)
     assert {each.size for each in found if each.tensor == "testing logits"} == {*selfcheck.TRAINED, selfcheck.SINGLE}
@@ -89,7 +77,7 @@ def test_what_is_wrong_is_named(name: str) -> None:
 
 
 def test_an_update_by_another_formula_is_named() -> None:
-    class Other(Honest):
+    class Other(Model):
         def train_staged(self, learning_rate: float) -> StepResult:
             stated, self.optimizer = self.optimizer, SGD(nesterov=True)
             result = super().train_staged(learning_rate)
@@ -106,9 +94,7 @@ def test_both_frameworks_pass(twin) -> None:
 
 
 def test_a_worker_holds_its_network() -> None:
-    twin = numpy_twin.load()
-    twin.model = Honest
-    answer = Bench(lambda: twin_engine(twin)).selfcheck(dataclasses.asdict(WORK))
+    answer = Bench(lambda: twin_engine(load())).selfcheck(dataclasses.asdict(WORK))
     assert answer["facts"]["engine"] == "NumPy"
     assert not [each for each in answer["deviations"] if Deviation(**each).wrong]
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Callable, Dict, Set
 
 import numpy as np
@@ -15,22 +14,21 @@ from common.compare.session import Job, Session
 from common.network.networks import build
 from common.training.certificate import Certificate, compare_certificates, order_hash, spec_hash
 from common.training.config import TrainingConfig
+from common.twin import Twin
 
 CONFIG = TrainingConfig(network="tdnn", width=0.02, batch_size=4, epochs=2)
 
 
-def certify(data: Path, config: Dict[str, Any], twin: SimpleNamespace) -> Certificate:
+def certify(data: Path, config: Dict[str, Any], twin: Twin) -> Certificate:
     """The certificate of a session of its own, as a worker process opens it."""
     values = {**dataclasses.asdict(CONFIG), **config}
     opened = Session(lambda: twin).open(dataclasses.asdict(Job([str(data)], 4, values, "cpu", 1)))
     return Certificate(**opened["certificate"])
 
 
-def twin_whose(**methods: Callable) -> SimpleNamespace:
+def twin_whose(**methods: Callable) -> Twin:
     """The NumPy twin with other methods of its model."""
-    twin = numpy_twin.load()
-    twin.model = type("Model", (numpy_twin.Model,), methods)
-    return twin
+    return numpy_twin.load(type("Model", (numpy_twin.Model,), methods))
 
 
 def one_bit_off(self: numpy_twin.Model) -> Dict[str, np.ndarray]:
