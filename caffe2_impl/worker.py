@@ -1,6 +1,7 @@
-"""Caffe2 as a worker process of `compare.py`; reads commands, see `common.speed.worker`.
+"""Caffe2 as a worker process; reads commands, see `common.speed.worker`.
 
 With the argument `direct`: by Caffe2's own convolutions alone, none of `caffe2_impl.winograd`.
+With `answers`: what a trained model says, for `common.page`.
 
     echo '{"do": "peak_memory", "with": {}}' | python -m caffe2_impl.worker
 """
@@ -10,7 +11,8 @@ import sys
 
 from caffe2_impl import load
 from common.compare.session import Session
+from common.page.engines import WORD, Answering
 from common.speed.worker import serve
 
 if __name__ == "__main__":
-    sys.exit(serve(Session(load, direct="direct" in sys.argv[1:])))
+    sys.exit(serve(Answering(load) if WORD in sys.argv[1:] else Session(load, direct="direct" in sys.argv[1:])))

@@ -1,6 +1,7 @@
-"""TensorFlow as a worker process of `compare.py`; reads commands, see `common.speed.worker`.
+"""TensorFlow as a worker process; reads commands, see `common.speed.worker`.
 
 With the argument `direct`: by TensorFlow's own convolutions alone, none of `tf_impl.winograd`.
+With `answers`: what a trained model says, for `common.page`.
 
     echo '{"do": "peak_memory", "with": {}}' | python -m tf_impl.worker
 """
@@ -9,8 +10,9 @@ from __future__ import annotations
 import sys
 
 from common.compare.session import Session
+from common.page.engines import WORD, Answering
 from common.speed.worker import serve
 from tf_impl import load
 
 if __name__ == "__main__":
-    sys.exit(serve(Session(load, direct="direct" in sys.argv[1:])))
+    sys.exit(serve(Answering(load) if WORD in sys.argv[1:] else Session(load, direct="direct" in sys.argv[1:])))

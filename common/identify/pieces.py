@@ -9,8 +9,9 @@ shorter is one piece. Pieces in which nothing is heard are left out.
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 import shutil
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Callable, Dict, Iterable, Iterator, List, NamedTuple, Tuple
@@ -55,11 +56,11 @@ class Listening:
     remarks: List[str] = field(default_factory=list)
 
 
-def pieces(source: Source, trained: Trained, heard: Listening) -> Iterator[np.ndarray]:
+def pieces(source: Source, trained: Trained, heard: Listening, most_seconds: float = math.inf) -> Iterator[np.ndarray]:
     """Spectrograms float32 (512, frames) as the model's training data were made, of the pieces that are heard.
 
     heard: is told what is found on the way
-    Raises AudioError for a recording that cannot be read, is too short or silent.
+    Raises AudioError for a recording that cannot be read, is too short, longer than `most_seconds` or silent.
     """
     known = Heard()
     for samples in _cut(read_blocks(source.path, known)):
@@ -67,6 +68,8 @@ def pieces(source: Source, trained: Trained, heard: Listening) -> Iterator[np.nd
         if len(samples) < LEAST_SECONDS * SAMPLE_RATE:
             raise AudioError(source.path, f"too short: {heard.seconds:.2f} s of sound, and at least {LEAST_SECONDS} s are "
                              "needed to tell who speaks")
+        if heard.seconds > most_seconds:
+            raise AudioError(source.path, f"too long: more than {most_seconds:.0f} s of sound; choose a part of it")
         heard.pieces += 1
         if is_silent(samples):
             heard.silent += 1
@@ -153,9 +156,8 @@ class _Batches:
 
 @contextlib.contextmanager
 def kept(stream: IO[bytes], name: str) -> Iterator[Source]:
-    """A recording that comes as a stream, such as standard input or an upload, in a file for as long as it is needed."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "recording"
-        with open(path, "wb") as file:
-            shutil.copyfileobj(stream, file)
-        yield Source(name, path)
+    """A recording that comes as a stream, such as standard input or an upload, as a file in memory for as long as needed."""
+    with os.fdopen(os.memfd_create("recording"), "wb") as file:
+        shutil.copyfileobj(stream, file)
+        file.flush()
+        yield Source(name, Path(f"/proc/self/fd/{file.fileno()}"))

@@ -1,4 +1,4 @@
-"""A framework in a process of its own: the line between `compare.py` and a `Bench`.
+"""A framework in a process of its own: the line between who asks and an object that answers, such as a `Bench`.
 
     with Worker("tf_impl.worker", threads=2) as worker:
         worker.ask("open", job={...})
@@ -24,7 +24,6 @@ from typing import Any, Dict, Mapping, Optional
 
 from common.contenders import CONTENDERS, Contender
 from common.errors import UserError
-from common.speed.bench import Bench
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LAST_LINES = 15
@@ -67,7 +66,7 @@ class Worker:
         self.close()
 
     def ask(self, command: str, **arguments: Any) -> Dict[str, Any]:
-        """Have the worker run a method of its bench; blocks until it answers.
+        """Have the worker run a method of what it serves; blocks until it answers.
 
         Raises WorkerError if the worker dies, UserError for what the worker calls a user's error.
         """
@@ -130,7 +129,7 @@ class Workers:
             worker.close()
 
 
-def serve(bench: Bench) -> int:
+def serve(served: object) -> int:
     """The worker's end: run commands from standard input until it ends, or the parent is gone."""
     # Ctrl-C reaches the whole process group; the parent decides what happens to its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -140,7 +139,7 @@ def serve(bench: Bench) -> int:
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            answer = {"result": getattr(bench, request["do"])(**request["with"])}
+            answer = {"result": getattr(served, request["do"])(**request["with"])}
         except UserError as error:
             answer = {"error": str(error)}
         except Exception as error:  # reported to the parent, which stops the comparison

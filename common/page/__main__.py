@@ -1,0 +1,97 @@
+"""A local web page to try a trained model: record or drop a recording, and see who speaks.
+
+    python -m common.page                # a model that comes with the project
+    python -m common.page runs/mine      # a run's folder, with the ONNX file that `export` made of its best.npz
+
+TensorFlow, Caffe2 and ONNX Runtime answer side by side: the frameworks from a checkpoint (npz), ONNX
+Runtime from the file that `export` made of it. Nobody but this computer reaches the page unless --host
+says otherwise. No recording is kept. Ctrl-C ends it.
+"""
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import ipaddress
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, List, Optional
+
+from common.commands.options import make_parser, prepare_threads
+from common.errors import UserError, friendly
+
+if TYPE_CHECKING:  # slow to import, and --help does not need it
+    from common.page.state import Page
+
+_ROOT = Path(__file__).resolve().parents[2]
+_SHIPPED = _ROOT / "results" / "models" / "real35"
+_PACKAGES, _REQUIREMENTS = ("flask", "waitress"), _ROOT / ".requirements-page.txt"
+_VISITORS = 8  # whose recordings are read at once
+
+
+@friendly
+def main(argv: Optional[List[str]] = None) -> int:
+    options = _parser().parse_args(argv)
+    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(f"the page needs {' and '.join(missing)}, which nothing else here does; this installs what is missing:\n"
+                        f"  uv pip install --python {shlex.quote(sys.executable)} -r {shlex.quote(str(_REQUIREMENTS))}")
+    threads = prepare_threads(options.threads)
+
+    from common.page.models import find, start
+    from common.page.state import Page
+
+    files = find(options.model)
+    for path, kind, silent in ((files.checkpoint, "checkpoint", "neither TensorFlow nor Caffe2 answers"),
+                               (files.onnx, "ONNX file", "ONNX Runtime does not answer")):
+        if path is None:
+            print(f"note: there is no {kind} of this model beside {options.model}, so {silent}", file=sys.stderr)
+    with Page(*start(files, threads)) as page:
+        _serve(page, options.host, options.port)
+    return 0
+
+
+def _serve(page: "Page", host: str, port: int) -> None:
+    """Until Ctrl-C, or the signal that ends processes."""
+    import waitress
+
+    from common.page.app import make_app
+    from common.page.listening import MOST_BYTES
+
+    own = ipaddress.ip_address(host).is_loopback
+    if not own:
+        print(f"WARNING: whoever reaches {host} over the network can use this page, and browsers give it the microphone "
+              "only where it is called localhost", file=sys.stderr)
+    try:
+        # Larger requests than we take are read too, else they could not be answered in plain words.
+        server = waitress.create_server(make_app(page, own), host=host, port=port, threads=_VISITORS, ident=None,
+                                        inbuf_overflow=4 * MOST_BYTES, max_request_body_size=4 * MOST_BYTES)
+    except (OSError, OverflowError) as error:
+        raise UserError(f"cannot listen at {host}, port {port}: {error}; choose another --port or --host") from None
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    name = f"[{host}]" if ":" in host else host
+    print(f"open http://{name}:{server.effective_port}/ in a browser; Ctrl-C ends the page", flush=True)
+    server.run()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser("python -m common.page", __doc__)
+    parser.add_argument("model", type=Path, nargs="?", default=_SHIPPED, help="a run's folder, a checkpoint (npz) or an "
+                        "ONNX file; the other kind is looked for beside it (results/models/real35)")
+    parser.add_argument("--port", type=int, default=8000, help="0: any that is free (8000)")
+    parser.add_argument("--host", type=_address, default="127.0.0.1", help="the address to listen at (127.0.0.1: this computer only)")
+    parser.add_argument("--threads", type=int, default=0, metavar="N",
+                        help="threads of each engine (default: all of this process's CPUs)")
+    return parser
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no address such as 127.0.0.1") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,180 @@
+"""The page as a person uses it, in a browser without a window, with both frameworks and ONNX Runtime behind it."""
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List
+
+import pytest
+from commands import PROJECT, command
+from small_networks import drawn_params
+
+import caffe2_impl
+from common.identify.engines import OnnxEngine
+from common.identify.pieces import Source, answers
+from common.identify.trained import Trained
+from common.network import params as parameters
+from common.network.networks import build
+from common.network.onnx_file import annotate
+from common.training.checkpoint import Checkpoint, save_checkpoint
+from common.training.config import TrainingConfig
+from common.training.metrics import softmax
+from common.voices.synthetic import default_corpus
+
+for package in ("flask", "waitress", "selenium"):
+    pytest.importorskip(package, reason="the page is optional, see .requirements-page.txt")
+BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+if BROWSER is None or DRIVER is None:
+    pytest.skip("no chromium with its driver; on Debian: apt install chromium chromium-driver", allow_module_level=True)
+
+from selenium.common.exceptions import TimeoutException  # noqa: E402
+from selenium.webdriver import Chrome, ChromeOptions  # noqa: E402
+from selenium.webdriver.chrome.service import Service  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.support.wait import WebDriverWait  # noqa: E402
+
+SPEAKERS = "Ada", "Bea", "Cleo", "Dora", "Ewa"
+SLOW = 200  # seconds: two frameworks start, and hold their networks against the reference, on a slow machine
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run's folder: a small network of random weights, and its export."""
+    folder = tmp_path_factory.mktemp("run")
+    spec = build("tdnn", len(SPEAKERS), 0.05)
+    checkpoint = Checkpoint(TrainingConfig(network="tdnn", width=0.05), SPEAKERS, drawn_params(spec), parameters.zeros(spec),
+                            scale="log", normalised=True)
+    save_checkpoint(folder / "best.npz", checkpoint)
+    twin = caffe2_impl.load()
+    twin.configure("cpu", 1)
+    twin.model(spec, checkpoint.params, checkpoint.config.optimizer).export_onnx(folder / "speaker.onnx")
+    annotate(folder / "speaker.onnx", Trained.of(checkpoint).metadata())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recordings() -> Path:
+    return default_corpus() / "recordings"
+
+
+@pytest.fixture(scope="module")
+def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the page's processes would put temporary files."""
+    return tmp_path_factory.mktemp("temporary")
+
+
+@pytest.fixture(scope="module")
+def page(model: Path, temporary: Path) -> Iterator["subprocess.Popen[str]"]:
+    """The command, in a process group of its own as a terminal gives it one."""
+    words, variables = command("common.page", model, "--port", 0, "--threads", 1), {**os.environ, "TMPDIR": str(temporary)}
+    with subprocess.Popen(words, cwd=PROJECT, text=True, stdout=subprocess.PIPE, start_new_session=True, env=variables) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def browser(page: "subprocess.Popen[str]", recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """Its microphone hears a recording of synthetic_02 again and again."""
+    address = re.search(r"http://127\.0\.0\.1:\d+/", page.stdout.readline())[0]
+    options = ChromeOptions()
+    options.binary_location = BROWSER
+    for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage", f"user-data-dir={tmp_path_factory.mktemp('profile')}",
+                     "use-fake-ui-for-media-stream", "use-fake-device-for-media-stream",
+                     f"use-file-for-fake-audio-capture={recordings / 'synthetic_02' / 'session_5' / '01.wav'}"):
+        options.add_argument(f"--{argument}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = Chrome(options=options, service=Service(DRIVER))
+    driver.get(address)
+    yield driver
+    driver.quit()
+
+
+def until(browser: Chrome, there: Callable[[str], Any], seconds: float = SLOW) -> str:
+    """What the page says, pictures included, once it says so."""
+    def look(_: Chrome) -> str:
+        nonlocal said
+        said = browser.execute_script("return document.body.innerText + [...document.images].map("
+                                      "image => '\\n' + image.alt + (image.naturalWidth > 500 ? '' : ' is not there')).join('')")
+        return said if there(said) else ""
+
+    said = ""
+    try:
+        return WebDriverWait(browser, seconds, 0.2).until(look)
+    except TimeoutException:
+        raise AssertionError(f"the page only says:\n{said}") from None
+
+
+def choose(browser: Chrome, path: Path) -> None:
+    browser.find_element(By.ID, "recording").send_keys(str(path))
+
+
+def all_answered(said: str) -> bool:
+    return "TensorFlow, Caffe2 and ONNX Runtime agree" in said
+
+
+def likeliest(model: Path, recording: Path) -> str:
+    """Whom ONNX Runtime names, without the page."""
+    engine = OnnxEngine(model / "speaker.onnx", 1)
+    (_, logits), = answers(engine.logits, [Source(recording.name, recording)], engine.trained)
+    return SPEAKERS[softmax(logits).mean(axis=0).argmax()]
+
+
+def test_a_person_chooses_a_recording(browser: Chrome, model: Path, recordings: Path) -> None:
+    """It is answered by whoever is ready, and by all once all are, without being asked again."""
+    path = recordings / "synthetic_01" / "session_5" / "01.wav"
+    choose(browser, path)
+    until(browser, lambda said: "The likeliest of 5 speakers" in said, 60)
+    said = until(browser, all_answered)
+    rows = re.findall(r"^(\w+)\s+(\d+\.\d\d %)\t(\d+\.\d\d %)\t(\d+\.\d\d %)$", said, re.MULTILINE)
+    assert rows[0][0] == likeliest(model, path) and sorted(row[0] for row in rows) == sorted(SPEAKERS)
+    assert re.search(r"^time\s+\d+ ms\t\d+ ms\t\d+ ms$", said, re.MULTILINE)
+    assert re.search(r"^Spectrogram of 01.wav: \d\.\d seconds$", said, re.MULTILINE)
+    assert browser.find_element(By.ID, "player").is_displayed()
+
+
+def test_a_person_speaks(browser: Chrome, model: Path, recordings: Path) -> None:
+    button = browser.find_element(By.ID, "record")
+    button.click()
+    until(browser, lambda said: re.search(r"^4\.\d s$", said, re.MULTILINE), 30)
+    assert button.text == "Stop"
+    button.click()
+    said = until(browser, lambda said: re.search(r"^Spectrogram of microphone: [345]\.\d seconds$", said, re.MULTILINE), 30)
+    assert all_answered(said) and button.text == "Record"
+
+
+def test_what_is_no_recording_is_told(browser: Chrome) -> None:
+    choose(browser, PROJECT / "README.md")
+    assert until(browser, lambda said: "README.md: not a recording that soundfile or FFmpeg can read" in said, 30)
+
+
+def test_a_framework_that_dies_comes_back(browser: Chrome, page: "subprocess.Popen[str]", recordings: Path) -> None:
+    killed, = (pid for pid, words in children(page).items() if "caffe2_impl.worker" in words)
+    os.kill(killed, signal.SIGKILL)
+    choose(browser, recordings / "synthetic_01" / "session_5" / "02.wav")
+    said = until(browser, lambda said: "its process ended; it is started again" in said, 30)
+    assert "TensorFlow and ONNX Runtime agree" in said
+    until(browser, all_answered)
+
+
+def test_nothing_went_wrong_on_the_way(browser: Chrome, temporary: Path) -> None:
+    severe = [entry["message"] for entry in browser.get_log("browser") if "400 (BAD REQUEST)" not in entry["message"]]
+    assert severe == [] and list(temporary.iterdir()) == []
+
+
+def test_ctrl_c_ends_everything(page: "subprocess.Popen[str]") -> None:
+    workers = children(page)
+    assert len(workers) == 2
+    os.killpg(page.pid, signal.SIGINT)
+    assert page.wait(20) == 0
+    assert [pid for pid in workers if Path(f"/proc/{pid}").exists()] == []
+
+
+def children(page: "subprocess.Popen[str]") -> Dict[int, List[str]]:
+    """The words that a process's children were started with."""
+    pids = " ".join(file.read_text() for file in Path(f"/proc/{page.pid}/task").glob("*/children")).split()
+    return {int(pid): Path(f"/proc/{pid}/cmdline").read_text().split("\0") for pid in pids}
