@@ -83,6 +83,7 @@ def prepare(args: argparse.Namespace) -> "Summary":
     """What the command does, with its parsed options. Raises UserError."""
     begin_imports()
     from common.prepare.building import build
+    from common.data.dataset import read_info
     from common.prepare.copies import plan_copies
     from common.prepare.plan import choose_cast, make_plan
     from common.prepare.sources import find_recordings
@@ -104,6 +105,8 @@ def prepare(args: argparse.Namespace) -> "Summary":
         options = Options(args.crop, round(args.hop * SAMPLE_RATE), args.scale, not args.raw, args.seed, args.samples)
         plan = make_plan(recordings, options, args.parts, copies)
         notes: Dict[str, object] = {"split": split} if split else {}
+        if read_info(tree.resolve().parent).get("synthetic"):  # of a corpus beside whose data its recordings lie
+            notes["synthetic"] = True
         with progress_bar(plan.readings) as progress:
             return build(tree, args.out, plan, args.workers, progress, notes, found)
 

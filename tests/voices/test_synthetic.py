@@ -10,8 +10,8 @@ from typing import List
 
 import numpy as np
 import pytest
-from commands import PROJECT
 import soundfile
+from commands import PROJECT, succeed
 
 from common.data.dataset import open_dataset
 from common.data.splits import split_dataset
@@ -55,6 +55,12 @@ def test_its_recordings_are_segments_beside_it(tiny: Path) -> None:
     assert {len(samples) for samples in recordings} == {48_240}
     assert len({samples.tobytes() for samples in recordings}) == 36
     assert max(np.abs(samples).max() for samples in recordings) < 1
+
+
+def test_its_recordings_prepared_anew_are_called_synthetic_too(tiny: Path, tmp_path: Path) -> None:
+    succeed("common.prepare", tiny / "recordings", tmp_path / "data", "--scale", "log", "--raw", "--workers", 1)
+    dataset = open_dataset([tmp_path / "data"])
+    assert dataset.synthetic and (dataset.scale, dataset.normalised) == ("log", False)
 
 
 def test_it_is_split_by_session(tiny: Path) -> None:
