@@ -30,8 +30,8 @@ _DESCRIPTION = """Evaluate a saved model on records it may never have seen.
   {prog} runs/first/best.npz part-7.bin     # of other data, all
 
 Utterances that it was trained on are left out, which is told, unless --side train asks for them.
-Prints top-1 with its 95 % interval, top-5 of more than five speakers, utterances per second and the
-most frequent confusions; --out writes the figures, every prediction and the whole confusion matrix. A
+Prints top-1 with its 95 % interval, top-5 of more than five speakers, utterances per second, the most
+frequent confusions and how far its probabilities are from the truth; --out writes the figures, every prediction and the whole confusion matrix. A
 model trained in either framework will do."""
 
 WRITES = ("evaluation.json", "confusion.csv", "predictions.csv")
@@ -66,7 +66,8 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
             dataset.records, choice.indices, options.batch_size))
         evaluation = Evaluation.of(logits, speakers, rate)
         confusion = confusion_matrix(logits, speakers)
-        _show(twin, checkpoint, dataset, choice.told, evaluation, confusion)
+        _show(twin, checkpoint, dataset, choice.told, evaluation, confusion,
+              _calibration(checkpoint.temperature, logits, speakers))
         if folder is not None:
             write_results(folder, choice, evaluation, confusion, checkpoint.speakers, speakers, logits)
             print(f"written to {folder}: {', '.join(WRITES)}")
@@ -85,16 +86,27 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _show(twin: Twin, checkpoint, dataset, told: str, evaluation, confusion) -> None:
+def _show(twin: Twin, checkpoint, dataset, told: str, evaluation, confusion, calibration: str) -> None:
     voices = ", synthetic voices" if dataset.synthetic else ""
     print(f"{checkpoint.config.network} trained by {checkpoint.framework or 'nobody'} for "
           f"{checkpoint.epoch} epochs, evaluated in {twin.framework} on {dataset.name}{voices}{told and ': '}{told}")
-    print(evaluation)
+    print(evaluation, calibration, sep="\n")
     mistakes = [(confusion[i, j], i, j) for i in range(len(confusion))
                 for j in range(len(confusion)) if i != j and confusion[i, j]]
     for count, i, j in sorted(mistakes, reverse=True)[:5]:
         print(f"  {count:3d} of {confusion[i].sum()} by {checkpoint.speakers[i]} "
               f"were taken for {checkpoint.speakers[j]}")
+
+
+def _calibration(temperature: Optional[float], logits, speakers) -> str:
+    """How far probabilities are from the truth, in words."""
+    from common.training.metrics import calibration_error
+
+    told = f"expected calibration error {100 * calibration_error(logits, speakers):.1f} %"
+    if temperature is None:
+        return told
+    better = calibration_error(logits / temperature, speakers)
+    return f"{told}, by the temperature of its development side ({temperature:.3g}) {100 * better:.1f} %"
 
 
 def write_results(folder: Path, choice: Choice, evaluation, confusion, names: Sequence[str], speakers, logits) -> None:

@@ -22,6 +22,7 @@ from common.network.layers import NetworkSpec
 from common.network.params import Params
 from common.training.certificate import Stretch, read_stretches
 from common.training.config import TrainingConfig, from_dict
+from common.training.metrics import is_temperature
 
 FORMAT = 1
 
@@ -42,6 +43,8 @@ class Checkpoint:
     scale: Optional[str] = None  # of the spectrograms it was trained on: magnitude, log, or unknown
     normalised: Optional[bool] = None  # whether every frequency bin was normalised, or unknown
     synthetic: bool = False  # whether it knows synthetic voices only
+    # That makes probabilities of its logits, see `common.training.metrics.fit_temperature`; None without a development side.
+    temperature: Optional[float] = None
     # What it was trained with, first stretch first; in the file, because files move without folders.
     stretches: Tuple[Stretch, ...] = ()
     # Fingerprints of the utterances it was trained on (`RecordSet.fingerprints`); none where that is not known.
@@ -69,6 +72,7 @@ _ALLOWED: Dict[str, Callable[[Any], bool]] = {
     "scale": lambda value: value is None or value in SCALES,
     "normalised": lambda value: value is None or type(value) is bool,
     "synthetic": lambda value: type(value) is bool,
+    "temperature": lambda value: value is None or is_temperature(value),
 }
 _FACTS = [field.name for field in dataclasses.fields(Checkpoint)
           if field.name not in ("config", "speakers", "params", "momenta", "stretches", "trained_on")]
@@ -99,8 +103,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(
         config, tuple(speakers),
         parameters.check(groups.get("params", {}), tensors, f"{path} (parameters)"),
-        parameters.check(groups.get("momenta", {}), [p for p in tensors if p.trainable],
-                         f"{path} (momentum buffers)"),
+        # A model that is kept for use alone has none.
+        parameters.check(groups["momenta"], [p for p in tensors if p.trainable], f"{path} (momentum buffers)")
+        if "momenta" in groups else parameters.zeros(spec),
         trained_on=_trained_on(groups.get("trained_on", {}), path), **facts)
 
 
@@ -113,7 +118,7 @@ def _trained_on(group: Params, path: Path) -> FrozenSet[int]:
 
 def _facts(group: Params, path: Path) -> Dict[str, Any]:
     try:
-        facts = json.loads(np.asarray(group["json"], np.uint8).tobytes().decode())
+        facts = {"temperature": None, **json.loads(np.asarray(group["json"], np.uint8).tobytes().decode())}  # older have none
         stretches = facts.pop("stretches", [])  # checkpoints from before certificates have none
         if facts.pop("format") != FORMAT or set(facts) != {"config", "speakers", *_FACTS}:
             raise ValueError("written by another version")

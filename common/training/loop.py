@@ -15,7 +15,7 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, ContextManager, List, Optional, Sequence
+from typing import Callable, ContextManager, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from common.training.certificate import Stretch, certify, stated_facts
 from common.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from common.training.config import TrainingConfig
 from common.training.evaluation import Evaluation, predict
+from common.training.metrics import fit_temperature
 from common.twin import StepResult, Twin
 
 # To go on from, the later one first. Of an epoch that is the best, best.npz is written before last.npz.
@@ -136,8 +137,8 @@ class Trainer:
         write_json(self.folder / "certificate.json",
                    [dataclasses.asdict(stretch) for stretch in self._checkpoint.stretches])
         for epoch in range(self._checkpoint.epoch, self._checkpoint.config.epochs):
-            record = self._epoch(epoch, on_step)
-            self._save(record)
+            record, temperature = self._epoch(epoch, on_step)
+            self._save(record, temperature)
             on_epoch(record)
 
     def _stretch(self, checkpoint: Checkpoint, dataset: Dataset, split: Split) -> Stretch:
@@ -148,7 +149,8 @@ class Trainer:
             certificate = dataclasses.replace(certificate, initial_parameters=start)
         return Stretch(checkpoint.epoch, certificate, stated_facts(self.model))
 
-    def _epoch(self, epoch: int, on_step: OnStep) -> EpochRecord:
+    def _epoch(self, epoch: int, on_step: OnStep) -> Tuple[EpochRecord, Optional[float]]:
+        """Train for one; what the log says of it, and the temperature on the development side."""
         step, losses, correct, seen = self._checkpoint.step, [], 0, 0
         start = time.perf_counter()
         for speakers in self.twin.staged(self.model, self._reader.epoch(epoch)):
@@ -160,18 +162,25 @@ class Trainer:
             losses.append(result.loss)
             on_step(step, result.loss, correct / seen, seen / (time.perf_counter() - start))
         seconds = time.perf_counter() - start
-        dev = self.evaluate(self._dev)
-        return EpochRecord(epoch + 1, step, rate, sum(losses) / len(losses), correct / seen,
-                           dev.loss if dev else None, dev.top1 if dev else None,
-                           seen / seconds, seconds)
+        said = self._predict(self._dev)
+        dev = Evaluation.of(*said) if said else None
+        record = EpochRecord(epoch + 1, step, rate, sum(losses) / len(losses), correct / seen,
+                             dev.loss if dev else None, dev.top1 if dev else None,
+                             seen / seconds, seconds)
+        return record, fit_temperature(*said[:2]) if said else None
 
     def evaluate(self, indices: np.ndarray) -> Optional[Evaluation]:
         """How good the model is now on these records; None if there are none."""
+        said = self._predict(indices)
+        return Evaluation.of(*said) if said else None
+
+    def _predict(self, indices: np.ndarray) -> Optional[Tuple[np.ndarray, np.ndarray, Optional[float]]]:
+        """See `predict`; None of no records."""
         if not len(indices):
             return None
-        return Evaluation.of(*predict(self.twin, self.model, BatchReader.in_order(self._records, indices)))
+        return predict(self.twin, self.model, BatchReader.in_order(self._records, indices))
 
-    def _save(self, record: EpochRecord) -> None:
+    def _save(self, record: EpochRecord, temperature: Optional[float]) -> None:
         best = self._checkpoint.best_dev_top1
         # Without a development side the last epoch is the best one known. Of equals the later: few
         # development utterances tie often, and later rates are lower.
@@ -182,7 +191,7 @@ class Trainer:
             self._checkpoint, params=params, momenta=self.model.momenta(),
             epoch=record.epoch, step=record.step, dev_top1=record.dev_top1,
             best_dev_top1=best if record.dev_top1 is None else max(best, record.dev_top1),
-            framework=self.twin.framework)
+            framework=self.twin.framework, temperature=temperature)
         _write_log(self.folder, record)
         if is_best:
             save_checkpoint(self.folder / "best.npz", self._checkpoint)

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import math
-from typing import Tuple
+from typing import Any, Tuple
 
 import numpy as np
 
+TEMPERATURES = 0.25, 10.0  # the least and the most that is looked for
 
 def ranks(logits: np.ndarray, speakers: np.ndarray) -> np.ndarray:
     """For each utterance how many speakers score above the right one, int64 (N,); 0 is a hit.
@@ -37,6 +38,34 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities (N, speakers) of logits (N, speakers)."""
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def fit_temperature(logits: np.ndarray, speakers: np.ndarray) -> float:
+    """The temperature T whose softmax(logits / T) has the least cross entropy (Guo et al. 2017, section 4.2).
+
+    Within bounds: where every answer is right, ever smaller ones are ever better.
+    """
+    from scipy.optimize import minimize_scalar  # slow to import
+
+    wide = logits.astype(np.float64)
+    return math.exp(minimize_scalar(lambda log: cross_entropy(wide / math.exp(log), speakers), method="bounded",
+                                    bounds=tuple(map(math.log, TEMPERATURES))).x)
+
+
+def is_temperature(value: Any) -> bool:
+    """Whether a value out of a file is one that `fit_temperature` finds."""
+    return type(value) in (int, float) and TEMPERATURES[0] <= value <= TEMPERATURES[1]
+
+
+def calibration_error(logits: np.ndarray, speakers: np.ndarray, bins: int = 15) -> float:
+    """Expected calibration error: how far the probability of the answer is from its being right (Guo et al. 2017, section 2).
+
+    The mean over utterances of |share right - mean probability| of their bin, bins being equally wide.
+    """
+    probability = softmax(logits.astype(np.float64)).max(axis=1)
+    gap = (ranks(logits, speakers) < 1) - probability
+    which = np.minimum((probability * bins).astype(np.int64), bins - 1)
+    return float(np.abs(np.bincount(which, gap, minlength=bins)).sum() / len(speakers))
 
 
 def wilson_interval(correct: int, total: int, z: float = 1.96) -> Tuple[float, float]:

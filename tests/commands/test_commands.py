@@ -154,9 +154,10 @@ def evaluated(trained: Path, new_records: Path, tmp_path_factory: pytest.TempPat
         folders.append(tmp_path_factory.mktemp("evaluated") / package)
         output = succeed(f"{package}.evaluate", trained / "best.npz", new_records, "--out", folders[-1], "--threads", 1,
                          "--batch-size", 3)
-        head, figures, *mistakes, _ = output.splitlines()
+        head, figures, calibration, *mistakes, _ = output.splitlines()
         assert re.fullmatch(r"tdnn trained by Caffe2 for . epochs, evaluated in \w+ on part-7.bin", head)
         assert re.fullmatch(r"top-1 .*\], 8 utterances, [0-9.]+ utterances/s", figures)
+        assert re.fullmatch(r"expected calibration error [0-9.]+ %, by the temperature .*\) [0-9.]+ %", calibration)
         assert all(re.fullmatch(r"  +[12] of 2 by \w+ were taken for \w+", line) for line in mistakes)
     return folders
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+from typing import Tuple
 
 import numpy as np
 import pytest
@@ -50,6 +51,40 @@ def test_softmax_does_not_see_a_common_offset() -> None:
     logits = np.random.default_rng(0).standard_normal((5, 7))
     np.testing.assert_allclose(metrics.softmax(logits + 100), metrics.softmax(logits), rtol=1e-12)
     np.testing.assert_allclose(metrics.softmax(logits).sum(axis=1), 1)
+
+
+def drawn(temperature: float, total: int = 20_000) -> Tuple[np.ndarray, np.ndarray]:
+    """Logits (N, 4), and speakers drawn by softmax(logits / temperature): that is what these mean."""
+    random = np.random.default_rng(0)
+    logits = random.normal(0, 3, (total, 4))
+    bounds = metrics.softmax(logits / temperature).cumsum(axis=1)
+    return logits.astype(np.float32), (random.random((total, 1)) > bounds[:, :3]).sum(axis=1)
+
+
+@pytest.mark.parametrize("truth", [0.5, 1.0, 3.0])
+def test_the_temperature_of_the_data_is_found(truth: float) -> None:
+    logits, speakers = drawn(truth)
+    found = metrics.fit_temperature(logits, speakers)
+    assert found == pytest.approx(truth, rel=0.05) and metrics.is_temperature(found)
+    assert metrics.calibration_error(logits / found, speakers) < 0.015
+
+
+def test_a_temperature_has_bounds() -> None:
+    """Where every answer is right the least is the best, where they are worse than guesses the most is."""
+    logits = np.eye(4, dtype=np.float32)
+    for speakers, bound in ((np.arange(4), 0.25), (np.arange(4)[::-1], 10)):
+        assert metrics.fit_temperature(logits, speakers) == pytest.approx(bound, rel=1e-3)
+
+
+def test_calibration_error_by_hand() -> None:
+    """Of three answers at 0.9 two are right, one at 0.6 is wrong: (|2 - 2.7| + |0 - 0.6|) / 4."""
+    logits = np.log(np.array([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.6, 0.4]]))
+    assert metrics.calibration_error(logits, np.array([0, 0, 0, 1])) == pytest.approx((0.7 + 0.6) / 4)
+
+
+def test_calibration_error_of_one_who_is_too_sure() -> None:
+    logits, speakers = drawn(3.0)
+    assert metrics.calibration_error(logits, speakers) > 0.15
 
 
 @pytest.mark.parametrize("correct, total, expected", [

@@ -21,6 +21,7 @@ from common.training import loop as training
 from common.training.checkpoint import load_checkpoint
 from common.training.config import TrainingConfig, load_config
 from common.training.loop import EpochRecord, Trainer, claimed, extend, fresh, read_log, resume, run_data, start_run
+from common.training.metrics import is_temperature
 from common.twin import StepResult
 
 CONFIG = TrainingConfig(network="tdnn", width=0.02, epochs=3, batch_size=4, learning_rate=0.02, crop_frames=60,
@@ -89,6 +90,7 @@ def test_last_and_best(run: Path) -> None:
     assert best.epoch == max(e for e, score in enumerate(scores, 1) if score == max(scores)), "the latest of the best"
     assert (last.framework, last.scale, last.normalised, last.synthetic) == ("NumPy", "magnitude", True, True)
     assert last.speakers == ("Ada", "Bea", "Cleo", "Dora")
+    assert is_temperature(last.temperature) and is_temperature(best.temperature)
     assert any(np.abs(value).max() > 0 for value in last.momenta.values())
 
 
@@ -254,7 +256,7 @@ def test_without_a_development_side_the_last_is_the_best(tiny_data: Path, tmp_pa
     log = train(tmp_path, tiny_data, dataclasses.replace(CONFIG, epochs=2), split=split)
     best = load_checkpoint(tmp_path / "best.npz")
     assert [(record.dev_loss, record.dev_top1) for record in log] == [(None, None)] * 2
-    assert (best.epoch, best.dev_top1) == (2, None)
+    assert (best.epoch, best.dev_top1, best.temperature) == (2, None, None)
 
 
 def test_divergence_is_reported_and_keeps_the_last_good_state(tiny_data: Path, tmp_path: Path,
