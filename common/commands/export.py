@@ -1,47 +1,76 @@
-"""`python -m tf_impl.export` and `python -m caffe2_impl.export`: a saved model as an ONNX file."""
+"""`python -m tf_impl.export` and `python -m caffe2_impl.export`: a saved model as a file to hand on."""
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
-from typing import Callable, List, Optional
+from typing import TYPE_CHECKING, Callable, List, Optional
 
 from common.commands.options import make_parser, model_file
 from common.errors import UserError
 from common.twin import Twin
 
-_DESCRIPTION = """Export a saved model to ONNX with the framework's own exporter.
+if TYPE_CHECKING:  # slow to import, and only named in annotations
+    from common.training.checkpoint import Checkpoint
+
+_DESCRIPTION = """Export a saved model: to ONNX with the framework's own exporter, or as a checkpoint of half the size.
 
   {prog} runs/first/best.npz speaker.onnx
+  {prog} runs/first/best.npz speaker.onnx --half
+  {prog} runs/first/best.npz speaker.npz
 
-Input `spectrograms` (utterances, 512, frames), output `logits` (utterances, speakers), any number
-of utterances and frames. The speakers' names and how spectrograms are made are in its metadata."""
+An ONNX file has the input `spectrograms` (utterances, 512, frames), the output `logits` (utterances,
+speakers) and, for those who ask for it, `embedding` (utterances, units), what the last layer sees; any
+number of utterances and frames. The speakers' names and how spectrograms are made are in its metadata,
+so that python -m common.identify needs nothing else. --half keeps its weights in half precision.
+
+A .npz has the parameters, weights in half precision, without what training would go on with; either
+framework evaluates it and identifies by it."""
 
 
 def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
-    """Write the ONNX file; returns the exit status."""
+    """Write the file; returns the exit status."""
     options = _parser(prog).parse_args(argv)
-    if not options.onnx.parent.is_dir():
-        raise UserError(f"there is no folder {options.onnx.parent} to write {options.onnx.name} to")
+    if not options.file.parent.is_dir():
+        raise UserError(f"there is no folder {options.file.parent} to write {options.file.name} to")
 
-    from common.files import replacing
-    from common.identify.trained import Trained
-    from common.network.onnx_file import annotate
-    from common.proof import gate
     from common.training.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(options.model)
+    if options.file.suffix == ".npz":
+        _write_checkpoint(checkpoint, options.file)
+    else:
+        _write_onnx(load, checkpoint, options.file, options.half)
+    print(f"written: {options.file}, {options.file.stat().st_size / 1e6:.2f} MB")
+    return 0
+
+
+def _write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+    from common.network.params import halved
+    from common.training.checkpoint import save_checkpoint
+
+    save_checkpoint(path, dataclasses.replace(checkpoint, params=halved(checkpoint.params), momenta={}))
+
+
+def _write_onnx(load: Callable[[], Twin], checkpoint: Checkpoint, path: Path, half: bool) -> None:
+    from common.files import replacing
+    from common.identify.trained import Trained
+    from common.network.onnx_file import annotate, halve
+    from common.proof import gate
+
     twin = gate.require(load(), checkpoint, "cpu", 1)
     twin.configure("cpu", 1)
     model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
-    with replacing(options.onnx) as temporary:  # it gets its name with its metadata, not before
+    with replacing(path) as temporary:  # it gets its name with its metadata, not before
         model.export_onnx(temporary)
         annotate(temporary, Trained.of(checkpoint).metadata())
-    print(f"written: {options.onnx}")
-    return 0
+        if half:
+            halve(temporary)
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = make_parser(prog, _DESCRIPTION.format(prog=prog))
     parser.add_argument("model", type=model_file, help="a run's best.npz or last.npz, or its folder")
-    parser.add_argument("onnx", type=Path, help="the file to write")
+    parser.add_argument("file", type=Path, help="the file to write: NAME.onnx or NAME.npz")
+    parser.add_argument("--half", action="store_true", help="weights in half precision in the ONNX file too")
     return parser

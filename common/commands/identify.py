@@ -1,100 +1,99 @@
-"""`python -m tf_impl.identify` and `python -m caffe2_impl.identify`: who speaks in a recording?"""
+"""`python -m tf_impl.identify`, `caffe2_impl.identify` and `common.identify`: who speaks in recordings?"""
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
-from typing import Callable, List, Optional
+from typing import TYPE_CHECKING, Iterator, List, Optional
 
-from common.commands.options import (
-    add_machine_options,
-    choose_device,
-    make_parser,
-    model_file,
-    prepare_threads,
-    recording_file,
-    say_device,
-)
-from common.twin import Twin
+from common.commands.engine import Load, add_engine_options, open_engine
+from common.commands.options import existing, make_parser
+from common.errors import UserError
 
-_DESCRIPTION = """Say who speaks in a recording, as far as the model knows voices.
+if TYPE_CHECKING:  # slow to import, and only named in annotations
+    from common.identify.pieces import Source
+    from common.identify.speakers import Answer
 
-  {prog} runs/first/best.npz hello.wav
+_DESCRIPTION = """Say who speaks in recordings, as far as the model knows voices.
 
-Any length from one second up, any format that soundfile or FFmpeg reads. Longer recordings are cut
-into pieces of 3.015 s whose probabilities are averaged; silent ones are left out."""
+  {prog} {model} hello.wav
+  {prog} {model} recordings/ more/*.mp3 --json
+  ffmpeg ... | {prog} {model} -
 
-_LEAST_SECONDS = 1.05  # the networks need 100 frames, and a frame is 25 ms long
+A recording is of any length from one second up and of any format that soundfile or FFmpeg reads; a
+folder means all that are in it and in its folders; - is one on standard input. Longer recordings are
+cut into pieces of 3.015 s whose probabilities are averaged; silent ones are left out. Of several
+recordings one that cannot be used is said to be so, and the exit status is then 1."""
+
+_STDIN = "-"
 
 
-def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
+def run(prog: str, load: Load, argv: Optional[List[str]]) -> int:
     """Identify the speakers of the recordings given; returns the exit status."""
-    options = _parser(prog).parse_args(argv)
-    threads = prepare_threads(options.threads)
-    device = choose_device(options.device, [load])
+    options = _parser(prog, load).parse_args(argv)
+    if options.top < 1:
+        raise UserError(f"--top must be at least 1, not {options.top}")
+    with contextlib.ExitStack() as held:
+        texts = dict.fromkeys(options.recordings)  # each counts once, also where it is in a folder that is named
+        sources = dict.fromkeys(source for text in texts for source in _sources(text, held))
+        engine = open_engine(prog, load, options)
 
-    from common.proof import gate
-    from common.training.checkpoint import load_checkpoint
+        from common.identify.speakers import about, as_csv, as_json, identify
 
-    checkpoint = load_checkpoint(options.model)
-    pieces = {path: _pieces(path, checkpoint) for path in options.recordings}
-    say_device(device)
-    twin = gate.require(load(), checkpoint, device.device, threads)
-    twin.configure(device.device, threads)
-    model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
-    for path, spectrograms in pieces.items():
-        _report(path, _probabilities(model, spectrograms), checkpoint, options.top)
-    return 0
+        told: List[Answer] = []
+        for answer in identify(engine, sources, options.top):
+            told.append(answer)
+            _say(answer, to_people=not (options.json or options.csv))
+    if options.json:
+        print(as_json(engine, told))
+    elif options.csv:
+        print(as_csv(told), end="")
+    wrong = sum(bool(answer.error) for answer in told)
+    if wrong < len(told):
+        print(f"{engine.name}, {about(engine)}", file=sys.stderr)
+    return 0 if not wrong else 1 if wrong < len(told) else 2
 
 
-def _parser(prog: str) -> argparse.ArgumentParser:
-    parser = make_parser(prog, _DESCRIPTION.format(prog=prog))
-    parser.add_argument("model", type=model_file, help="a run's best.npz or last.npz, or its folder")
-    parser.add_argument("recordings", nargs="+", type=recording_file,
-                        help="wav, flac, ogg, mp3, m4a, ...")
-    parser.add_argument("--top", type=int, default=5, help="how many speakers to list (5)")
-    add_machine_options(parser)
+def _parser(prog: str, load: Load) -> argparse.ArgumentParser:
+    model = "speaker.onnx" if load is None else "runs/first"
+    parser = make_parser(prog, _DESCRIPTION.format(prog=prog, model=model))
+    add_engine_options(parser, load)
+    parser.add_argument("recordings", nargs="+", type=_recording, metavar="RECORDING",
+                        help="wav, flac, ogg, mp3, m4a, ..., a folder of them, or - for standard input")
+    parser.add_argument("--top", type=int, default=5, metavar="N", help="how many speakers to list (5)")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--json", action="store_true", help="one JSON object on standard output, remarks and errors in it")
+    how.add_argument("--csv", action="store_true", help="a table: recording, seconds, rank, speaker, probability, ...")
     return parser
 
 
-def _pieces(path: Path, checkpoint) -> List:
-    """Spectrograms (512, frames) of a recording, as the model's training data were made; silent pieces are left out."""
-    from common.errors import UserError
-    from common.prepare.audio import Heard, load_audio
-    from common.prepare.features import SAMPLE_RATE, SEGMENT_SAMPLES, spectrogram
-    from common.prepare.levels import SILENCE_DB, is_silent
-
-    heard = Heard()
-    samples = load_audio(path, heard)
-    for remark in heard.remarks():
-        print(f"{path}: {remark}", file=sys.stderr)
-    if len(samples) < _LEAST_SECONDS * SAMPLE_RATE:
-        raise UserError(f"{path} has {len(samples) / SAMPLE_RATE:.2f} s of sound; at least "
-                        f"{_LEAST_SECONDS} s are needed to tell who speaks")
-    whole = max(1, len(samples) // SEGMENT_SAMPLES)
-    pieces = [samples[i * SEGMENT_SAMPLES:(i + 1) * SEGMENT_SAMPLES] for i in range(whole)]
-    loud = [piece for piece in pieces if not is_silent(piece)]
-    if not loud:
-        raise UserError(f"{path}: nothing is heard in it: no {len(pieces[0]) / SAMPLE_RATE:.1f} s of it are louder than "
-                        f"{SILENCE_DB:.0f} dB of full scale; check the microphone or the file")
-    return [spectrogram(piece, normalise=checkpoint.normalised is not False, scale=checkpoint.scale or "magnitude")
-            for piece in loud]
+def _recording(text: str) -> str:
+    return text if text == _STDIN else str(existing("recording")(text))
 
 
-def _probabilities(model, spectrograms: List):
-    """Mean probability of each speaker over the pieces, (num_speakers,)."""
-    import numpy as np
+def _sources(text: str, held: contextlib.ExitStack) -> Iterator[Source]:
+    """The recordings that an argument means. Raises UserError for a folder without any."""
+    from common.identify.pieces import Source, kept
+    from common.prepare.sources import audio_files
 
-    from common.training.metrics import softmax
+    if text == _STDIN:
+        yield held.enter_context(kept(sys.stdin.buffer, "standard input"))
+        return
+    path = Path(text)
+    found = [folder / name for folder, name in audio_files(path)] if path.is_dir() else [path]
+    if not found:
+        raise UserError(f"{path}: no recordings in this folder, nor in those in it")
+    for each in found:
+        yield Source(str(each), each)
 
-    total = []
-    for piece in spectrograms:
-        model.stage(piece[np.newaxis])
-        total.append(softmax(model.predict_staged())[0])
-    return np.mean(total, axis=0)
 
-
-def _report(path: Path, probabilities, checkpoint, top: int) -> None:
-    print(f"{path}:")
-    for speaker in probabilities.argsort()[::-1][:max(1, top)]:
-        print(f"  {100 * probabilities[speaker]:5.1f} %  {checkpoint.speakers[speaker]}")
+def _say(answer: Answer, to_people: bool) -> None:
+    for remark in answer.remarks:
+        print(f"{answer.recording}: {remark}", file=sys.stderr)
+    if answer.error:
+        print(f"error: {answer.recording}: {answer.error}", file=sys.stderr)
+    elif to_people:
+        print(f"{answer.recording}:")
+        for candidate in answer.speakers:
+            print(f"  {100 * candidate.probability:5.1f} %  {candidate.speaker}")

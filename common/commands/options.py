@@ -3,9 +3,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Iterable, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterable, List, NoReturn, Optional, Sequence
 
 from common.device import Decision, decide
 from common.errors import UserError
@@ -17,10 +18,20 @@ if TYPE_CHECKING:  # slow to import, and only named in annotations
 DEVICES = ("auto", "cpu", "gpu")
 
 
+class _Parser(argparse.ArgumentParser):
+    """Who leaves something out is shown the first example of the command's description."""
+
+    def error(self, message: str) -> NoReturn:
+        missing = message.partition("arguments are required: ")[2]
+        example = re.search(r"^  (python .*)", self.description or "", re.MULTILINE)
+        if missing and example:
+            raise UserError(f"missing: {missing}; such as in: {example[1]}")
+        super().error(message)
+
+
 def make_parser(prog: str, description: str) -> argparse.ArgumentParser:
     """A parser that shows `description` as it is laid out."""
-    return argparse.ArgumentParser(prog=prog, description=description,
-                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+    return _Parser(prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 class Names(argparse.Action):
@@ -141,15 +152,3 @@ def model_file(text: str) -> Path:
     if not (path / "best.npz").exists():
         raise argparse.ArgumentTypeError(f"{text} is a folder without a best.npz; give a run's folder or a model's file")
     return path / "best.npz"
-
-
-def recording_file(text: str) -> Path:
-    """An argparse type: a recording; a folder of them is pointed out."""
-    path = existing("recording")(text)
-    if path.is_dir():
-        from common.data.form import AUDIO_SUFFIXES
-
-        first = next((file for file in sorted(path.rglob("*")) if file.suffix.lower() in AUDIO_SUFFIXES), path / "x.wav")
-        pattern = path.joinpath(*["*"] * (len(first.relative_to(path).parts) - 1), f"*{first.suffix}")
-        raise argparse.ArgumentTypeError(f"{text} is a folder; give the recordings in it, such as {pattern}")
-    return path

@@ -15,6 +15,7 @@ from common.data.form import SCALES
 from common.errors import UserError
 from common.network.params import fingerprint
 from common.prepare.features import FFT_POINTS, NUM_BINS, SAMPLE_RATE, STEP_SAMPLES, WINDOW_SAMPLES
+from common.training.metrics import is_temperature
 
 if TYPE_CHECKING:  # slow to import, and no ONNX file needs it
     from common.training.checkpoint import Checkpoint
@@ -34,13 +35,14 @@ class Trained:
     scale: Optional[str] = None  # of the spectrograms it was trained on, or unknown
     normalised: Optional[bool] = None  # whether every frequency bin was, or unknown
     synthetic: bool = False  # whether it knows synthetic voices only
+    temperature: Optional[float] = None  # that makes probabilities of its logits, or not known
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> Trained:
         """From a checkpoint."""
         return cls(checkpoint.config.network, checkpoint.speakers,
                    f"{checkpoint.framework or 'nobody'}, {checkpoint.epoch} epochs", fingerprint(checkpoint.params),
-                   checkpoint.scale, checkpoint.normalised, checkpoint.synthetic)
+                   checkpoint.scale, checkpoint.normalised, checkpoint.synthetic, checkpoint.temperature)
 
     @classmethod
     def read(cls, metadata: Mapping[str, str], path: str) -> Trained:
@@ -48,12 +50,14 @@ class Trained:
         try:
             speakers, preprocessing = (json.loads(metadata[name]) for name in ("speakers", "preprocessing"))
             scale, normalised = (_known(preprocessing[name]) for name in ("scale", "normalised"))
+            temperature = _known(json.loads(metadata["temperature"]))
             sound = (len(speakers) > 1 and all(isinstance(name, str) for name in speakers)
-                     and scale in (None, *SCALES) and normalised in (None, True, False))
+                     and scale in (None, *SCALES) and normalised in (None, True, False)
+                     and (temperature is None or is_temperature(temperature)))
             if not sound or metadata["voices"] not in (_SYNTHETIC, _RECORDED):
-                raise ValueError("speakers or preprocessing are damaged")
+                raise ValueError("its speakers, preprocessing or temperature are damaged")
             return cls(metadata["network"], tuple(speakers), metadata["trained_by"], metadata["parameters"], scale,
-                       normalised, metadata["voices"] == _SYNTHETIC)
+                       normalised, metadata["voices"] == _SYNTHETIC, temperature)
         except (KeyError, ValueError, TypeError, RecursionError) as error:
             raise UserError(f"{path} does not say which speakers it knows and what spectrograms it takes ({error}); make an "
                             "ONNX file that does with python -m tf_impl.export or python -m caffe2_impl.export") from None
@@ -65,6 +69,7 @@ class Trained:
             "speakers": json.dumps(list(self.speakers), ensure_ascii=False),
             "trained_by": self.trained_by,
             "parameters": self.parameters,
+            "temperature": json.dumps(_UNKNOWN if self.temperature is None else self.temperature),
             "voices": _SYNTHETIC if self.synthetic else _RECORDED,
             "preprocessing": json.dumps({
                 "sampling_rate": SAMPLE_RATE, "window": f"Hamming, {WINDOW_SAMPLES} samples",

@@ -9,13 +9,14 @@ import math
 from pathlib import Path
 from typing import Dict, Mapping
 
+import numpy as np
 import onnx
 
 from common.files import replacing
 from common.network.layers import EMBEDDING, INPUT, OUTPUT, NetworkSpec
-from common.network.params import Params, check
+from common.network.params import Params, check, halved
 
-__all__ = ["EMBEDDING", "INPUT", "OUTPUT", "annotate", "metadata", "read_parameters", "save"]
+__all__ = ["EMBEDDING", "INPUT", "OUTPUT", "annotate", "halve", "metadata", "read_parameters", "save"]
 
 
 def save(model: onnx.ModelProto, path: Path) -> None:
@@ -51,6 +52,23 @@ def annotate(path: Path, facts: Mapping[str, str]) -> None:
     """Add metadata (speaker names, preprocessing, ...) to the ONNX file at `path`."""
     model = onnx.load(str(path))
     onnx.helper.set_model_props(model, {**metadata(model), **facts})
+    _write(model, path)
+
+
+def halve(path: Path) -> None:
+    """Keep the weights of the ONNX file at `path` in half precision; it computes with float32 as before."""
+    model = onnx.load(str(path))
+    graph = model.graph
+    casts = []
+    for name, half in halved({t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}).items():
+        if half.dtype == np.float16:
+            tensor = next(t for t in graph.initializer if t.name == name)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(half, f"{name}:half"))
+            casts.append(onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.checker.check_model(model)
     _write(model, path)
 
 

@@ -74,6 +74,23 @@ def _as_float32(value: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(value, np.float32)
 
 
+def halved(params: Mapping[str, np.ndarray]) -> Params:
+    """Weights in half precision, for files; vectors, which are small and may be large numbers, as they are.
+
+    Raises UserError for a weight that is too large for it.
+    """
+    half = {name: value if value.ndim < 2 else _as_float16(value) for name, value in params.items()}
+    for name, value in half.items():
+        if not np.isfinite(value).all():
+            raise UserError(f"{name} holds weights beyond 65504, which is the most in half precision")
+    return half
+
+
+def _as_float16(value: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return value.astype(np.float16)
+
+
 def fingerprint(params: Mapping[str, np.ndarray]) -> str:
     """Short hash of names, shapes and every bit of the values."""
     digest = hashlib.sha256()

@@ -98,6 +98,7 @@ def make_models(place: Path, dataset: Dataset) -> None:
     save_checkpoint(place / "all.npz", dataclasses.replace(model, epoch=2, trained_on=everything))
     save_checkpoint(place / "log-scale.npz", dataclasses.replace(model, scale="log"))
     save_checkpoint(place / "foreign.npz", dataclasses.replace(model, framework="Theano"))
+    (place / "speaker.onnx").write_bytes(b"none")
     (place / "damaged.npz").write_bytes((place / "model.npz").read_bytes()[:-1000])
 
 
@@ -123,6 +124,7 @@ def make_data(place: Path) -> None:
 def make_sounds(place: Path) -> None:
     soundfile.write(place / "short.wav", np.zeros(9000, np.float32), 16_000)
     soundfile.write(place / "nan.wav", np.full(32_000, np.nan, np.float32), 16_000, subtype="FLOAT")
+    soundfile.write(place / "silent.wav", np.zeros(32_000, np.float32), 16_000)
     (place / "letter.ogg").write_text("Dear reader, " * 400)
     (place / "empty.wav").write_bytes(b"")
 
@@ -184,13 +186,22 @@ QUICK_ERRORS = [
     (f"{EVALUATE} @model.npz @data --out @file", "file: cannot make this folder"),
     (f"{EVALUATE} @log-scale.npz @data", "scale"),
     (f"{IDENTIFY} @model.npz @missing.wav", "there is no recording missing.wav"),
-    (f"{IDENTIFY} @model.npz @short.wav", "short.wav has 0.56 s of sound; at least 1.05 s"),
+    (f"{IDENTIFY} @model.npz @short.wav", "short.wav: too short: 0.56 s of sound, and at least 1.05 s"),
     (f"{IDENTIFY} @model.npz @nan.wav", "nan.wav: holds samples that are NaN or infinite"),
     (f"{IDENTIFY} @model.npz @letter.ogg", "letter.ogg: not a recording"),
     (f"{IDENTIFY} @model.npz @empty.wav", "empty.wav: the file is empty"),
-    (f"{IDENTIFY} @model.npz @data", "data is a folder; give the recordings in it, such as data/\\*.wav"),
+    (f"{IDENTIFY} @model.npz @data", "data: no recordings in this folder"),
     (f"{IDENTIFY} @damaged.npz @short.wav", "damaged.npz"),
-    (f"{IDENTIFY} @model.npz", "required: recordings"),
+    (f"{IDENTIFY} @model.npz @silent.wav", "silent.wav: silent: nothing in it is louder than -90 dB"),
+    (f"{IDENTIFY} @model.npz @short.wav --top 0", "--top must be at least 1"),
+    (f"{IDENTIFY} @model.npz @short.wav --json --csv", "--csv: not allowed with argument --json"),
+    (f"{IDENTIFY} @speaker.onnx @short.wav", "is an ONNX file, .*: python -m common.identify speaker.onnx"),
+    (f"{IDENTIFY} @model.npz", "missing: RECORDING; such as in: python -m caffe2_impl.identify runs/first hello.wav"),
+    ("common.identify", "missing: model, RECORDING; such as in: python -m common.identify speaker.onnx hello.wav"),
+    ("common.identify @model.npz @short.wav", "is a checkpoint, .*: python -m tf_impl.identify or .*export model.npz"),
+    ("common.identify @run @short.wav", "run is a checkpoint, and a framework"),
+    ("common.identify @speaker.onnx @short.wav", "speaker.onnx is no ONNX file"),
+    ("common.identify @speaker.onnx @short.wav --device gpu", "--device gpu: ONNX Runtime"),
     ("compare.py --data @missing.bin", "missing.bin: no such data folder or record file"),
     ("compare.py --data @truncated", "truncated tail"),
     ("compare.py --data @data --batch-size 25", "24 training utterances do not fill one batch of 25"),

@@ -101,6 +101,19 @@ def test_metadata_is_added_to_what_is_there(path: Path) -> None:
     onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
+def test_halved_weights_compute_as_float32(path: Path) -> None:
+    onnx_file.annotate(path, {"speakers": "[]"})
+    whole = path.stat().st_size
+    onnx_file.halve(path)
+    assert path.stat().st_size < 0.7 * whole and onnx_file.metadata(onnx.load(str(path))) == {"speakers": "[]"}
+    spectrograms = np.random.default_rng(1).standard_normal((2, 512, 100)).astype(np.float32)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    logits, = session.run([onnx_file.OUTPUT], {onnx_file.INPUT: spectrograms})
+    rounded = WEIGHT.astype(np.float16).astype(np.float32)
+    np.testing.assert_allclose(logits, spectrograms.mean(axis=2) @ rounded + 1, atol=1e-5)
+    assert np.abs(logits - (spectrograms.mean(axis=2) @ WEIGHT + 1)).max() > 1e-5
+
+
 def test_parameters_are_read_back_by_their_names(tmp_path: Path) -> None:
     spec = build("tdnn", 3, 0.02)
     wanted = {p.name: np.random.default_rng(0).random(p.shape, np.float32) for p in spec.parameters()}

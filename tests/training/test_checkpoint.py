@@ -29,7 +29,7 @@ CERTIFICATE = Certificate("00ff", "11ff", "22ff", "33ff", "crop_frames=None, Non
 STRETCHES = (Stretch(0, CERTIFICATE, {"framework": "NumPy 1", "blas": "OpenBLAS"}),
              Stretch(2, dataclasses.replace(CERTIFICATE, threads="2"), {"framework": "NumPy 2", "blas": "OpenBLAS"}))
 FACTS = dict(epoch=3, step=21, dev_top1=0.25, best_dev_top1=0.5, framework="NumPy", scale="log", normalised=True,
-             synthetic=True, stretches=STRETCHES, trained_on=frozenset([3, 2**64 - 1, 2**63]))
+             synthetic=True, temperature=1.5, stretches=STRETCHES, trained_on=frozenset([3, 2**64 - 1, 2**63]))
 
 
 def checkpoint(seed: int = 0, **facts: Any) -> Checkpoint:
@@ -86,9 +86,30 @@ def test_the_same_checkpoint_is_the_same_file(path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["last.npz"]
 
 
-def test_checkpoints_from_before_certificates_can_be_read(path: Path) -> None:
-    with_facts(path, stretches=...)
-    assert load_checkpoint(path).stretches == () and load_checkpoint(path).epoch == 3
+def test_checkpoints_from_before_certificates_and_temperatures_can_be_read(path: Path) -> None:
+    with_facts(path, stretches=..., temperature=...)
+    found = load_checkpoint(path)
+    assert (found.stretches, found.temperature, found.epoch) == ((), None, 3)
+
+
+def test_one_for_use_alone_has_half_the_size_and_no_momenta(path: Path) -> None:
+    whole = load_checkpoint(path)
+    save_checkpoint(path.with_name("half.npz"), dataclasses.replace(whole, params=parameters.halved(whole.params), momenta={}))
+    half = load_checkpoint(path.with_name("half.npz"))
+    assert dataclasses.replace(half, params=whole.params, momenta=whole.momenta) == whole
+    assert not any(np.any(value) for value in half.momenta.values()) and list(half.momenta) == list(whole.momenta)
+    for name, value in half.params.items():
+        assert value.dtype == np.float32
+        exact = whole.params[name] if value.ndim < 2 else whole.params[name].astype(np.float16)
+        np.testing.assert_array_equal(value, exact)
+    sizes = [sum(np.load(file)[name].nbytes for name in np.load(file).files if name[:2] in ("pa", "mo")) for file in
+             (path, path.with_name("half.npz"))]
+    assert sizes[1] < 0.3 * sizes[0]
+
+
+def test_a_weight_beyond_half_precision_is_told() -> None:
+    with pytest.raises(UserError, match="frame1/weight holds weights beyond 65504"):
+        parameters.halved({"bias": np.full(3, 1e5, np.float32), "frame1/weight": np.full((3, 3), 1e5, np.float32)})
 
 
 PLAIN = [dataclasses.asdict(stretch) for stretch in STRETCHES]
@@ -172,6 +193,7 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("changed, named", [
     ({"format": 2}, "another version"), ({"format": ...}, "no checkpoint"), ({"epoch": ...}, "another version"),
+    ({"temperature": 0}, "temperature"), ({"temperature": "1"}, "temperature"), ({"temperature": 99.0}, "temperature"),
     ({"extra": 1}, "another version"), ({"epoch": -1}, "epoch"), ({"step": "7"}, "step"),
     ({"speakers": "Ada"}, "speakers"), ({"speakers": [1, 2, 3]}, "speakers"), ({"speakers": ["Ada", "Bea"]}, "segment7"),
     ({"config": {"network": "tdnn", "widht": 0.02}}, "widht"), ({"config": []}, "configuration"),

@@ -1,0 +1,92 @@
+"""Who speaks in recordings, as far as a model knows voices; and the same as JSON or CSV.
+
+    for answer in identify(engine, [Source("a.wav", Path("a.wav"))], top=3):
+        print(answer.recording, answer.error or answer.speakers)
+
+The probability of a speaker is the mean over a recording's pieces of softmax(logits / temperature). The
+temperature is fitted on the development side (Guo et al. 2017, section 4.2); without one it is 1, and
+the probabilities are of a network that is mostly too sure.
+"""
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from dataclasses import dataclass
+from typing import Iterable, Iterator, List, Sequence
+
+import numpy as np
+
+from common.identify.engines import Engine
+from common.identify.pieces import Source, answers
+from common.identify.trained import Trained
+from common.training.metrics import softmax
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A speaker and how probable it is that he was heard."""
+
+    speaker: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is said of one recording; without speakers where there is an `error`."""
+
+    recording: str
+    seconds: float
+    speakers: List[Candidate]  # the most probable first
+    remarks: List[str]
+    error: str
+
+
+def identify(engine: Engine, sources: Iterable[Source], top: int) -> Iterator[Answer]:
+    """An answer for every recording in turn, with its `top` most probable speakers. Raises UserError for a model's NaN."""
+    names, temperature = engine.trained.speakers, engine.trained.temperature or 1.0
+    for heard, logits in answers(engine.logits, sources, engine.trained):
+        best: List[Candidate] = []
+        if not heard.error:
+            probabilities = softmax(logits.astype(np.float64) / temperature).mean(axis=0)
+            best = [Candidate(names[i], float(probabilities[i])) for i in np.argsort(-probabilities, kind="stable")[:top]]
+        yield Answer(heard.name, round(heard.seconds, 3), best, heard.remarks, heard.error)
+
+
+def about(engine: Engine) -> str:
+    """What answers, and what its probabilities are worth, in a line."""
+    trained = engine.trained
+    voices = "SYNTHETIC voices" if trained.synthetic else "voices"
+    return f"{trained.network} trained by {trained.trained_by}: {len(trained.speakers)} {voices}; {calibration(trained)}"
+
+
+def calibration(trained: Trained) -> str:
+    """Whether probabilities can be taken at their word, in words."""
+    if trained.temperature is None:
+        return "probabilities are not calibrated"
+    return f"probabilities are calibrated on its development side (temperature {trained.temperature:.3g})"
+
+
+def as_json(engine: Engine, told: Sequence[Answer]) -> str:
+    """All of it, for programs."""
+    trained = engine.trained
+    return json.dumps({
+        "engine": engine.name if any(answer.speakers for answer in told) else None, "network": trained.network,
+        "trained_by": trained.trained_by, "parameters": trained.parameters, "synthetic": trained.synthetic,
+        "temperature": trained.temperature, "recordings": [dataclasses.asdict(answer) for answer in told]},
+        indent=1, ensure_ascii=False)
+
+
+def as_csv(told: Sequence[Answer]) -> str:
+    """A row for each speaker of each recording, one without a speaker for a recording with an error."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["recording", "seconds", "rank", "speaker", "probability", "remarks", "error"])
+    for answer in told:
+        remarks = "; ".join(answer.remarks)
+        for rank, candidate in enumerate(answer.speakers, start=1):
+            table.writerow([answer.recording, answer.seconds, rank, candidate.speaker, candidate.probability, remarks, ""])
+        if answer.error:
+            table.writerow([answer.recording, answer.seconds, "", "", "", remarks, answer.error])
+    return text.getvalue()

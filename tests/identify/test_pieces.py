@@ -1,0 +1,108 @@
+"""Recordings become pieces, and pieces of one length are answered together, whatever recording they are of."""
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import List, Sequence, Tuple
+
+import numpy as np
+import pytest
+import soundfile
+
+from common.identify.pieces import Listening, Source, answers, kept, pieces
+from common.identify.trained import Trained
+from common.prepare.features import spectrogram
+from common.prepare.options import SEGMENT_SAMPLES
+
+RATE = 16_000
+TRAINED = Trained("tdnn", ("Ada", "Bea"), "nobody", "00ff", scale="log", normalised=False)
+
+
+def write(path: Path, *parts: Tuple[float, float]) -> Source:
+    """Noise of (seconds, deviation), one after the other."""
+    random = np.random.default_rng(len(path.name))
+    samples = np.concatenate([random.normal(0, 1, round(seconds * RATE)) * deviation for seconds, deviation in parts])
+    soundfile.write(path, samples.astype(np.float32), RATE, subtype="FLOAT")
+    return Source(path.name, path)
+
+
+class Recorder:
+    """Answers with each piece's level and length, and remembers how many it got at once."""
+
+    def __init__(self) -> None:
+        self.batches: List[Tuple[int, ...]] = []
+
+    def __call__(self, spectrograms: np.ndarray) -> np.ndarray:
+        self.batches.append(spectrograms.shape)
+        return np.stack([spectrograms.mean(axis=(1, 2)), np.full(len(spectrograms), spectrograms.shape[2])], axis=1)
+
+
+def levels(source: Source) -> List[float]:
+    return [piece.mean() for piece in pieces(source, TRAINED, Listening(""))]
+
+
+def test_pieces_are_whole_segments_made_like_training_data(tmp_path: Path) -> None:
+    source, heard = write(tmp_path / "a.wav", (7, 0.1)), Listening("a.wav")
+    found = list(pieces(source, TRAINED, heard))
+    samples, _ = soundfile.read(source.path, dtype="float32")
+    for number, piece in enumerate(found):
+        part = samples[number * SEGMENT_SAMPLES:][:SEGMENT_SAMPLES]
+        np.testing.assert_array_equal(piece, spectrogram(part, normalise=False, scale="log"))
+    assert (len(found), heard.seconds, heard.pieces, heard.silent, heard.remarks) == (2, 7.0, 2, 0, [])
+
+
+def test_a_short_recording_is_one_piece_of_all_of_it(tmp_path: Path) -> None:
+    piece, = pieces(write(tmp_path / "a.wav", (1.06, 0.1)), TRAINED, Listening(""))
+    assert piece.shape == (512, 104)
+
+
+def test_what_a_person_should_know_is_remarked(tmp_path: Path) -> None:
+    heard = Listening("")
+    assert len(list(pieces(write(tmp_path / "a.wav", (3.015, 0.1), (3.015, 0), (3.1, 0.1)), TRAINED, heard))) == 2
+    assert heard.remarks == ["1 of its 3 pieces are silent and left out"]
+    samples = np.clip(np.random.default_rng(0).normal(0, 1, 2 * RATE), -1, 1)
+    soundfile.write(tmp_path / "loud.wav", samples, RATE)
+    heard = Listening("")
+    list(pieces(Source("loud.wav", tmp_path / "loud.wav"), TRAINED, heard))
+    assert heard.remarks[0].startswith("clipped: ")
+
+
+def test_every_recording_is_answered_in_turn_and_in_batches(tmp_path: Path) -> None:
+    lengths: Sequence[float] = [3.1, 1.5, 65, 3.1, 0.5, 1.5, 2.0, 9.1]
+    sources = [write(tmp_path / f"{number}{'x' * number}.wav", (seconds, 0.01 * (number + 1)))
+               for number, seconds in enumerate(lengths)]
+    run = Recorder()
+    told = list(answers(run, sources, TRAINED))
+    assert [heard.name for heard, _ in told] == [source.name for source in sources]
+    assert [len(rows) for _, rows in told] == [1, 1, 21, 1, 0, 1, 1, 3]
+    assert [bool(heard.error) for heard, _ in told] == [number == 4 for number in range(8)]
+    assert told[4][0].error == "too short: 0.50 s of sound, and at least 1.05 s are needed to tell who speaks"
+    for source, (heard, rows) in zip(sources, told):
+        if not heard.error:
+            np.testing.assert_allclose(rows[:, 0], levels(source), rtol=1e-6)
+    assert sorted(run.batches) == [(1, 512, 198), (2, 512, 148), (10, 512, 300), (16, 512, 300)]
+
+
+def test_only_few_wait_for_others(tmp_path: Path) -> None:
+    """Answers come while later recordings have not been looked at yet."""
+    source, seen = write(tmp_path / "a.wav", (1.5, 0.1)), []
+
+    def endless():
+        while True:
+            seen.append(source)
+            yield source
+
+    told = answers(Recorder(), endless(), TRAINED)
+    assert next(told)[0].name == "a.wav" and 1 < len(seen) < 100
+
+
+@pytest.mark.parametrize("content, error", [
+    (b"", "the file is empty"), (b"Dear reader, " * 400, "not a recording that soundfile or FFmpeg can read")])
+def test_a_stream_is_a_recording(content: bytes, error: str, tmp_path: Path) -> None:
+    with kept(io.BytesIO(content), "standard input") as source:
+        (heard, rows), = answers(Recorder(), [source], TRAINED)
+    assert heard.name == "standard input" and heard.error.startswith(error) and not len(rows)
+    assert not source.path.exists()
+    whole = write(tmp_path / "a.wav", (3.1, 0.1))
+    with kept(io.BytesIO(whole.path.read_bytes()), "-") as source:
+        assert levels(source) == levels(whole)
