@@ -4,12 +4,13 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import List
 
 import pytest
 
 import compare
 from common.commands.compare import parse
-from common.commands.train import telling
+from common.commands.stopping import Stopping
 from common.errors import UserError, friendly
 from common.outputs import output
 
@@ -71,7 +72,7 @@ def test_names_go_by_commas_and_by_spaces() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_who_stops_a_run_is_told_how_to_go_on(number: int, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     def main(argv: object) -> int:
-        with telling("python -m tf_impl.train", tmp_path):
+        with Stopping(f"python -m tf_impl.train --resume {tmp_path}", lambda: "no epoch is saved yet"):
             os.kill(os.getpid(), number)
             signal.pause()
         return 0
@@ -83,6 +84,25 @@ def test_who_stops_a_run_is_told_how_to_go_on(number: int, tmp_path: Path, capsy
         signal.signal(signal.SIGINT, before)
     assert capsys.readouterr().err == ("interrupted: no epoch is saved yet; go on with: python -m tf_impl.train --resume "
                                        f"{tmp_path}\n")
+
+
+def test_the_first_signal_waits_for_whoever_asks_for_it(capsys: pytest.CaptureFixture) -> None:
+    """The second does not; nor does the first, once nobody asks any more."""
+    def main(words: List[str]) -> int:
+        with Stopping("go on", lambda: "little is saved") as stopping:
+            assert not stopping.asked()
+            if "no longer" in words:
+                stopping.no_longer_asked()
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stopping.asked()
+            if "again" in words:
+                os.kill(os.getpid(), signal.SIGTERM)
+            raise KeyboardInterrupt("step 3 is saved")
+
+    for words, told in (([], "step 3 is saved"), (["again"], "little is saved"), (["no longer"], "little is saved")):
+        assert friendly(main)(words) == 130
+        assert capsys.readouterr().err.endswith(f"interrupted: {told}; go on with: go on\n")
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 def test_chatter_of_compiled_code_is_held_back_and_errors_are_not(capfd: pytest.CaptureFixture) -> None:

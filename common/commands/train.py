@@ -4,11 +4,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import signal
 import sys
 from pathlib import Path
 from textwrap import indent
-from typing import Callable, Iterator, List, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from common.commands.options import (
     add_convolutions_option,
@@ -20,6 +19,7 @@ from common.commands.options import (
     make_parser,
     prepare_threads,
 )
+from common.commands.stopping import Stopping
 from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.network.optimizer import SCHEDULES
@@ -34,9 +34,10 @@ _DESCRIPTION = """Train a network to tell speakers apart.
   {prog} --resume runs/first
   {prog} --resume runs/first --epochs 20    # more epochs for a run that has done all of its own
 
-The run's folder gets config.json, split.json, certificate.json (what it is trained with), log.jsonl,
-and after every epoch last.npz and, if it is the best so far, best.npz. Ctrl-C loses the epoch it is in;
---resume goes on after the one before. Without --data it uses the embedded synthetic voices.
+The run's folder gets run.md (all about it on a page, with learning curves), config.json, split.json,
+certificate.json (what it is trained with), log.jsonl, events for `tensorboard --logdir`, and after every
+epoch, and every five minutes within one, last.npz; best.npz is the best epoch's. Ctrl-C and SIGTERM save
+and stop; --resume goes on as if there had been no stop. Without --data it uses the embedded synthetic voices.
 
 A recipe gives every setting that is not given, for both frameworks the same:
 
@@ -58,6 +59,7 @@ _SETTINGS = {
     "crop_frames": "train on random windows of so many of the 300 frames",
     "time_mask": "augmentation: blank up to so many frames",
     "frequency_mask": "augmentation: blank up to so many frequency bins",
+    "patience": "stop after so many epochs without a better development accuracy; 0: never",
 }
 _CHOICES = {"recipe": tuple(RECIPES), "network": tuple(NETWORKS), "schedule": SCHEDULES}
 
@@ -71,60 +73,81 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
                         "make sense")
     threads = prepare_threads(options.threads)
     device = choose_device(options.device, [load])
-    with (_resumed if options.resume else _new)(options) as (checkpoint, dataset, split, folder), telling(prog, folder):
+    with (_resumed if options.resume else _new)(options) as (checkpoint, dataset, split, folder), Stopping(
+            f"{prog} --resume {folder}", lambda: _kept(folder)) as stopping:
         from common.proof import gate
         from common.training.loop import Trainer
-        from common.training.progress import TrainingProgress
 
         twin = gate.require(load(), checkpoint, device.device, threads, options.convolutions)
         twin.configure(device.device, threads)
         trainer = Trainer(twin, dataset, split, checkpoint, folder)
-        print(_summary(trainer, checkpoint, dataset, split), f"device      {device}; {threads} threads",
-              f"folder      {folder}", sep="\n", file=sys.stderr)
-        with TrainingProgress(checkpoint.step, trainer.total_steps) as progress:
-            trainer.run(progress.on_step, progress.on_epoch)
-        print(f"done: {folder / 'best.npz'}")
-        print(_tested(trainer, split))
-        print(f"next: {prog.replace('train', 'identify')} {folder} RECORDING")
+        summary = {**_summary(trainer, checkpoint, dataset, split), "device": f"{device}; {threads} threads"}
+        print("\n".join(f"{name:<11} {value}" for name, value in {**summary, "folder": folder}.items()), file=sys.stderr)
+        _train(prog, trainer, checkpoint, split, summary, stopping)
     return 0
 
 
-@contextlib.contextmanager
-def telling(prog: str, folder: Path) -> Iterator[None]:
-    """Whoever stops a run, by Ctrl-C or SIGTERM, is told what is saved and how to go on."""
-    from common.training.loop import read_log, saved
+def _kept(folder: Path) -> str:
+    from common.training.run_folder import read_log, saved
 
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    except KeyboardInterrupt:
-        kept = f"epoch {len(read_log(folder))} is saved" if saved(folder) else "no epoch is saved yet"
-        raise KeyboardInterrupt(f"{kept}; go on with: {prog} --resume {folder}") from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    return f"epoch {len(read_log(folder))} is saved" if saved(folder) else "no epoch is saved yet"
 
 
-def _summary(trainer, checkpoint, dataset, split) -> str:
+def _train(prog: str, trainer, checkpoint, split, summary: Mapping[str, str], stopping: Stopping) -> None:
+    """The run itself, and whoever watches it: the terminal, a page in its folder, TensorBoard."""
+    from common.show.run_page import RunPage
+    from common.training.events import EventFile
+    from common.training.progress import TrainingProgress
+
+    folder = trainer.folder
+    commands = {name: prog.replace("train", name) for name in ("identify", "evaluate", "export")}
+    following = {"identify": f"{commands['identify']} {folder} RECORDING", "evaluate": f"{commands['evaluate']} {folder}",
+                 "export": f"{commands['export']} {folder} speaker.onnx"}
+    page = RunPage(folder, summary, checkpoint.config, trainer.model.facts(), following)
+    with EventFile(folder, checkpoint.step) as events:
+        with TrainingProgress(checkpoint.step, trainer.total_steps) as progress:
+
+            def on_epoch(record) -> None:
+                progress.on_epoch(record)
+                events.epoch(record)
+                page.epoch()
+
+            trainer.run(progress.on_step, on_epoch, stopping.asked)
+        stopping.no_longer_asked()
+        if trainer.out_of_patience:
+            print(f"stopped early: for {checkpoint.config.patience} epochs no better development accuracy")
+        print(f"done: {folder / 'best.npz'}")
+        result = _tested(trainer, split, events)
+        page.finish(result)
+    print(result, f"next: {following['identify']}", sep="\n")
+
+
+def _summary(trainer, checkpoint, dataset, split) -> Dict[str, str]:
     """What is about to be trained on what."""
     config, spec = checkpoint.config, checkpoint.spec
     voices = "SYNTHETIC voices" if dataset.synthetic else "voices"
     crops = "whole utterances" if config.crop_frames is None else f"crops of {config.crop_frames} frames"
-    return "\n".join([
-        f"network     {config.network}, {spec.num_parameters:,} parameters, in {trainer.model.facts()['framework']}",
-        f"data        {dataset.name}: {len(dataset.speakers)} {voices}, split by {split.by}",
-        f"utterances  {len(split.train)} training, {len(split.dev)} development, {len(split.test)} test",
-        f"epochs      {checkpoint.epoch + 1} to {config.epochs}, {trainer.total_steps // config.epochs} steps each of "
-        f"{config.batch_size} {crops}"])
+    return {
+        "network": f"{config.network}, {spec.num_parameters:,} parameters, in {trainer.model.facts()['framework']}",
+        "data": f"{dataset.name}: {len(dataset.speakers)} {voices}, split by {split.by}",
+        "utterances": f"{len(split.train)} training, {len(split.dev)} development, {len(split.test)} test",
+        "epochs": f"{checkpoint.epoch + 1} to {config.epochs}, {trainer.total_steps // config.epochs} steps each of "
+        f"{config.batch_size} {crops}"}
 
 
-def _tested(trainer, split) -> str:
+def _tested(trainer, split, events) -> str:
     """How good the run's best model is on the test side."""
+    from common.show.confusion import confusion_png
     from common.training.checkpoint import load_checkpoint
+    from common.training.evaluation import Evaluation
 
     best = load_checkpoint(trainer.folder / "best.npz")
     trainer.model.load(best.params)
-    found = trainer.evaluate(split.test)
-    return "test side: it has no utterances" if found is None else f"test side, by epoch {best.epoch}: {found}"
+    answers = trainer.predict(split.test)
+    if answers is None:
+        return "test side: it has no utterances"
+    events.picture("test side: who was taken for whom", confusion_png(*answers[:2], best.speakers), best.step)
+    return f"test side, by epoch {best.epoch}: {Evaluation.of(*answers)}"
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
@@ -156,7 +179,8 @@ def _given(options: argparse.Namespace) -> dict:
 def _new(options: argparse.Namespace) -> Iterator[Tuple]:
     """A run that starts, its folder held: checkpoint, data, split, folder."""
     from common.data.splits import split_dataset
-    from common.training.loop import WRITES, check_batch, claimed, fresh, saved, start_run
+    from common.training.loop import check_batch, fresh
+    from common.training.run_folder import WRITES, claimed, saved, start_run
 
     config = configure(_given(options))
     dataset = _open(options.data)
@@ -189,7 +213,8 @@ def _resumed(options: argparse.Namespace) -> Iterator[Tuple]:
     """The same of a run that goes on."""
     from common.data.splits import load_split
     from common.training.config import load_config
-    from common.training.loop import claimed, fresh, resume, run_data
+    from common.training.loop import fresh
+    from common.training.run_folder import claimed, resume, run_data
 
     folder = options.resume
     resume(folder)  # before the folder is touched: there may be no run
@@ -202,7 +227,7 @@ def _resumed(options: argparse.Namespace) -> Iterator[Tuple]:
 
 def _with_epochs(folder: Path, checkpoint, epochs: Optional[int]):
     """The checkpoint, extended where a finished run is asked for more. Raises UserError if there is nothing to do."""
-    from common.training.loop import extend
+    from common.training.run_folder import extend
 
     done, planned = checkpoint.epoch, checkpoint.config.epochs
     if done < planned and epochs not in (None, planned):

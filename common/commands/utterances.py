@@ -31,7 +31,7 @@ class Choice:
 
 def data_for(model: Path, given: Optional[Sequence[Path]]) -> List[Path]:
     """The data that are given, or else those of the model's own run. Raises UserError where it lies in none."""
-    from common.training.loop import run_data
+    from common.training.run_folder import run_data
 
     if not given and not (model.parent / "data.json").exists():
         raise UserError(f"{model} lies in no run's folder, which would tell what data it is of: name data folders or "

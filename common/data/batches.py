@@ -72,11 +72,12 @@ class BatchReader:
         full, rest = divmod(len(self.indices), self.batch_size)
         return full if self.drop_remainder or rest == 0 else full + 1
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch (counting from 0). Raises `RecordError` where data are bad."""
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, or from number `first` of it on (both count from 0). Raises `RecordError` where
+        data are bad."""
         order = epoch_order(self.indices, self.seed, epoch) if self.shuffle else self.indices
         starts = self._crop_starts(epoch)
-        for step in range(self.steps_per_epoch):
+        for step in range(first, self.steps_per_epoch):
             here = slice(step * self.batch_size, (step + 1) * self.batch_size)
             spectrograms, speakers = self.records.read(order[here])  # (B, 512, 300)
             if starts is not None:

@@ -16,7 +16,7 @@ from common.contenders import CONTENDERS
 from common.errors import UserError
 from common.show.drawing import line_look, mark, panels, save, where
 from common.training.config import load_config
-from common.training.loop import read_log
+from common.training.run_folder import read_log
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, FrozenSet, Optional, Tuple
@@ -28,6 +29,16 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
+class Part:
+    """What the steps of an epoch that is under way came to."""
+
+    steps: int = 0
+    loss: float = 0.0  # the sum of their losses
+    correct: int = 0  # utterances
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """Parameters and everything needed to use them or to go on training."""
 
@@ -37,6 +48,7 @@ class Checkpoint:
     momenta: Params
     epoch: int = 0  # whole epochs done
     step: int = 0  # steps done: the position in the learning-rate schedule
+    part: Part = Part()  # of the epoch after the whole ones
     dev_top1: Optional[float] = None
     best_dev_top1: float = -1.0  # of this and all earlier epochs
     framework: str = ""  # that trained it
@@ -75,7 +87,7 @@ _ALLOWED: Dict[str, Callable[[Any], bool]] = {
     "temperature": lambda value: value is None or is_temperature(value),
 }
 _FACTS = [field.name for field in dataclasses.fields(Checkpoint)
-          if field.name not in ("config", "speakers", "params", "momenta", "stretches", "trained_on")]
+          if field.name not in ("config", "speakers", "params", "momenta", "stretches", "trained_on", "part")]
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -83,6 +95,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     facts = {"format": FORMAT, "config": dataclasses.asdict(checkpoint.config),
              "speakers": list(checkpoint.speakers),
              "stretches": [dataclasses.asdict(stretch) for stretch in checkpoint.stretches],
+             "part": dataclasses.asdict(checkpoint.part),
              **{name: getattr(checkpoint, name) for name in _FACTS}}
     text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
     parameters.save(path, params=checkpoint.params, momenta=checkpoint.momenta,
@@ -116,13 +129,23 @@ def _trained_on(group: Params, path: Path) -> FrozenSet[int]:
     return frozenset(utterances.tolist())
 
 
+def _part(steps: int = 0, loss: float = 0.0, correct: int = 0, seconds: float = 0.0) -> Part:
+    """Raises ValueError for what no epoch under way comes to."""
+    whole, real = (steps, correct), (loss, seconds)
+    if not all(type(value) is int and value >= 0 for value in whole) or not all(
+            type(value) in (int, float) and 0 <= value < math.inf for value in real):
+        raise ValueError("damaged: part")
+    return Part(steps, loss, correct, seconds)
+
+
 def _facts(group: Params, path: Path) -> Dict[str, Any]:
     try:
         facts = {"temperature": None, **json.loads(np.asarray(group["json"], np.uint8).tobytes().decode())}  # older have none
         stretches = facts.pop("stretches", [])  # checkpoints from before certificates have none
+        part = _part(**facts.pop("part", {}))
         if facts.pop("format") != FORMAT or set(facts) != {"config", "speakers", *_FACTS}:
             raise ValueError("written by another version")
-        facts["stretches"] = read_stretches(stretches)
+        facts.update(stretches=read_stretches(stretches), part=part)
         damaged = [name for name, allowed in _ALLOWED.items() if not allowed(facts[name])]
         if damaged:
             raise ValueError(f"damaged: {', '.join(damaged)}")

@@ -40,6 +40,7 @@ class TrainingConfig:
     crop_frames: Optional[int] = None  # train on random windows of so many frames
     time_mask: int = 0  # frames that are blanked at most, per utterance
     frequency_mask: int = 0  # frequency bins that are blanked at most, per utterance
+    patience: int = 0  # stop after so many epochs without a better development accuracy; 0: never
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -52,8 +53,9 @@ class TrainingConfig:
             raise UserError(f"epochs must be at least 1, not {self.epochs}")
         if self.batch_size < 2:  # one utterance has no variance that batch norm could divide by
             raise UserError(f"batch_size must be at least 2 for batch normalisation, not {self.batch_size}")
-        if self.seed < 0:
-            raise UserError(f"seed must not be negative, but is {self.seed}")
+        for name in ("seed", "patience"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name} must not be negative, but is {getattr(self, name)}")
         if not 0 < self.width <= MAX_WIDTH:
             raise UserError(f"width must be above 0 and at most {MAX_WIDTH}, not {self.width}")
         frames = NUM_FRAMES if self.crop_frames is None else self.crop_frames

@@ -16,6 +16,8 @@ from common.errors import UserError
 from common.training import metrics
 from common.twin import Model, Twin
 
+Answers = Tuple[np.ndarray, np.ndarray, Optional[float]]  # logits, speakers, utterances a second: see `predict`
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -52,8 +54,7 @@ class Evaluation:
                 f"{100 * self.top1_high:.1f}]{top5}, {self.utterances} utterances{rate}")
 
 
-def predict(twin: Twin, model: Model, reader: BatchReader
-            ) -> Tuple[np.ndarray, np.ndarray, Optional[float]]:
+def predict(twin: Twin, model: Model, reader: BatchReader) -> Answers:
     """Logits (N, num_speakers), speakers (N,) and utterances per second over a reader's epoch.
 
     The first batch is not timed: it pays for building the testing network. The rate is None if

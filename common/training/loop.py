@@ -1,60 +1,37 @@
 """The training loop: one for both frameworks, from a split data set to checkpoints and a log.
 
-    history = Trainer(twin, dataset, split, checkpoint, folder).run(on_step)
+    Trainer(twin, dataset, split, checkpoint, folder).run(on_step, on_epoch)
 
-A run's folder holds config.json, data.json, split.json, certificate.json (what it was trained with),
-log.jsonl (one line an epoch), last.npz (to go on from) and best.npz (the best epoch by accuracy on
-the development side). It is the same whether it ran in one go or was stopped and resumed: order,
-crops and masks depend on seed and epoch only. One process at a time works in it, see `claimed`.
+A run is the same whether it went in one go or was stopped anywhere and resumed: order, crops and masks
+depend on seed and epoch only. What it writes is in `common.training.run_folder`.
 """
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, ContextManager, List, Optional, Sequence, Tuple
+from typing import Callable, Optional, Tuple
 
 import numpy as np
 
 from common.data.batches import BatchReader
 from common.data.dataset import Dataset
-from common.data.splits import Split, save_split
+from common.data.splits import Split
 from common.errors import UserError
-from common.files import locked, read_json, write_json, write_text
+from common.files import write_json
 from common.network import params as parameters
 from common.network.networks import build
-from common.outputs import vacate
-from common.training import config as configuration
+from common.network.params import Params
 from common.training.certificate import Stretch, certify, stated_facts
-from common.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from common.training.checkpoint import Checkpoint, Part, save_checkpoint
 from common.training.config import TrainingConfig
-from common.training.evaluation import Evaluation, predict
+from common.training.evaluation import Answers, Evaluation, predict
 from common.training.metrics import fit_temperature
+from common.training.run_folder import BEST, EpochRecord, read_log, save_last, write_log
 from common.twin import StepResult, Twin
 
-# To go on from, the later one first. Of an epoch that is the best, best.npz is written before last.npz.
-_CHECKPOINTS = ("last.npz", "best.npz")
-# All that a run writes into its folder.
-WRITES = (*_CHECKPOINTS, "config.json", "data.json", "split.json", "certificate.json", "log.jsonl")
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """One line of log.jsonl; accuracies are shares from 0 to 1, None where there is no dev side."""
-
-    epoch: int  # counted from 1
-    step: int
-    learning_rate: float
-    train_loss: float  # mean over the epoch's steps, each before its update
-    train_top1: float
-    dev_loss: Optional[float]
-    dev_top1: Optional[float]
-    utterances_per_second: float  # of training, evaluation and checkpoints left out
-    seconds: float  # of training
-
+SAVE_SECONDS = 300.0  # within an epoch: the most that a run which is killed has to do again
 
 # Called after each step: step of the run, its loss, and of the epoch so far top-1 accuracy and
 # utterances per second.
@@ -70,33 +47,6 @@ def fresh(config: TrainingConfig, dataset: Dataset) -> Checkpoint:
                       synthetic=dataset.synthetic)
 
 
-def claimed(folder: Path) -> ContextManager[None]:
-    """Hold a run's folder, made if need be, against a second process. Raises UserError where one has it."""
-    return locked(folder / ".lock", f"{folder}: another process is training in this folder; wait for it, or name another "
-                  "folder with --out")
-
-
-def saved(folder: Path) -> bool:
-    """Whether there is a run in the folder that can be gone on with from where it was."""
-    return any((folder / name).exists() for name in _CHECKPOINTS) or len(read_log(folder)) > 1
-
-
-def start_run(folder: Path, checkpoint: Checkpoint, dataset: Dataset, split: Split,
-              data: Sequence[Path], force: bool = False) -> None:
-    """Write what a run starts from; refuses a folder that holds a run or anything else, unless `force`.
-
-    With that a run is replaced. One that was stopped before its first epoch was saved is no loss, and is started again.
-    """
-    if saved(folder) and not force:
-        raise UserError(f"{folder} already holds a run; go on with --resume {folder}, name another folder with --out, "
-                        "or have the run replaced with --force")
-    worthless = all(path.name in WRITES for path in folder.iterdir() if not path.name.startswith("."))
-    vacate(folder, WRITES, force or worthless)
-    write_json(folder / "data.json", [str(path.resolve()) for path in data])
-    save_split(folder / "split.json", split, dataset)
-    configuration.save_config(folder / "config.json", checkpoint.config)  # last: with it the start is complete
-
-
 def check_batch(split: Split, config: TrainingConfig) -> None:
     """Raise UserError when there is not one batch to train on."""
     if len(split.train) < config.batch_size:
@@ -104,21 +54,13 @@ def check_batch(split: Split, config: TrainingConfig) -> None:
                         f"{config.batch_size}; use a smaller --batch-size or more data")
 
 
-def run_data(folder: Path) -> List[Path]:
-    """The data that a run trains on, as it was given; empty for the embedded corpus."""
-    paths = read_json(folder / "data.json", "list of a run's data")
-    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
-        raise UserError(f"{folder / 'data.json'} is no list of paths; name the data with --data")
-    return [Path(path) for path in paths]
-
-
 class Trainer:
     """Trains from a checkpoint to the end of its schedule, writing into a run's folder."""
 
     def __init__(self, twin: Twin, dataset: Dataset, split: Split, checkpoint: Checkpoint,
-                 folder: Path) -> None:
+                 folder: Path, save_seconds: float = SAVE_SECONDS) -> None:
         config = checkpoint.config
-        self.twin, self.folder = twin, folder
+        self.twin, self.folder, self._save_seconds = twin, folder, save_seconds
         self._reader = BatchReader(dataset.records, split.train, config.batch_size, config.seed,
                                    shuffle=True, drop_remainder=True,
                                    crop_frames=config.crop_frames,
@@ -132,14 +74,31 @@ class Trainer:
             checkpoint, stretches=(*checkpoint.stretches, self._stretch(checkpoint, dataset, split)),
             trained_on=checkpoint.trained_on.union(dataset.records.fingerprints(split.train).tolist()))
 
-    def run(self, on_step: OnStep, on_epoch: OnEpoch) -> None:
-        """Train every epoch that is left; each ends with a line in the log and a checkpoint."""
+    def run(self, on_step: OnStep, on_epoch: OnEpoch, stopping: Callable[[], bool] = lambda: False) -> None:
+        """Train every epoch that is left; each ends with a line in the log and a checkpoint.
+
+        stopping: asked after each step; if it says so, the run is saved and KeyboardInterrupt raised.
+        """
         write_json(self.folder / "certificate.json",
                    [dataclasses.asdict(stretch) for stretch in self._checkpoint.stretches])
         for epoch in range(self._checkpoint.epoch, self._checkpoint.config.epochs):
-            record, temperature = self._epoch(epoch, on_step)
+            if self.out_of_patience:
+                break
+            record, temperature = self._epoch(epoch, on_step, stopping)
             self._save(record, temperature)
             on_epoch(record)
+            if stopping():
+                raise KeyboardInterrupt(f"epoch {record.epoch} is saved")
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether the development accuracy has not become better for as many epochs as the configuration waits."""
+        patience, best = self._checkpoint.config.patience, 0
+        log = [record for record in read_log(self.folder) if record.epoch <= self._checkpoint.epoch]
+        for record in log:
+            if record.dev_top1 is None or record.dev_top1 >= max(own.dev_top1 for own in log[:record.epoch]):
+                best = record.epoch
+        return bool(patience and log and log[-1].epoch - best >= patience)
 
     def _stretch(self, checkpoint: Checkpoint, dataset: Dataset, split: Split) -> Stretch:
         """The certificate of what this trainer is about to do."""
@@ -149,53 +108,66 @@ class Trainer:
             certificate = dataclasses.replace(certificate, initial_parameters=start)
         return Stretch(checkpoint.epoch, certificate, stated_facts(self.model))
 
-    def _epoch(self, epoch: int, on_step: OnStep) -> Tuple[EpochRecord, Optional[float]]:
+    def _epoch(self, epoch: int, on_step: OnStep, stopping: Callable[[], bool]) -> Tuple[EpochRecord, Optional[float]]:
         """Train for one; what the log says of it, and the temperature on the development side."""
-        step, losses, correct, seen = self._checkpoint.step, [], 0, 0
-        start = time.perf_counter()
-        for speakers in self.twin.staged(self.model, self._reader.epoch(epoch)):
-            rate = self._schedule(step)
-            result = checked(self.model.train_staged(rate), step + 1, self._checkpoint.config)
-            step += 1
-            seen += len(speakers)
-            correct += result.correct
-            losses.append(result.loss)
-            on_step(step, result.loss, correct / seen, seen / (time.perf_counter() - start))
-        seconds = time.perf_counter() - start
-        said = self._predict(self._dev)
-        dev = Evaluation.of(*said) if said else None
-        record = EpochRecord(epoch + 1, step, rate, sum(losses) / len(losses), correct / seen,
-                             dev.loss if dev else None, dev.top1 if dev else None,
-                             seen / seconds, seconds)
-        return record, fit_temperature(*said[:2]) if said else None
+        config, part = self._checkpoint.config, self._checkpoint.part
+        first = self._checkpoint.step - part.steps  # of the epoch
+        saved = time.perf_counter()
+        start = saved - part.seconds
+        for _ in self.twin.staged(self.model, self._reader.epoch(epoch, part.steps)):
+            step = first + part.steps
+            result = checked(self.model.train_staged(self._schedule(step)), step + 1, config)
+            part = Part(part.steps + 1, part.loss + result.loss, part.correct + result.correct,
+                        time.perf_counter() - start)
+            seen = part.steps * config.batch_size
+            on_step(step + 1, result.loss, part.correct / seen, seen / part.seconds)
+            if part.steps == self._reader.steps_per_epoch:
+                continue  # with the epoch all is saved
+            stop = stopping()
+            if stop or time.perf_counter() - saved > self._save_seconds:
+                self._save_part(part, first)
+                saved = time.perf_counter()
+            if stop:
+                raise KeyboardInterrupt(f"step {step + 1} of {self.total_steps} is saved")
+        answers = self.predict(self._dev)
+        dev = Evaluation.of(*answers) if answers else None
+        record = EpochRecord(epoch + 1, first + part.steps, self._schedule(first + part.steps - 1),
+                             part.loss / part.steps, part.correct / seen, dev.loss if dev else None,
+                             dev.top1 if dev else None, seen / part.seconds, part.seconds)
+        return record, fit_temperature(*answers[:2]) if answers else None
 
-    def evaluate(self, indices: np.ndarray) -> Optional[Evaluation]:
-        """How good the model is now on these records; None if there are none."""
-        said = self._predict(indices)
-        return Evaluation.of(*said) if said else None
-
-    def _predict(self, indices: np.ndarray) -> Optional[Tuple[np.ndarray, np.ndarray, Optional[float]]]:
-        """See `predict`; None of no records."""
+    def predict(self, indices: np.ndarray) -> Optional[Answers]:
+        """What the model says now of these records, see `common.training.evaluation`; None if there are none."""
         if not len(indices):
             return None
         return predict(self.twin, self.model, BatchReader.in_order(self._records, indices))
+
+    def _params(self, when: str) -> Params:
+        """The model's parameters. Raises UserError for a model that diverged, which must not replace the last."""
+        return parameters.check(self.model.params(), self.model.spec.parameters(), when)
+
+    def _save_part(self, part: Part, first: int) -> None:
+        """A checkpoint within an epoch, which began at step `first`."""
+        step = first + part.steps
+        self._checkpoint = dataclasses.replace(
+            self._checkpoint, params=self._params(f"after step {step}"), momenta=self.model.momenta(), step=step, part=part,
+            dev_top1=None, temperature=None, framework=self.twin.framework)
+        save_last(self.folder, self._checkpoint)
 
     def _save(self, record: EpochRecord, temperature: Optional[float]) -> None:
         best = self._checkpoint.best_dev_top1
         # Without a development side the last epoch is the best one known. Of equals the later: few
         # development utterances tie often, and later rates are lower.
         is_best = record.dev_top1 is None or record.dev_top1 >= best
-        params = parameters.check(self.model.params(), self.model.spec.parameters(),
-                                  f"after epoch {record.epoch}")  # a diverged model must not replace the last
         self._checkpoint = dataclasses.replace(
-            self._checkpoint, params=params, momenta=self.model.momenta(),
-            epoch=record.epoch, step=record.step, dev_top1=record.dev_top1,
+            self._checkpoint, params=self._params(f"after epoch {record.epoch}"), momenta=self.model.momenta(),
+            epoch=record.epoch, step=record.step, part=Part(), dev_top1=record.dev_top1,
             best_dev_top1=best if record.dev_top1 is None else max(best, record.dev_top1),
             framework=self.twin.framework, temperature=temperature)
-        _write_log(self.folder, record)
+        write_log(self.folder, record)
         if is_best:
-            save_checkpoint(self.folder / "best.npz", self._checkpoint)
-        save_checkpoint(self.folder / "last.npz", self._checkpoint)
+            save_checkpoint(self.folder / BEST, self._checkpoint)
+        save_last(self.folder, self._checkpoint)
 
 
 def checked(result: StepResult, step: int, config: TrainingConfig) -> StepResult:
@@ -204,44 +176,3 @@ def checked(result: StepResult, step: int, config: TrainingConfig) -> StepResult
         raise UserError(f"the loss became {result.loss} at step {step}; a lower --learning-rate than "
                         f"{config.learning_rate} may help")
     return result
-
-
-def read_log(folder: Path) -> List[EpochRecord]:
-    """The epochs of a run; a last line that was cut by a crash is left out."""
-    records = []
-    path = folder / "log.jsonl"
-    for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
-        try:
-            record = EpochRecord(**json.loads(line))
-        except (ValueError, TypeError, RecursionError):
-            break
-        if not all(value is None or type(value) in (int, float) for value in dataclasses.astuple(record)):
-            break
-        records.append(record)
-    return records
-
-
-def resume(folder: Path) -> Optional[Checkpoint]:
-    """Where a run stopped, None if that was before its first epoch was saved. Raises UserError if there is no run."""
-    for name in _CHECKPOINTS:
-        if (folder / name).exists():
-            return load_checkpoint(folder / name)
-    if not (folder / "config.json").exists():
-        raise UserError(f"{folder} has no last.npz to resume from, nor a config.json to start with; start the run with "
-                        f"--out {folder}")
-    return None
-
-
-def extend(folder: Path, checkpoint: Checkpoint, epochs: int) -> Checkpoint:
-    """A finished run with more epochs to do, in all `epochs`; its folder says so from now on."""
-    extended = dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, epochs=epochs))
-    save_checkpoint(folder / "last.npz", extended)
-    configuration.save_config(folder / "config.json", extended.config)
-    return extended
-
-
-def _write_log(folder: Path, last: EpochRecord) -> None:
-    """Write the log anew up to `last`: a run that died before its checkpoint repeats an epoch."""
-    records = [record for record in read_log(folder) if record.epoch < last.epoch] + [last]
-    write_text(folder / "log.jsonl",
-               "".join(json.dumps(dataclasses.asdict(record)) + "\n" for record in records))

@@ -7,7 +7,7 @@ from typing import Optional, Type
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from common.training.loop import EpochRecord
+from common.training.run_folder import EpochRecord
 
 
 class TrainingProgress:

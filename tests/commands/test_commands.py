@@ -19,7 +19,7 @@ from tiny_data import SPEAKERS, spectrogram
 
 from common.data.records import RECORD_BYTES, RecordWriter
 from common.training.checkpoint import load_checkpoint
-from common.training.loop import claimed, read_log
+from common.training.run_folder import EVENTS, claimed, read_log
 
 EPOCHS = 4
 # A low rate: where rounding moves a ReLU's input across zero, frameworks part in proportion to it.
@@ -38,6 +38,11 @@ def train_and_kill(package: str, data: Path, folder: Path) -> None:
         if process.returncode == -signal.SIGKILL:
             break
     assert 1 <= load_checkpoint(folder / "last.npz").epoch < EPOCHS
+
+
+def names_of(folder: Path) -> List[str]:
+    """Of a run's files, event files all by one name: each start of a process writes one."""
+    return sorted({EVENTS if path.name.startswith(EVENTS) else path.name for path in folder.iterdir()})
 
 
 def assert_same_losses(folder: Path, expected: Path, tolerance: float) -> None:
@@ -91,8 +96,9 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_contents_of_a_run(trained: Path, tiny_data: Path) -> None:
-    assert sorted(path.name for path in trained.iterdir()) == [
-        ".lock", "best.npz", "certificate.json", "config.json", "data.json", "last.npz", "log.jsonl", "split.json"]
+    assert names_of(trained) == [
+        ".lock", "best.npz", "certificate.json", "config.json", "data.json", "events.out.tfevents.", "last.npz",
+        "learning-curves.png", "log.jsonl", "previous.npz", "run.md", "split.json"]
     config = json.loads((trained / "config.json").read_text())
     assert (config["network"], config["width"], config["epochs"], config["crop_frames"]) == ("tdnn", 0.05, EPOCHS, 150)
     assert json.loads((trained / "data.json").read_text()) == [str(tiny_data)]
@@ -108,7 +114,7 @@ def test_killed_and_resumed_is_the_same_run(killed: Path, trained: Path, tmp_pat
     output = succeed("caffe2_impl.train", "--resume", folder, "--threads", 1, "--convolutions", "default")
     assert f"epoch   {EPOCHS}" in output and "epoch   1 " not in output
     assert_same_losses(folder, trained, tolerance=1e-4)
-    assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in trained.iterdir())
+    assert names_of(folder) == names_of(trained)
 
 
 def test_killed_in_caffe2_and_resumed_in_tensorflow(killed: Path, trained: Path, tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from common.errors import UserError
 from common.speed import bench as bench_module
 from common.speed.bench import CLOCKS
 from common.training.config import TrainingConfig
-from common.training.loop import Trainer, fresh, read_log
+from common.training.loop import Trainer, fresh
+from common.training.run_folder import read_log
 from common.twin import StepResult
 
 CONFIG = TrainingConfig(network="tdnn", width=0.02, batch_size=8, epochs=2, crop_frames=60, learning_rate=0.02)

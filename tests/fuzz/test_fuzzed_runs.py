@@ -29,9 +29,9 @@ from hypothesis import strategies as st
 from common.network import params as parameters
 from common.network.networks import build
 from common.training.certificate import Certificate, Stretch
-from common.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from common.training.checkpoint import Checkpoint, Part, load_checkpoint, save_checkpoint
 from common.training.config import TrainingConfig, load_config, save_config
-from common.training.loop import EpochRecord, read_log, run_data
+from common.training.run_folder import EpochRecord, read_log, run_data
 
 
 def test_configuration(tmp_path: Path, tally: Tally) -> None:
@@ -118,6 +118,7 @@ def test_checkpoint_facts(tmp_path: Path, tally: Tally) -> None:
         assert dataclasses.asdict(checkpoint.config) == {**dataclasses.asdict(TrainingConfig()), **stated.pop("config")}
         assert list(checkpoint.speakers) == stated.pop("speakers") and stated.pop("format") == 1
         assert [dataclasses.asdict(stretch) for stretch in checkpoint.stretches] == stated.pop("stretches", [])
+        assert dataclasses.asdict(checkpoint.part) == {**dataclasses.asdict(Part()), **stated.pop("part", {})}
         assert {name: getattr(checkpoint, name) for name in stated} == stated
 
     damaged = st.one_of(damaged_json(json.loads(stored)), damaged_bytes(stored)).map(with_facts)

@@ -19,7 +19,7 @@ from common.errors import UserError
 from common.network import params as parameters
 from common.network.networks import build
 from common.training.certificate import Certificate, Stretch
-from common.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from common.training.checkpoint import Checkpoint, Part, load_checkpoint, save_checkpoint
 from common.training.config import TrainingConfig
 
 CONFIG = TrainingConfig(network="tdnn", width=0.02, epochs=9)
@@ -29,7 +29,8 @@ CERTIFICATE = Certificate("00ff", "11ff", "22ff", "33ff", "crop_frames=None, Non
 STRETCHES = (Stretch(0, CERTIFICATE, {"framework": "NumPy 1", "blas": "OpenBLAS"}),
              Stretch(2, dataclasses.replace(CERTIFICATE, threads="2"), {"framework": "NumPy 2", "blas": "OpenBLAS"}))
 FACTS = dict(epoch=3, step=21, dev_top1=0.25, best_dev_top1=0.5, framework="NumPy", scale="log", normalised=True,
-             synthetic=True, temperature=1.5, stretches=STRETCHES, trained_on=frozenset([3, 2**64 - 1, 2**63]))
+             synthetic=True, temperature=1.5, part=Part(2, 1.25, 7, 0.5), stretches=STRETCHES,
+             trained_on=frozenset([3, 2**64 - 1, 2**63]))
 
 
 def checkpoint(seed: int = 0, **facts: Any) -> Checkpoint:
@@ -86,10 +87,10 @@ def test_the_same_checkpoint_is_the_same_file(path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["last.npz"]
 
 
-def test_checkpoints_from_before_certificates_and_temperatures_can_be_read(path: Path) -> None:
-    with_facts(path, stretches=..., temperature=...)
+def test_checkpoints_from_before_certificates_temperatures_and_parts_can_be_read(path: Path) -> None:
+    with_facts(path, stretches=..., temperature=..., part=...)
     found = load_checkpoint(path)
-    assert (found.stretches, found.temperature, found.epoch) == ((), None, 3)
+    assert (found.stretches, found.temperature, found.part, found.epoch) == ((), None, Part(), 3)
 
 
 def test_one_for_use_alone_has_half_the_size_and_no_momenta(path: Path) -> None:

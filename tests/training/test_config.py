@@ -15,7 +15,7 @@ from common.training.config import TrainingConfig, from_dict, load_config, save_
 def test_round_trip(tmp_path: Path) -> None:
     config = TrainingConfig(recipe="robust", network="tdnn", width=0.5, epochs=3, batch_size=7, learning_rate=0.1,
                             final_learning_rate=0.01, schedule="cosine", momentum=0.5, weight_decay=0.0,
-                            seed=9, crop_frames=200, time_mask=10, frequency_mask=20)
+                            seed=9, crop_frames=200, time_mask=10, frequency_mask=20, patience=4)
     fields = dataclasses.asdict(TrainingConfig())
     assert all(getattr(config, name) != value for name, value in fields.items()), "a field is left out above"
     save_config(tmp_path / "config.json", config)

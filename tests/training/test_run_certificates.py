@@ -17,7 +17,8 @@ from common.files import make_folder
 from common.training.certificate import Certificate, Stretch, compare_runs, differing_facts, whole
 from common.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from common.training.config import TrainingConfig
-from common.training.loop import Trainer, fresh, resume, start_run
+from common.training.loop import Trainer, fresh
+from common.training.run_folder import resume, start_run
 
 CONFIG = TrainingConfig(network="tdnn", width=0.02, epochs=2, batch_size=8, crop_frames=60)
 VALUES: Dict[str, Any] = {name: f"this {name}" for name in (f.name for f in dataclasses.fields(Certificate))}

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Callable, List, Optional
 
 import numpy as np
@@ -18,10 +19,12 @@ from common.data.splits import Split, load_split, split_dataset
 from common.errors import UserError
 from common.network import params as parameters
 from common.training import loop as training
+from common.training import run_folder
 from common.training.checkpoint import load_checkpoint
 from common.training.config import TrainingConfig, load_config
-from common.training.loop import EpochRecord, Trainer, claimed, extend, fresh, read_log, resume, run_data, start_run
+from common.training.loop import Trainer, fresh
 from common.training.metrics import is_temperature
+from common.training.run_folder import EpochRecord, claimed, extend, read_log, resume, run_data, start_run
 from common.twin import StepResult
 
 CONFIG = TrainingConfig(network="tdnn", width=0.02, epochs=3, batch_size=4, learning_rate=0.02, crop_frames=60,
@@ -38,16 +41,17 @@ def ignore(*_: Any) -> None:
 
 
 def train(folder: Path, data: Path, config: TrainingConfig = CONFIG, on_step: Callable[..., None] = ignore,
-          split: Optional[Split] = None) -> List[EpochRecord]:
+          split: Optional[Split] = None, stopping: Callable[[], bool] = lambda: False,
+          save_seconds: float = math.inf) -> List[EpochRecord]:
     """A whole run from the start, or what is left of the one in `folder`; returns its log."""
     dataset = open_dataset([data])
     with claimed(folder):
-        if (folder / "last.npz").exists():
+        if any(folder.glob("*.npz")):
             checkpoint, split = resume(folder), load_split(folder / "split.json", dataset)
         else:
             checkpoint, split = fresh(config, dataset), split or split_dataset(dataset, config.seed)
             start_run(folder, checkpoint, dataset, split, [data])
-        Trainer(numpy_twin.load(), dataset, split, checkpoint, folder).run(on_step, ignore)
+        Trainer(numpy_twin.load(), dataset, split, checkpoint, folder, save_seconds).run(on_step, ignore, stopping)
     return read_log(folder)
 
 
@@ -65,7 +69,8 @@ def run(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_contents_of_a_run(run: Path, tiny_data: Path) -> None:
     assert sorted(path.name for path in run.iterdir()) == [
-        ".lock", "best.npz", "certificate.json", "config.json", "data.json", "last.npz", "log.jsonl", "split.json"]
+        ".lock", "best.npz", "certificate.json", "config.json", "data.json", "last.npz", "log.jsonl", "previous.npz",
+        "split.json"]
     assert load_config(run / "config.json") == CONFIG
     assert run_data(run) == [tiny_data.resolve()]
     dataset = open_dataset([tiny_data])
@@ -106,24 +111,85 @@ def test_stopped_in_an_epoch_and_resumed(run: Path, tiny_data: Path, tmp_path: P
     assert_same_run(train(tmp_path, tiny_data), tmp_path, run)
 
 
-@pytest.mark.parametrize("name, call", [("write_text", 2), ("save_checkpoint", 3), ("save_checkpoint", 4)])
+@pytest.mark.parametrize("where, name", [(run_folder, "write_text"), (training, "save_checkpoint"),
+                                         (run_folder, "save_checkpoint")], ids=["log", "best", "last"])
 def test_stopped_while_saving_and_resumed(run: Path, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                          name: str, call: int) -> None:
+                                          where: ModuleType, name: str) -> None:
     """Between any two of the files that the second epoch writes: the log, the best, the last."""
-    real, calls = getattr(training, name), []
+    real, calls = getattr(where, name), []
 
     def stop(path: Path, *arguments: Any) -> None:
         calls.append(path)
-        if len(calls) == call:
+        if len(calls) == 2:
             raise Stop
         real(path, *arguments)
 
-    monkeypatch.setattr(training, name, stop)
+    monkeypatch.setattr(where, name, stop)
     with pytest.raises(Stop):
         train(tmp_path, tiny_data)
     monkeypatch.undo()
-    assert load_checkpoint(tmp_path / "last.npz").epoch == 1
+    assert resume(tmp_path).epoch == 1
     assert_same_run(train(tmp_path, tiny_data), tmp_path, run)
+
+
+@pytest.mark.parametrize("seconds", [0.0, math.inf], ids=["saved at each step", "saved by the epoch alone"])
+def test_asked_to_stop_within_an_epoch_nothing_is_done_twice(run: Path, tiny_data: Path, tmp_path: Path,
+                                                              seconds: float) -> None:
+    steps: List[int] = []
+    with pytest.raises(KeyboardInterrupt, match=f"step {STEPS + 2} of {3 * STEPS} is saved"):
+        train(tmp_path, tiny_data, on_step=lambda step, *_: steps.append(step),
+              stopping=lambda: len(steps) == STEPS + 2, save_seconds=seconds)
+    stopped = load_checkpoint(tmp_path / "last.npz")
+    assert (stopped.epoch, stopped.step, stopped.part.steps) == (1, STEPS + 2, 2)
+    assert_same_run(train(tmp_path, tiny_data, on_step=lambda step, *_: steps.append(step)), tmp_path, run)
+    assert steps == list(range(1, 3 * STEPS + 1))
+
+
+def test_killed_within_an_epoch_it_goes_on_from_the_last_step_saved(run: Path, tiny_data: Path, tmp_path: Path) -> None:
+    def stop(step: int, *_: Any) -> None:
+        if step == STEPS + 4:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(tmp_path, tiny_data, on_step=stop, save_seconds=0.0)
+    assert load_checkpoint(tmp_path / "last.npz").step == STEPS + 3
+    assert load_checkpoint(tmp_path / "previous.npz").step == STEPS + 2
+    assert_same_run(train(tmp_path, tiny_data), tmp_path, run)
+
+
+def test_asked_to_stop_at_the_end_of_an_epoch_it_is_whole(run: Path, tiny_data: Path, tmp_path: Path) -> None:
+    steps: List[int] = []
+    with pytest.raises(KeyboardInterrupt, match="epoch 1 is saved"):
+        train(tmp_path, tiny_data, on_step=lambda step, *_: steps.append(step), stopping=lambda: len(steps) == STEPS)
+    assert len(read_log(tmp_path)) == 1
+    assert_same_run(train(tmp_path, tiny_data), tmp_path, run)
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_offered(run: Path, tiny_data: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(run, tmp_path / "run"))
+    data = (folder / "last.npz").read_bytes()
+    (folder / "last.npz").write_bytes(data[:len(data) // 2])
+    with pytest.raises(UserError, match="last.npz(.|\n)*the one before it, .*previous.npz, take .*last.npz away"):
+        resume(folder)
+    (folder / "last.npz").unlink()
+    assert resume(folder).epoch == 2
+    assert_same_run(train(folder, tiny_data), folder, run)
+
+
+def test_patience(tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of equal accuracies the later counts as better: three epochs after the second none was; also where it was stopped."""
+    scores = iter([0.5, 0.75, 0.5, 0.75, 0.7, 0.6, 0.1, 0.9])
+    real = training.Evaluation.of
+    monkeypatch.setattr(training.Evaluation, "of",
+                        lambda *answers: dataclasses.replace(real(*answers), top1=next(scores)))
+    config = dataclasses.replace(CONFIG, epochs=30, patience=3)
+    steps: List[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, tiny_data, config, on_step=lambda step, *_: steps.append(step),
+              stopping=lambda: len(steps) > 5 * STEPS)
+    log = train(tmp_path, tiny_data)
+    assert [record.dev_top1 for record in log] == [0.5, 0.75, 0.5, 0.75, 0.7, 0.6, 0.1]
+    assert train(tmp_path, tiny_data) == log, "it is done, and stays so"
 
 
 def assert_same_run(log: List[EpochRecord], folder: Path, whole: Path) -> None:
@@ -209,7 +275,6 @@ def test_a_disk_that_is_full_in_the_first_epoch(run: Path, tiny_data: Path, tmp_
         patch.setattr(Path, "write_bytes", full)
         train(tmp_path, tiny_data)
     if name == "last.npz":  # the best is as good to go on from
-        shutil.copy(tmp_path / "best.npz", tmp_path / "last.npz")
         assert load_checkpoint(tmp_path / "best.npz").epoch == resume(tmp_path).epoch == 1
     assert_same_run(train(tmp_path, tiny_data), tmp_path, run)
 

@@ -1,0 +1,79 @@
+"""A run of `train` on one page, run.md, with its learning curves beside it; renewed while it trains.
+
+    page = RunPage(folder, {"network": "tdnn, 1,700,000 parameters"}, config, facts, {"identify": "python -m ..."})
+    page.epoch()
+    page.finish("test side, by epoch 22: top-1 95.0 %")
+"""
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import List, Mapping
+
+from tabulate import tabulate
+
+from common.files import write_text
+from common.show.learning_curves import draw_runs
+from common.training.config import TrainingConfig
+from common.training.run_folder import CURVES, PAGE, EpochRecord, read_log
+
+_SHARE = 20  # drawing may take a twentieth of the time: short epochs are not all drawn
+
+
+class RunPage:
+    """The page of the run in `folder`.
+
+    summary: what is trained on what; facts: what the framework states of itself; commands: what to do with the model
+    """
+
+    def __init__(self, folder: Path, summary: Mapping[str, str], config: TrainingConfig, facts: Mapping[str, str],
+                 commands: Mapping[str, str]) -> None:
+        self._folder, self._summary, self._config = folder, summary, config
+        self._facts, self._commands = facts, commands
+        self._next = 0.0  # on the clock: when to draw again
+
+    def epoch(self) -> None:
+        """After an epoch: renew the page, unless that was done a moment ago."""
+        start = time.perf_counter()
+        if start < self._next:
+            return
+        self._write("The run goes on, or was stopped.")
+        end = time.perf_counter()
+        self._next = end + _SHARE * (end - start)
+
+    def finish(self, result: str) -> None:
+        """At the end, with what the test side gave."""
+        self._write(f"**{result}**")
+
+    def _write(self, result: str) -> None:
+        log = read_log(self._folder)
+        if log:
+            draw_runs([self._folder], self._folder / CURVES)
+        write_text(self._folder / PAGE, "\n\n".join([
+            f"# {self._config.network}, recipe {self._config.recipe}", result,
+            _table(self._summary), f"![loss and accuracy of every epoch]({CURVES})" if log else "", _epochs(log),
+            "## What to do with it\n\nFrom the project's folder:",
+            "```\n" + "\n".join(self._commands.values()) + "\n```",
+            "## Settings", _table({name: str(value) for name, value in dataclasses.asdict(self._config).items()}),
+            "## Computed by", _table(self._facts),
+            "Files: best.npz is the best epoch by accuracy on the development side, last.npz the place to go on from and "
+            "previous.npz the one before it; log.jsonl has a line an epoch, split.json says which utterance is on which side, "
+            "certificate.json what has to be equal for a comparison; events.out.tfevents.* are for TensorBoard."]) + "\n")
+
+
+def _epochs(log: List[EpochRecord]) -> str:
+    """The best epoch and the last."""
+    if not log:
+        return "No epoch is done yet."
+    known = [record for record in log if record.dev_top1 is not None]
+    best = max(known, key=lambda record: (record.dev_top1, record.epoch)) if known else log[-1]
+    rows = [[name, record.epoch, f"{record.train_loss:.4f}", f"{100 * record.train_top1:.1f} %",
+             "" if record.dev_top1 is None else f"{100 * record.dev_top1:.1f} %", f"{record.learning_rate:.2g}"]
+            for name, record in (("best", best), ("last", log[-1]))]
+    return tabulate(rows, ["", "epoch", "training loss", "training top-1", "development top-1", "learning rate"],
+                    tablefmt="github", disable_numparse=True)
+
+
+def _table(values: Mapping[str, str]) -> str:
+    return tabulate(values.items(), ["", ""], tablefmt="github", disable_numparse=True)

@@ -1,0 +1,143 @@
+"""What a run of `train` leaves in its folder, and how it is found there again.
+
+    with claimed(folder):
+        checkpoint = resume(folder)     # None: before its first checkpoint
+    for record in read_log(folder): ...
+
+config.json, data.json, split.json, certificate.json (what it was trained with), log.jsonl (one line an
+epoch), last.npz (to go on from), previous.npz (the one before it, if last.npz should be damaged), best.npz
+(the best epoch by accuracy on the development side), and to look at run.md, learning-curves.png and events
+for TensorBoard. One process at a time works in it.
+"""
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ContextManager, List, Optional, Sequence
+
+from common.data.dataset import Dataset
+from common.data.splits import Split, save_split
+from common.errors import UserError
+from common.files import locked, read_json, write_json, write_text
+from common.outputs import vacate
+from common.training import config as configuration
+from common.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+
+LAST, PREVIOUS, BEST = "last.npz", "previous.npz", "best.npz"
+# To go on from, the latest first. Of an epoch that is the best, best.npz is written before last.npz.
+_CHECKPOINTS = (LAST, PREVIOUS, BEST)
+PAGE, CURVES = "run.md", "learning-curves.png"
+EVENTS = "events.out.tfevents."  # how names of files begin by which TensorBoard knows them
+# All that a run writes into its folder.
+WRITES = (*_CHECKPOINTS, "config.json", "data.json", "split.json", "certificate.json", "log.jsonl", PAGE, CURVES,
+          f"{EVENTS}*")
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One line of log.jsonl; accuracies are shares from 0 to 1, None where there is no dev side."""
+
+    epoch: int  # counted from 1
+    step: int
+    learning_rate: float
+    train_loss: float  # mean over the epoch's steps, each before its update
+    train_top1: float
+    dev_loss: Optional[float]
+    dev_top1: Optional[float]
+    utterances_per_second: float  # of training, evaluation and checkpoints left out
+    seconds: float  # of training
+
+
+def claimed(folder: Path) -> ContextManager[None]:
+    """Hold a run's folder, made if need be, against a second process. Raises UserError where one has it."""
+    return locked(folder / ".lock", f"{folder}: another process is training in this folder; wait for it, or name another "
+                  "folder with --out")
+
+
+def saved(folder: Path) -> bool:
+    """Whether there is a run in the folder that can be gone on with from where it was."""
+    return any((folder / name).exists() for name in _CHECKPOINTS) or len(read_log(folder)) > 1
+
+
+def start_run(folder: Path, checkpoint: Checkpoint, dataset: Dataset, split: Split,
+              data: Sequence[Path], force: bool = False) -> None:
+    """Write what a run starts from; refuses a folder that holds a run or anything else, unless `force`.
+
+    With that a run is replaced. One that was stopped before its first epoch was saved is no loss, and is started again.
+    """
+    if saved(folder) and not force:
+        raise UserError(f"{folder} already holds a run; go on with --resume {folder}, name another folder with --out, "
+                        "or have the run replaced with --force")
+    worthless = all(any(path.match(pattern) for pattern in WRITES) for path in folder.iterdir()
+                    if not path.name.startswith("."))
+    vacate(folder, WRITES, force or worthless)
+    write_json(folder / "data.json", [str(path.resolve()) for path in data])
+    save_split(folder / "split.json", split, dataset)
+    configuration.save_config(folder / "config.json", checkpoint.config)  # last: with it the start is complete
+
+
+def run_data(folder: Path) -> List[Path]:
+    """The data that a run trains on, as it was given; empty for the embedded corpus."""
+    paths = read_json(folder / "data.json", "list of a run's data")
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+        raise UserError(f"{folder / 'data.json'} is no list of paths; name the data with --data")
+    return [Path(path) for path in paths]
+
+
+def read_log(folder: Path) -> List[EpochRecord]:
+    """The epochs of a run; a last line that was cut by a crash is left out."""
+    records = []
+    path = folder / "log.jsonl"
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
+        try:
+            record = EpochRecord(**json.loads(line))
+        except (ValueError, TypeError, RecursionError):
+            break
+        if not all(value is None or type(value) in (int, float) for value in dataclasses.astuple(record)):
+            break
+        records.append(record)
+    return records
+
+
+def resume(folder: Path) -> Optional[Checkpoint]:
+    """Where a run stopped, None if that was before its first checkpoint. Raises UserError if there is no run.
+
+    A damaged checkpoint is refused, with word of the one before it.
+    """
+    there = [folder / name for name in _CHECKPOINTS if (folder / name).exists()]
+    for path, before in zip(there, [*there[1:], None]):
+        try:
+            return load_checkpoint(path)
+        except UserError as error:
+            way_out = "" if before is None else (f"\nTo go on from the one before it, {before}, take {path} away and ask "
+                                                 "again; what was trained since then is trained again")
+            raise UserError(f"{error}{way_out}") from None
+    if not (folder / "config.json").exists():
+        raise UserError(f"{folder} has no last.npz to resume from, nor a config.json to start with; start the run with "
+                        f"--out {folder}")
+    return None
+
+
+def extend(folder: Path, checkpoint: Checkpoint, epochs: int) -> Checkpoint:
+    """A finished run with more epochs to do, in all `epochs`; its folder says so from now on."""
+    extended = dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, epochs=epochs))
+    save_last(folder, extended)
+    configuration.save_config(folder / "config.json", extended.config)
+    return extended
+
+
+def save_last(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write last.npz; the one that was there is previous.npz from now on."""
+    if (folder / LAST).exists():
+        os.replace(folder / LAST, folder / PREVIOUS)
+    save_checkpoint(folder / LAST, checkpoint)
+
+
+def write_log(folder: Path, last: EpochRecord) -> None:
+    """Write the log anew up to `last`: a run that died before its checkpoint repeats an epoch."""
+    records = [record for record in read_log(folder) if record.epoch < last.epoch] + [last]
+    write_text(folder / "log.jsonl",
+               "".join(json.dumps(dataclasses.asdict(record)) + "\n" for record in records))
