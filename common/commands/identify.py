@@ -4,15 +4,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Iterator, List, Optional
+from typing import TYPE_CHECKING, List, Optional
 
 from common.commands.engine import Load, add_engine_options, open_engine
-from common.commands.options import existing, make_parser
+from common.commands.options import make_parser
+from common.commands.recordings import HELP, exit_status, say, sources
 from common.errors import UserError
 
 if TYPE_CHECKING:  # slow to import, and only named in annotations
-    from common.identify.pieces import Source
     from common.identify.speakers import Answer
 
 _DESCRIPTION = """Say who speaks in recordings, as far as the model knows voices.
@@ -26,8 +25,6 @@ folder means all that are in it and in its folders; - is one on standard input. 
 cut into pieces of 3.015 s whose probabilities are averaged; silent ones are left out. Of several
 recordings one that cannot be used is said to be so, and the exit status is then 1."""
 
-_STDIN = "-"
-
 
 def run(prog: str, load: Load, argv: Optional[List[str]]) -> int:
     """Identify the speakers of the recordings given; returns the exit status."""
@@ -35,32 +32,30 @@ def run(prog: str, load: Load, argv: Optional[List[str]]) -> int:
     if options.top < 1:
         raise UserError(f"--top must be at least 1, not {options.top}")
     with contextlib.ExitStack() as held:
-        texts = dict.fromkeys(options.recordings)  # each counts once, also where it is in a folder that is named
-        sources = dict.fromkeys(source for text in texts for source in _sources(text, held))
+        meant = sources(options.recordings, held)
         engine = open_engine(prog, load, options)
 
         from common.identify.speakers import about, as_csv, as_json, identify
 
         told: List[Answer] = []
-        for answer in identify(engine, sources, options.top):
+        for answer in identify(engine, meant, options.top):
             told.append(answer)
             _say(answer, to_people=not (options.json or options.csv))
     if options.json:
         print(as_json(engine, told))
     elif options.csv:
         print(as_csv(told), end="")
-    wrong = sum(bool(answer.error) for answer in told)
-    if wrong < len(told):
+    status = exit_status([answer.error for answer in told])
+    if status < 2:
         print(f"{engine.name}, {about(engine)}", file=sys.stderr)
-    return 0 if not wrong else 1 if wrong < len(told) else 2
+    return status
 
 
 def _parser(prog: str, load: Load) -> argparse.ArgumentParser:
     model = "speaker.onnx" if load is None else "runs/first"
     parser = make_parser(prog, _DESCRIPTION.format(prog=prog, model=model))
     add_engine_options(parser, load)
-    parser.add_argument("recordings", nargs="+", type=_recording, metavar="RECORDING",
-                        help="wav, flac, ogg, mp3, m4a, ..., a folder of them, or - for standard input")
+    parser.add_argument("recordings", nargs="+", metavar="RECORDING", help=HELP)
     parser.add_argument("--top", type=int, default=5, metavar="N", help="how many speakers to list (5)")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--json", action="store_true", help="one JSON object on standard output, remarks and errors in it")
@@ -68,32 +63,9 @@ def _parser(prog: str, load: Load) -> argparse.ArgumentParser:
     return parser
 
 
-def _recording(text: str) -> str:
-    return text if text == _STDIN else str(existing("recording")(text))
-
-
-def _sources(text: str, held: contextlib.ExitStack) -> Iterator[Source]:
-    """The recordings that an argument means. Raises UserError for a folder without any."""
-    from common.identify.pieces import Source, kept
-    from common.prepare.sources import audio_files
-
-    if text == _STDIN:
-        yield held.enter_context(kept(sys.stdin.buffer, "standard input"))
-        return
-    path = Path(text)
-    found = [folder / name for folder, name in audio_files(path)] if path.is_dir() else [path]
-    if not found:
-        raise UserError(f"{path}: no recordings in this folder, nor in those in it")
-    for each in found:
-        yield Source(str(each), each)
-
-
 def _say(answer: Answer, to_people: bool) -> None:
-    for remark in answer.remarks:
-        print(f"{answer.recording}: {remark}", file=sys.stderr)
-    if answer.error:
-        print(f"error: {answer.recording}: {answer.error}", file=sys.stderr)
-    elif to_people:
+    say(answer.recording, answer.remarks, answer.error)
+    if to_people and not answer.error:
         print(f"{answer.recording}:")
         for candidate in answer.speakers:
             print(f"  {100 * candidate.probability:5.1f} %  {candidate.speaker}")

@@ -113,10 +113,11 @@ def save(path: Path, **groups: Mapping[str, np.ndarray]) -> None:
         temporary.write_bytes(archive.getbuffer())
 
 
-def load(path: Path) -> Dict[str, Params]:
+def load(path: Path, what: str = "parameter file", hint: str = "use an earlier checkpoint") -> Dict[str, Params]:
     """Groups of tensors from a file that `save` wrote; never unpickles anything.
 
     Nothing is read that is larger than the file itself, whatever its headers say.
+    what, hint: what it is called in a `UserError`, and what that says to do.
     """
     groups: Dict[str, Params] = {}
     try:
@@ -125,11 +126,10 @@ def load(path: Path) -> Dict[str, Params]:
                 group, _, name = member.filename.partition(":")
                 groups.setdefault(group, {})[name.removesuffix(".npy")] = _tensor(archive, member, path)
     except FileNotFoundError:
-        raise UserError(f"there is no parameter file {path}") from None
+        raise UserError(f"there is no {what} {path}") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError,
             NotImplementedError, RuntimeError, MemoryError, SyntaxError, tokenize.TokenError) as error:
-        raise UserError(f"{path} is no readable parameter file ({str(error)[:200]}); it may be cut short: "
-                        "use an earlier checkpoint") from None
+        raise UserError(f"{path} is no readable {what} ({str(error)[:200]}); it may be cut short: {hint}") from None
     return groups
 
 

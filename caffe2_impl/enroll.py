@@ -1,0 +1,21 @@
+"""Enroll voices in a gallery in Caffe2.
+
+    python -m caffe2_impl.enroll runs/first Ada ada-1.wav ada-2.wav --gallery voices.npz
+"""
+from __future__ import annotations
+
+import sys
+from typing import List, Optional
+
+from common.commands import enroll
+from common.errors import friendly
+from caffe2_impl import load
+
+
+@friendly
+def main(argv: Optional[List[str]] = None) -> int:
+    return enroll.run("python -m caffe2_impl.enroll", load, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

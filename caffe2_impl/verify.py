@@ -1,0 +1,21 @@
+"""Say whether recordings are by an enrolled voice in Caffe2.
+
+    python -m caffe2_impl.verify runs/first --gallery voices.npz hello.wav
+"""
+from __future__ import annotations
+
+import sys
+from typing import List, Optional
+
+from common.commands import verify
+from common.errors import friendly
+from caffe2_impl import load
+
+
+@friendly
+def main(argv: Optional[List[str]] = None) -> int:
+    return verify.run("python -m caffe2_impl.verify", load, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""`verify --trials LIST`: how often a model errs on pairs of recordings, and the threshold to use."""
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, Optional
+
+from common.outputs import output
+
+if TYPE_CHECKING:  # slow to import, and only named in annotations
+    from common.identify.engines import Engine
+    from common.verify.evaluation import Scored, Verification
+    from common.verify.gallery import Threshold
+
+WRITES = ("verification.json", "scores.csv", "scores.png")
+CALIBRATE_EQUAL = "equal"  # in place of a rate of false accepts
+
+
+def evaluate(engine: "Engine", options: argparse.Namespace) -> int:
+    """Score a list of trials as the options say; returns the exit status."""
+    from common.verify.evaluation import Verification, score
+    from common.verify.trials import read_trials
+
+    trials = read_trials(options.trials)
+    known = _kept(options.gallery, engine, must_exist=options.calibrate is None)
+    with contextlib.nullcontext() if options.out is None else output(
+            options.out, "verify", WRITES, options.force) as folder:
+        scored = score(engine, trials, options.root or options.trials.parent, options.trials)
+        found = Verification.of(scored)
+        if options.calibrate is not None:
+            known = _calibrate(scored, options)
+            _keep(options.gallery, engine, known)
+        facts = _facts(engine, found, scored, known)
+        if folder is not None:
+            _write(folder, facts, scored, known, f"{engine.trained.network} on {options.trials.name}")
+    if options.json:
+        print(json.dumps(facts, indent=1))
+        return 0
+    print(f"{options.trials}: {found}")
+    if known is not None:
+        print(f"threshold {known}\n  here: {scored.errors(known.value)}")
+    if folder is not None:
+        print(f"written to {folder}: {', '.join(WRITES)}")
+    return 0
+
+
+def _calibrate(scored: "Scored", options: argparse.Namespace) -> "Threshold":
+    from common.verify.gallery import Threshold
+
+    rate = None if options.calibrate == CALIBRATE_EQUAL else options.calibrate
+    at = "equal error rate" if rate is None else f"false accepts at most {100 * rate:g} %"
+    return Threshold(scored.curve.threshold(rate), f"{at} on {options.trials.name}: {scored.counts}")
+
+
+def _kept(gallery: Optional[Path], engine: "Engine", must_exist: bool) -> "Optional[Threshold]":
+    """The threshold of a gallery, if there is one. Raises UserError for one that cannot be used, before the work."""
+    from common.verify.gallery import load_gallery
+
+    if gallery is None or not (must_exist or gallery.exists()):
+        return None
+    return load_gallery(gallery, engine.trained).threshold
+
+
+def _keep(gallery: Optional[Path], engine: "Engine", threshold: "Threshold") -> None:
+    from common.verify.gallery import changed
+
+    if gallery is not None:
+        with changed(gallery, engine.trained) as voices:
+            voices.threshold = threshold
+
+
+def _facts(engine: "Engine", found: "Verification", scored: "Scored", threshold: "Optional[Threshold]") -> Dict[str, Any]:
+    """All that was found, for JSON."""
+    from common.typed import plain
+
+    trained = engine.trained
+    return plain({
+        "engine": engine.name, "network": trained.network, "parameters": trained.parameters, "synthetic": trained.synthetic,
+        **dataclasses.asdict(found), "threshold": threshold and dataclasses.asdict(threshold),
+        "at_threshold": threshold and dataclasses.asdict(scored.errors(threshold.value))})
+
+
+def _write(folder: Path, facts: Dict[str, Any], scored: "Scored", threshold: "Optional[Threshold]", title: str) -> None:
+    from common.files import write_json, write_text
+    from common.show.verification import draw_scores
+
+    write_json(folder / "verification.json", facts)
+    write_text(folder / "scores.csv", scored.table())
+    draw_scores(scored, threshold, title, folder / "scores.png")

@@ -1,0 +1,21 @@
+"""Say whether recordings are by an enrolled voice in TensorFlow.
+
+    python -m tf_impl.verify runs/first --gallery voices.npz hello.wav
+"""
+from __future__ import annotations
+
+import sys
+from typing import List, Optional
+
+from common.commands import verify
+from common.errors import friendly
+from tf_impl import load
+
+
+@friendly
+def main(argv: Optional[List[str]] = None) -> int:
+    return verify.run("python -m tf_impl.verify", load, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
