@@ -36,7 +36,7 @@ _DESCRIPTION = """Train a network to tell speakers apart.
 
 The run's folder gets run.md (all about it on a page, with learning curves), config.json, split.json,
 certificate.json (what it is trained with), log.jsonl, events for `tensorboard --logdir`, and after every
-epoch, and every five minutes within one, last.npz; best.npz is the best epoch's. Ctrl-C and SIGTERM save
+epoch, and every few minutes within one, last.npz; best.npz is the best epoch's. Ctrl-C and SIGTERM save
 and stop; --resume goes on as if there had been no stop. Without --data it uses the embedded synthetic voices.
 
 A recipe gives every setting that is not given, for both frameworks the same:
@@ -69,8 +69,10 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     options = _parser(prog).parse_args(argv)
     if options.resume and (options.out or options.force or set(_given(options)) - {"epochs"}):
         raise UserError("--resume goes on with the run's own settings in its own folder; beside it only --data (if "
-                        "the data have moved), --epochs (for more of them), --device, --threads and --convolutions "
-                        "make sense")
+                        "the data have moved), --epochs (for more of them), --device, --threads, --convolutions "
+                        "and --save-minutes make sense")
+    if not options.save_minutes >= 0:
+        raise UserError(f"--save-minutes must be 0 or more, not {options.save_minutes}")
     threads = prepare_threads(options.threads)
     device = choose_device(options.device, [load])
     with (_resumed if options.resume else _new)(options) as (checkpoint, dataset, split, folder), Stopping(
@@ -80,7 +82,7 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
 
         twin = gate.require(load(), checkpoint, device.device, threads, options.convolutions)
         twin.configure(device.device, threads)
-        trainer = Trainer(twin, dataset, split, checkpoint, folder)
+        trainer = Trainer(twin, dataset, split, checkpoint, folder, 60 * options.save_minutes)
         summary = {**_summary(trainer, checkpoint, dataset, split), "device": f"{device}; {threads} threads"}
         print("\n".join(f"{name:<11} {value}" for name, value in {**summary, "folder": folder}.items()), file=sys.stderr)
         _train(prog, trainer, checkpoint, split, summary, stopping)
@@ -164,6 +166,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=None,
                             choices=_CHOICES.get(field.name), help=_SETTINGS[field.name] + default,
                             metavar=None if field.name in _CHOICES else kind.__name__.upper())
+    parser.add_argument("--save-minutes", type=float, default=5.0, metavar="M",
+                        help="within an epoch, save so often what to go on from; 0: after every step (5)")
     add_machine_options(parser)
     add_convolutions_option(parser)
     return parser

@@ -31,8 +31,6 @@ from common.training.metrics import fit_temperature
 from common.training.run_folder import BEST, EpochRecord, read_log, save_last, write_log
 from common.twin import StepResult, Twin
 
-SAVE_SECONDS = 300.0  # within an epoch: the most that a run which is killed has to do again
-
 # Called after each step: step of the run, its loss, and of the epoch so far top-1 accuracy and
 # utterances per second.
 OnStep = Callable[[int, float, float, float], None]
@@ -58,7 +56,8 @@ class Trainer:
     """Trains from a checkpoint to the end of its schedule, writing into a run's folder."""
 
     def __init__(self, twin: Twin, dataset: Dataset, split: Split, checkpoint: Checkpoint,
-                 folder: Path, save_seconds: float = SAVE_SECONDS) -> None:
+                 folder: Path, save_seconds: float = math.inf) -> None:
+        """save_seconds: within an epoch, the most that a run which is killed has to do again."""
         config = checkpoint.config
         self.twin, self.folder, self._save_seconds = twin, folder, save_seconds
         self._reader = BatchReader(dataset.records, split.train, config.batch_size, config.seed,
