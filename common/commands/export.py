@@ -22,7 +22,8 @@ _DESCRIPTION = """Export a saved model: to ONNX with the framework's own exporte
 An ONNX file has the input `spectrograms` (utterances, 512, frames), the output `logits` (utterances,
 speakers) and, for those who ask for it, `embedding` (utterances, units), what the last layer sees; any
 number of utterances and frames. The speakers' names and how spectrograms are made are in its metadata,
-so that python -m common.identify needs nothing else. --half keeps its weights in half precision.
+so that python -m common.identify needs nothing else. --half keeps its weights in half precision:
+Caffe2's exporter as they are, TensorFlow's once batch normalisation is part of them.
 
 A .npz has the parameters, weights in half precision, without what training would go on with; either
 framework evaluates it and identifies by it."""

@@ -8,6 +8,7 @@ from typing import Dict
 import numpy as np
 import onnx
 import pytest
+from commands import WorkerHere
 from onnx import TensorProto, helper
 from small_networks import drawn_batch, drawn_params, relative_errors
 
@@ -17,6 +18,7 @@ from common.identify.trained import Trained
 from common.network import params as parameters
 from common.network.networks import NETWORKS, build
 from common.network.onnx_file import annotate, metadata
+from common.speed.worker import Worker
 from common.training.checkpoint import Checkpoint
 from common.training.config import TrainingConfig
 
@@ -33,7 +35,8 @@ def checkpoint(network: str = "tdnn") -> Checkpoint:
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_all_engines_say_the_same(network: str, tmp_path: Path) -> None:
+def test_all_engines_say_the_same(network: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Worker, "of", WorkerHere.of)
     trained = checkpoint(network)
     engines: Dict[str, Engine] = {}
     for package in TWINS:
