@@ -22,7 +22,7 @@ _DESCRIPTION = """Say who speaks in recordings, as far as the model knows voices
 
 A recording is of any length from one second up and of any format that soundfile or FFmpeg reads; a
 folder means all that are in it and in its folders; - is one on standard input. Longer recordings are
-cut into pieces of 3.015 s whose probabilities are averaged; silent ones are left out. Of several
+cut into pieces of 3.015 s, the last one at the end, whose probabilities are averaged; silent ones are left out. Of several
 recordings one that cannot be used is said to be so, and the exit status is then 1."""
 
 

@@ -3,8 +3,9 @@
     for heard, logits in answers(engine.logits, [Source("a.wav", Path("a.wav"))], engine.trained):
         print(heard.name, heard.error or logits.mean(axis=0))      # logits: (pieces, num_speakers)
 
-A recording of any length and format is cut into pieces of 3.015 s, as training data are; one that is
-shorter is one piece. Pieces in which nothing is heard are left out.
+A recording of any length and format is cut into pieces of 3.015 s, as training data are, the last of them
+at its end, where it overlaps the one before; one that is shorter is one piece. Pieces in which nothing is
+heard are left out. What hearing the end is worth is in results/verification.
 """
 from __future__ import annotations
 
@@ -25,6 +26,7 @@ from common.prepare.levels import SILENCE_DB, is_silent
 from common.prepare.options import SAMPLE_RATE, SEGMENT_SAMPLES
 
 LEAST_SECONDS = 1.05  # the networks need 100 frames, and a frame is 25 ms long
+_REST_SECONDS = 0.5   # what is left after the last whole piece stays unheard if it is shorter
 _BATCH = 16           # pieces of one length that an engine gets at once
 _WAITING = 64         # recordings and pieces that wait for others of their length
 
@@ -85,15 +87,17 @@ def pieces(source: Source, trained: Trained, heard: Listening, most_seconds: flo
 
 
 def _cut(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Whole pieces, (48240,) each; of a recording that has none, all of it."""
-    held, whole = np.zeros(0, np.float32), False
+    """Whole pieces, (48240,) each, and the last that are, where more than a little is left; of a recording without, all of it."""
+    last = held = np.zeros(0, np.float32)
     for block in blocks:
         held = np.concatenate([held, block])
         while len(held) >= SEGMENT_SAMPLES:
-            yield held[:SEGMENT_SAMPLES]
-            held, whole = held[SEGMENT_SAMPLES:], True
-    if not whole:
+            last, held = np.split(held, [SEGMENT_SAMPLES])
+            yield last
+    if not len(last):
         yield held
+    elif len(held) >= _REST_SECONDS * SAMPLE_RATE:
+        yield np.concatenate([last, held])[-SEGMENT_SAMPLES:]
 
 
 def answers(run: Run, sources: Iterable[Source], trained: Trained) -> Iterator[Tuple[Listening, np.ndarray]]:

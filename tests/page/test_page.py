@@ -72,7 +72,7 @@ def test_who_speaks_as_each_engine_says() -> None:
     assert said.startswith("Bea, 67 % TensorFlow, Caffe2 and ONNX Runtime agree: their logits differ by at most 9.5e-07")
     assert "speaker TensorFlow Caffe2 ONNX Runtime Bea 66.52 % 66.52 % 66.52 % Ada 24.47 %" in said
     assert re.search(r"time( \d+ ms){3}$", said) and "<!doctype" not in answer.get_data(as_text=True)
-    assert [engine.asked for engine in engines] == [2, 2, 2]
+    assert [engine.asked for engine in engines] == [3, 3, 3]
     assert "&lt;b&gt;Cleo" in answer.get_data(as_text=True), "a name that is no markup"
 
 
@@ -124,7 +124,7 @@ def test_what_is_odd_is_remarked() -> None:
     clipped = np.clip(5 * sweep(16_000, 4.0), -1, 1)
     assert "clipped: " in text(ask(client(), wav(samples=clipped)))
     half = np.concatenate([sweep(16_000, 3.0), np.zeros(16_000 * 4)])
-    assert "1 of its 2 pieces are silent and left out" in text(ask(client(), wav(samples=half)))
+    assert "2 of its 3 pieces are silent and left out" in text(ask(client(), wav(samples=half)))
 
 
 def test_size_and_length_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
