@@ -47,7 +47,7 @@ def run(prog: str, load: Load, argv: Optional[List[str]]) -> int:
         print(as_csv(told), end="")
     status = exit_status([answer.error for answer in told])
     if status < 2:
-        print(f"{engine.name}, {about(engine)}", file=sys.stderr)
+        print(f"{engine.name}, {about(engine.trained)}", file=sys.stderr)
     return status
 
 

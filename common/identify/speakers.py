@@ -45,18 +45,22 @@ class Answer:
 
 def identify(engine: Engine, sources: Iterable[Source], top: int) -> Iterator[Answer]:
     """An answer for every recording in turn, with its `top` most probable speakers. Raises UserError for a model's NaN."""
-    names, temperature = engine.trained.speakers, engine.trained.temperature or 1.0
+    names = engine.trained.speakers
     for heard, logits in answers(engine.logits, sources, engine.trained):
         best: List[Candidate] = []
         if not heard.error:
-            probabilities = softmax(logits.astype(np.float64) / temperature).mean(axis=0)
-            best = [Candidate(names[i], float(probabilities[i])) for i in np.argsort(-probabilities, kind="stable")[:top]]
+            shares = probabilities(logits, engine.trained)
+            best = [Candidate(names[i], float(shares[i])) for i in np.argsort(-shares, kind="stable")[:top]]
         yield Answer(heard.name, round(heard.seconds, 3), best, heard.remarks, heard.error)
 
 
-def about(engine: Engine) -> str:
+def probabilities(logits: np.ndarray, trained: Trained) -> np.ndarray:
+    """Of each speaker in one recording: logits of its pieces (pieces, num_speakers) to float64 (num_speakers,)."""
+    return softmax(logits.astype(np.float64) / (trained.temperature or 1.0)).mean(axis=0)
+
+
+def about(trained: Trained) -> str:
     """What answers, and what its probabilities are worth, in a line."""
-    trained = engine.trained
     voices = "SYNTHETIC voices" if trained.synthetic else "voices"
     return f"{trained.network} trained by {trained.trained_by}: {len(trained.speakers)} {voices}; {calibration(trained)}"
 

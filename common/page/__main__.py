@@ -1,4 +1,4 @@
-"""A local web page to try a trained model: record or drop a recording, and see who speaks.
+"""A local web page to try a trained model: record or drop a recording, see who speaks, and enroll new voices.
 
     python -m common.page                # a model that comes with the project
     python -m common.page runs/mine      # a run's folder, with the ONNX file that `export` made of its best.npz
@@ -27,7 +27,6 @@ if TYPE_CHECKING:  # slow to import, and --help does not need it
 _ROOT = Path(__file__).resolve().parents[2]
 _SHIPPED = _ROOT / "results" / "models" / "real35"
 _PACKAGES, _REQUIREMENTS = ("flask", "waitress"), _ROOT / ".requirements-page.txt"
-_VISITORS = 8  # whose recordings are read at once
 
 
 @friendly
@@ -35,7 +34,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     options = _parser().parse_args(argv)
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        raise UserError(f"the page needs {' and '.join(missing)}, which nothing else here does; this installs what is missing:\n"
+        raise UserError(f"the page needs {' and '.join(missing)}, which nothing else here does; this installs them:\n"
                         f"  uv pip install --python {shlex.quote(sys.executable)} -r {shlex.quote(str(_REQUIREMENTS))}")
     threads = prepare_threads(options.threads)
 
@@ -47,28 +46,20 @@ def main(argv: Optional[List[str]] = None) -> int:
                                (files.onnx, "ONNX file", "ONNX Runtime does not answer")):
         if path is None:
             print(f"note: there is no {kind} of this model beside {options.model}, so {silent}", file=sys.stderr)
-    with Page(*start(files, threads)) as page:
+    with Page(*start(files, threads), options.gallery) as page:
         _serve(page, options.host, options.port)
     return 0
 
 
 def _serve(page: "Page", host: str, port: int) -> None:
     """Until Ctrl-C, or the signal that ends processes."""
-    import waitress
+    from common.page.app import make_server
 
-    from common.page.app import make_app
-    from common.page.listening import MOST_BYTES
-
-    own = ipaddress.ip_address(host).is_loopback
-    if not own:
+    own_names_only = ipaddress.ip_address(host).is_loopback
+    if not own_names_only:
         print(f"WARNING: whoever reaches {host} over the network can use this page, and browsers give it the microphone "
               "only where it is called localhost", file=sys.stderr)
-    try:
-        # Larger requests than we take are read too, else they could not be answered in plain words.
-        server = waitress.create_server(make_app(page, own), host=host, port=port, threads=_VISITORS, ident=None,
-                                        inbuf_overflow=4 * MOST_BYTES, max_request_body_size=4 * MOST_BYTES)
-    except (OSError, OverflowError) as error:
-        raise UserError(f"cannot listen at {host}, port {port}: {error}; choose another --port or --host") from None
+    server = make_server(page, host, port, own_names_only)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     name = f"[{host}]" if ":" in host else host
     print(f"open http://{name}:{server.effective_port}/ in a browser; Ctrl-C ends the page", flush=True)
@@ -79,14 +70,25 @@ def _parser() -> argparse.ArgumentParser:
     parser = make_parser("python -m common.page", __doc__)
     parser.add_argument("model", type=Path, nargs="?", default=_SHIPPED, help="a run's folder, a checkpoint (npz) or an "
                         "ONNX file; the other kind is looked for beside it (results/models/real35)")
-    parser.add_argument("--port", type=int, default=8000, help="0: any that is free (8000)")
-    parser.add_argument("--host", type=_address, default="127.0.0.1", help="the address to listen at (127.0.0.1: this computer only)")
+    parser.add_argument("--port", type=_port, default=8000, help="0: any that is free (8000)")
+    parser.add_argument("--host", type=_address, default="127.0.0.1",
+                        help="the address to listen at (127.0.0.1: this computer only)")
+    parser.add_argument("--gallery", type=Path, metavar="FILE", help="keep the voices that are enrolled in this file, see "
+                        "python -m common.enroll (default: they are forgotten when the page ends)")
     parser.add_argument("--threads", type=int, default=0, metavar="N",
                         help="threads of each engine (default: all of this process's CPUs)")
     return parser
 
 
+def _port(text: str) -> int:
+    """An argparse type."""
+    if not (text.isdecimal() and int(text) < 2**16):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: a number from 0 to {2**16 - 1}")
+    return int(text)
+
+
 def _address(text: str) -> str:
+    """An argparse type."""
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:

@@ -1,23 +1,21 @@
 """What every engine says of one recording, and whether they agree.
 
     said = ask(engines, LOGITS, heard.spectrograms)
-    ranking(said, trained.speakers)
+    rows(said, lambda logits: probabilities(logits, trained), trained.speakers)
     agreement(said)          # in words
 """
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Optional, Sequence
+from typing import Callable, List, Optional, Sequence
 
 import numpy as np
 
 from common.errors import UserError
 from common.page.engines import Asked
 from common.proof.crosscheck import TOLERANCE
-from common.training.metrics import softmax
 
 _BATCH = 16  # pieces at once; between two batches other visitors have their turn
-_TOP = 5
 
 
 @dataclass(frozen=True)
@@ -29,19 +27,14 @@ class Said:
     seconds: float = 0.0
     problem: str = ""
 
-    @property
-    def probabilities(self) -> np.ndarray:
-        """Of each speaker, the mean over all pieces: (num_speakers,). To be asked of logits that are there."""
-        return softmax(self.values).mean(axis=0)
-
 
 @dataclass(frozen=True)
 class Row:
-    """A speaker's probabilities: the mean of the engines, and each engine's or None."""
+    """A name with the number that each engine gives it, or None, and their mean."""
 
-    speaker: str
+    name: str
     mean: float
-    shares: List[Optional[float]]
+    numbers: List[Optional[float]]
 
 
 def ask(engines: Sequence[Asked], what: str, spectrograms: np.ndarray) -> List[Said]:
@@ -49,15 +42,29 @@ def ask(engines: Sequence[Asked], what: str, spectrograms: np.ndarray) -> List[S
     return [_ask(engine, what, spectrograms) for engine in engines]
 
 
-def ranking(said: Sequence[Said], speakers: Sequence[str]) -> List[Row]:
-    """The likeliest speakers, by the mean of the engines that answered. Raises UserError if none did."""
-    shares = [None if each.problem else each.probabilities for each in said]
-    there = [each for each in shares if each is not None]
+def first(engines: Sequence[Asked], what: str, spectrograms: np.ndarray) -> np.ndarray:
+    """What the first engine says that answers: (pieces, values). Raises UserError if none does."""
+    refused: List[Said] = []
+    for engine in engines:
+        said = _ask(engine, what, spectrograms)
+        if not said.problem:
+            return said.values
+        refused.append(said)
+    raise _none(refused)
+
+
+def rows(said: Sequence[Said], measure: Callable[[np.ndarray], np.ndarray], names: Sequence[str]) -> List[Row]:
+    """Highest mean first. Raises UserError if no engine answered.
+
+    measure: an engine's values (pieces, values) to a number for each name, (names,)
+    """
+    numbers = [None if each.problem else measure(each.values) for each in said]
+    there = [each for each in numbers if each is not None]
     if not there:
-        raise UserError("; ".join(f"{each.engine} {each.problem}" for each in said))
+        raise _none(said)
     mean = np.mean(there, axis=0)
-    return [Row(speakers[label], float(mean[label]), [None if each is None else float(each[label]) for each in shares])
-            for label in mean.argsort()[::-1][:_TOP]]
+    return [Row(names[place], float(mean[place]), [None if each is None else float(each[place]) for each in numbers])
+            for place in mean.argsort()[::-1]]
 
 
 def agreement(said: Sequence[Said]) -> str:
@@ -82,3 +89,7 @@ def _ask(engine: Asked, what: str, spectrograms: np.ndarray) -> Said:
     except UserError as error:
         return Said(engine.name, problem=str(error))
     return Said(engine.name, np.concatenate(values), seconds)
+
+
+def _none(said: Sequence[Said]) -> UserError:
+    return UserError("; ".join(f"{each.engine} {each.problem}" for each in said))

@@ -1,7 +1,8 @@
 """The page's web server: one form, and what comes of it.
 
     app = make_app(Page(engines, trained))
-    app.test_client().post("/", data={"recording": (io.BytesIO(data), "hello.wav"), "do": "identify"})
+    app.test_client().post("/", data={"recording": (io.BytesIO(data), "hello.wav")})
+    make_server(page, "127.0.0.1", 8000).run()
 
 A browser with scripts asks for the part that changes alone (the header `Part`), one without gets the whole
 page. Nothing is loaded from elsewhere, and other web sites cannot use the page: a request has to call this
@@ -13,14 +14,18 @@ import io
 from typing import IO, Any, Tuple
 from urllib.parse import urlsplit
 
+import waitress
 from flask import Flask, Request, abort, render_template, request
+from waitress.server import WSGIServer
 from werkzeug.exceptions import HTTPException
 
 from common.errors import UserError
+from common.identify.speakers import about
 from common.page.listening import MOST_BYTES, MOST_SECONDS
 from common.page.state import Page
 
 _OWN_NAMES = ("localhost", "127.0.0.1", "::1")
+_VISITORS = 8  # whose recordings are read at once
 _FORM_BYTES = 10**4  # what a form has beside the recording
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; media-src blob:; "
@@ -63,11 +68,18 @@ def make_app(page: Page, own_names_only: bool = True) -> Flask:
         return render_template("engines.html", page=page)
 
     @app.post("/")
-    def answer() -> str:
-        file = request.files.get("recording")
-        if file is None or not file.filename:
-            raise UserError("there is no recording: record one or choose a file")
-        return _render(page, shown=page.identify(file.stream, file.filename))
+    def identify() -> str:
+        return _render(page, shown=page.identify(*_recording()))
+
+    @app.post("/enroll")
+    def enroll() -> str:
+        page.enroll(request.form.get("voice", ""), *_recording())
+        return _render(page)
+
+    @app.post("/forget")
+    def forget() -> str:
+        page.forget(request.form.get("voice", ""))
+        return _render(page)
 
     @app.errorhandler(UserError)
     def refused(error: UserError) -> Tuple[str, int]:
@@ -84,6 +96,25 @@ def make_app(page: Page, own_names_only: bool = True) -> Flask:
     return app
 
 
+def make_server(page: Page, host: str, port: int, own_names_only: bool = True) -> WSGIServer:
+    """The page at an address of this computer, to `run`; see `make_app`. Raises UserError where it cannot listen."""
+    try:
+        # What is larger than we take is read too, else it could not be refused in plain words; all of it in memory.
+        return waitress.create_server(make_app(page, own_names_only), host=host, port=port, threads=_VISITORS, ident=None,
+                                      inbuf_overflow=4 * MOST_BYTES, max_request_body_size=4 * MOST_BYTES)
+    except OSError as error:
+        raise UserError(f"cannot listen at {host}, port {port}: {error}; choose another --port or --host") from None
+
+
+def _recording() -> Tuple[IO[bytes], str]:
+    """The recording that came, and what it is called. Raises UserError if there is none."""
+    file = request.files.get("recording")
+    if file is None or not file.filename:
+        raise UserError("there is no recording: record one or choose a file")
+    return file.stream, file.filename
+
+
 def _render(page: Page, **what: Any) -> str:
     template = "answer.html" if "Part" in request.headers else "page.html"
-    return render_template(template, page=page, most_bytes=MOST_BYTES, most_seconds=MOST_SECONDS, **what)
+    return render_template(template, page=page, about=about(page.trained), most_bytes=MOST_BYTES,
+                           most_seconds=MOST_SECONDS, **what)

@@ -1,7 +1,7 @@
 """A visitor's recording, from the bytes that came to what is shown of it.
 
     heard = listen(io.BytesIO(data), "hello.webm", trained)
-    heard.spectrograms, heard.remarks, heard.png
+    heard.spectrograms, heard.remarks
 """
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import numpy as np
 from common.errors import UserError
 from common.identify.pieces import Listening, kept, pieces
 from common.identify.trained import Trained
-from common.page.picture import draw
 from common.prepare.audio import AudioError, load_audio
 
 MOST_BYTES = 20 * 10**6
@@ -22,13 +21,13 @@ MOST_SECONDS = 600
 
 @dataclass(frozen=True)
 class Heard:
-    """seconds: of sound; spectrograms: float32 (pieces, 512, frames), of what is not silent; png: a picture of all."""
+    """seconds: of sound; spectrograms: float32 (pieces, 512, frames), of what is not silent; samples: all, (n,) at 16 kHz."""
 
     name: str
     seconds: float
     spectrograms: np.ndarray
     remarks: List[str]
-    png: bytes
+    samples: np.ndarray
 
 
 def listen(stream: IO[bytes], name: str, trained: Trained) -> Heard:
@@ -37,6 +36,6 @@ def listen(stream: IO[bytes], name: str, trained: Trained) -> Heard:
     with kept(stream, name) as source:
         try:
             spectrograms = list(pieces(source, trained, listening, MOST_SECONDS))
-            return Heard(name, listening.seconds, np.stack(spectrograms), listening.remarks, draw(load_audio(source.path)))
+            return Heard(name, listening.seconds, np.stack(spectrograms), listening.remarks, load_audio(source.path))
         except AudioError as error:
             raise UserError(f"{name}: {error.problem}") from None

@@ -36,6 +36,7 @@ from selenium.common.exceptions import TimeoutException  # noqa: E402
 from selenium.webdriver import Chrome, ChromeOptions  # noqa: E402
 from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.wait import WebDriverWait  # noqa: E402
 
 SPEAKERS = "Ada", "Bea", "Cleo", "Dora", "Ewa"
@@ -72,7 +73,8 @@ def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page(model: Path, temporary: Path) -> Iterator["subprocess.Popen[str]"]:
     """The command, in a process group of its own as a terminal gives it one."""
     words, variables = command("common.page", model, "--port", 0, "--threads", 1), {**os.environ, "TMPDIR": str(temporary)}
-    with subprocess.Popen(words, cwd=PROJECT, text=True, stdout=subprocess.PIPE, start_new_session=True, env=variables) as process:
+    with subprocess.Popen(words, cwd=PROJECT, env=variables, text=True, stdout=subprocess.PIPE,
+                          start_new_session=True) as process:
         yield process
         process.kill()
 
@@ -83,8 +85,8 @@ def browser(page: "subprocess.Popen[str]", recordings: Path, tmp_path_factory: p
     address = re.search(r"http://127\.0\.0\.1:\d+/", page.stdout.readline())[0]
     options = ChromeOptions()
     options.binary_location = BROWSER
-    for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage", f"user-data-dir={tmp_path_factory.mktemp('profile')}",
-                     "use-fake-ui-for-media-stream", "use-fake-device-for-media-stream",
+    for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "use-fake-ui-for-media-stream",
+                     "use-fake-device-for-media-stream", f"user-data-dir={tmp_path_factory.mktemp('profile')}",
                      f"use-file-for-fake-audio-capture={recordings / 'synthetic_02' / 'session_5' / '01.wav'}"):
         options.add_argument(f"--{argument}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
@@ -98,8 +100,9 @@ def until(browser: Chrome, there: Callable[[str], Any], seconds: float = SLOW) -
     """What the page says, pictures included, once it says so."""
     def look(_: Chrome) -> str:
         nonlocal said
-        said = browser.execute_script("return document.body.innerText + [...document.images].map("
-                                      "image => '\\n' + image.alt + (image.naturalWidth > 500 ? '' : ' is not there')).join('')")
+        said = browser.execute_script(
+            "return document.body.innerText + [...document.images].map("
+            "image => '\\n' + image.alt + (image.naturalWidth > 500 ? '' : ' is not there')).join('')")
         return said if there(said) else ""
 
     said = ""
@@ -128,7 +131,7 @@ def test_a_person_chooses_a_recording(browser: Chrome, model: Path, recordings: 
     """It is answered by whoever is ready, and by all once all are, without being asked again."""
     path = recordings / "synthetic_01" / "session_5" / "01.wav"
     choose(browser, path)
-    until(browser, lambda said: "The likeliest of 5 speakers" in said, 60)
+    until(browser, lambda said: "Probabilities of the likeliest" in said, 60)
     said = until(browser, all_answered)
     rows = re.findall(r"^(\w+)\s+(\d+\.\d\d %)\t(\d+\.\d\d %)\t(\d+\.\d\d %)$", said, re.MULTILINE)
     assert rows[0][0] == likeliest(model, path) and sorted(row[0] for row in rows) == sorted(SPEAKERS)
@@ -145,6 +148,19 @@ def test_a_person_speaks(browser: Chrome, model: Path, recordings: Path) -> None
     button.click()
     said = until(browser, lambda said: re.search(r"^Spectrogram of microphone: [345]\.\d seconds$", said, re.MULTILINE), 30)
     assert all_answered(said) and button.text == "Record"
+
+
+def test_a_person_enrolls_a_voice_and_has_it_forgotten(browser: Chrome, recordings: Path) -> None:
+    for number in (1, 2):
+        choose(browser, recordings / "synthetic_03" / "session_5" / f"0{number}.wav")
+        until(browser, lambda said: f"of 0{number}.wav" in said and "asking" not in said, 30)
+        browser.find_element(By.ID, "voice").send_keys("Zoë" + Keys.ENTER)
+        until(browser, lambda said: f"Zoë {number} recording" in said, 30)
+    choose(browser, recordings / "synthetic_03" / "session_5" / "03.wav")
+    said = until(browser, lambda said: "Of those enrolled:\nZoë is closest" in said, 30)
+    assert re.search(r"^Zoë\s+(0\.\d{3})\t\1\t\1$", said, re.MULTILINE), "the same score in all three"
+    browser.find_element(By.CSS_SELECTOR, "#answer button").click()
+    until(browser, lambda said: "Zoë" not in said, 30)
 
 
 def test_what_is_no_recording_is_told(browser: Chrome) -> None:

@@ -1,30 +1,36 @@
 """The page's HTTP side: what is answered, what is refused and how, and that nothing of a visitor is kept."""
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import io
 import os
 import re
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, List
+from typing import Any, Iterator, List
 
 import numpy as np
 import pytest
+import requests
 import soundfile
 from commands import PROJECT, run
 from containers import encode, sweep
 
-pytest.importorskip("flask", reason="the page is optional, see .requirements-page.txt")
+for package in ("flask", "waitress"):
+    pytest.importorskip(package, reason="the page is optional, see .requirements-page.txt")
 
 from common.errors import UserError  # noqa: E402
 from common.identify.trained import Trained  # noqa: E402
 from common.page import app as app_module, listening  # noqa: E402
-from common.page.app import make_app  # noqa: E402
+from common.page.app import make_app, make_server  # noqa: E402
 from common.page.engines import READY, Answer, Here  # noqa: E402
 from common.page.state import Page  # noqa: E402
+from common.verify.gallery import Threshold, changed, load_gallery  # noqa: E402
 
 TRAINED = Trained("tdnn", ("Ada", "Bea", "<b>Cleo</b>"), "Caffe2, 3 epochs", "0123456789abcdef", "log", False)
 
@@ -42,7 +48,8 @@ class Engine:
         return np.tile(np.float32([1, 2 + self._rounding, 0.0]), (len(spectrograms), 1))
 
     def embeddings(self, spectrograms: np.ndarray) -> np.ndarray:
-        raise AssertionError
+        """The mean spectrum: of the same sound the same."""
+        return spectrograms.mean(axis=2)
 
 
 def wav(seconds: float = 4.0, samples: Any = None) -> bytes:
@@ -56,7 +63,8 @@ def client(*engines: Engine, **settings: Any) -> Any:
 
 
 def ask(of: Any, data: bytes, name: str = "hello.wav", part: bool = True, **headers: str) -> Any:
-    return of.post("/", data={"recording": (io.BytesIO(data), name)}, headers={**({"Part": "answer"} if part else {}), **headers})
+    headers.update({"Part": "answer"} if part else {})
+    return of.post("/", data={"recording": (io.BytesIO(data), name)}, headers=headers)
 
 
 def text(response: Any) -> str:
@@ -69,7 +77,8 @@ def test_who_speaks_as_each_engine_says() -> None:
     answer = ask(client(*engines), wav(7.0))
     said = text(answer)
     assert answer.status_code == 200
-    assert said.startswith("Bea, 67 % TensorFlow, Caffe2 and ONNX Runtime agree: their logits differ by at most 9.5e-07")
+    assert said.startswith("Of the 3 it was trained on: Bea, 67 % TensorFlow, Caffe2 and ONNX Runtime agree: "
+                           "their logits differ by at most 9.5e-07")
     assert "speaker TensorFlow Caffe2 ONNX Runtime Bea 66.52 % 66.52 % 66.52 % Ada 24.47 %" in said
     assert re.search(r"time( \d+ ms){3}$", said) and "<!doctype" not in answer.get_data(as_text=True)
     assert [engine.asked for engine in engines] == [3, 3, 3]
@@ -84,7 +93,8 @@ def test_engines_that_do_not_agree_are_told() -> None:
 def test_a_browser_without_scripts_gets_the_whole_page() -> None:
     page = client()
     first, answer = page.get("/"), ask(page, wav(), part=False)
-    assert first.status_code == 200 and "A tdnn network that knows 3 voices, trained by Caffe2, 3 epochs." in text(first)
+    assert first.status_code == 200
+    assert "tdnn trained by Caffe2, 3 epochs: 3 voices; probabilities are not calibrated" in text(first)
     assert 'method="post"' in first.get_data(as_text=True) and "Bea, 67 %" in text(answer)
     assert answer.get_data(as_text=True).startswith("<!doctype html>")
 
@@ -93,7 +103,7 @@ def test_it_works_without_a_network() -> None:
     """Nothing is loaded from elsewhere, and what is loaded is there."""
     page = client()
     html = page.get("/").get_data(as_text=True)
-    loaded = re.findall(r'(?:src|href|action)="([^"]*)"', html)
+    loaded = re.findall(r' (?:src|href|action)="([^"]*)"', html)
     assert len(loaded) >= 4 and all(page.get(path).status_code == 200 for path in loaded if path != "data:,")
     static = "".join(path.read_text() for path in Path(app_module.__file__).parent.glob("static/*"))
     assert "://" not in static and "@import" not in static and "url(" not in static
@@ -172,10 +182,23 @@ def test_nothing_of_a_visitor_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     made: List[str] = []
     for name in ("mkstemp", "mkdtemp", "TemporaryFile", "SpooledTemporaryFile", "NamedTemporaryFile"):
         monkeypatch.setattr(tempfile, name, lambda *_, name=name, **__: made.append(name))
-    page = client()
-    for data in (wav(), wav(60.0), wav(0.2), b"no sound"):
-        assert ask(page, data).status_code in (200, 400)
+    with served(Page([Here(Engine())], TRAINED)) as address:
+        for data, status in ((wav(), 200), (wav(60.0), 200), (wav(0.2), 400), (b"no sound", 400), (bytes(21 * 10**6), 413)):
+            assert requests.post(address, files={"recording": ("x.wav", data)}, timeout=60).status_code == status
     assert made == [] and [name for name in open_files() if "memfd" in name or "recording" in name] == []
+
+
+@contextlib.contextmanager
+def served(page: Page) -> Iterator[str]:
+    """The page at a port of this computer, as the command serves it; gives its address."""
+    server = make_server(page, "127.0.0.1", 0)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.effective_port}/"
+    finally:
+        server.close()
+        thread.join()
 
 
 def open_files() -> List[str]:
@@ -196,12 +219,10 @@ def test_several_visitors_at_once_each_get_their_answer() -> None:
             return super().logits(spectrograms)
 
     busy = Busy()
-    app = make_app(Page([Here(busy), Here(Engine())], TRAINED))
+    with served(Page([Here(busy), Here(Engine())], TRAINED)) as address, ThreadPoolExecutor(8) as visitors:
+        def visit(number: int) -> str:
+            return requests.post(address, files={"recording": (f"visitor-{number}.wav", wav(3.1 + number))}, timeout=60).text
 
-    def visit(number: int) -> str:
-        return ask(app.test_client(), wav(3.1 + number), f"visitor-{number}.wav").get_data(as_text=True)
-
-    with ThreadPoolExecutor(8) as visitors:
         answers = list(visitors.map(visit, range(8)))
     assert all(f"visitor-{number}.wav: {number + 3}.1 seconds" in answer for number, answer in enumerate(answers))
     assert busy.most == 1
@@ -227,6 +248,74 @@ def test_a_defect_is_told_without_its_insides() -> None:
     assert "division" not in text(answer)
 
 
+# Enrolled voices
+
+def enroll(of: Any, voice: str, data: bytes) -> Any:
+    return of.post("/enroll", data={"recording": (io.BytesIO(data), "x.wav"), "voice": voice}, headers={"Part": "answer"})
+
+
+LOW, HIGH, NOISE = (wav(samples=samples) for samples in (
+    sweep(16_000, 4.0), sweep(32_000, 8.0)[::4], np.random.default_rng(0).normal(0, 0.1, 64_000)))
+
+
+def test_a_voice_is_enrolled_found_and_forgotten() -> None:
+    page = client(Engine("Caffe2"), Engine())
+    assert "Enrolled" not in text(ask(page, LOW))
+    assert text(enroll(page, "Zoë", LOW)) == "Enrolled Zoë 1 recording forget"
+    assert text(enroll(page, " Zoë ", LOW)) == "Enrolled Zoë 2 recordings forget"
+    assert "Zoë 2 recordings" in text(enroll(page, "<i>", NOISE))
+    said = text(ask(page, LOW))
+    assert "Bea, 67 %" in said and "Of those enrolled: Zoë is closest, if it is one of them" in said
+    assert re.search(r"voice Caffe2 ONNX Runtime Zoë 1\.000 1\.000 &lt;i&gt; 0\.\d{3} 0\.\d{3} ", said)
+    forgotten = page.post("/forget", data={"voice": "Zoë"})
+    assert "Zoë" not in text(forgotten) and "&lt;i&gt; 1 recording" in text(forgotten)
+    assert "closest" in text(ask(page, LOW)) and page.post("/forget", data={"voice": "Zoë"}).status_code == 400
+
+
+def test_another_recording_of_a_voice_changes_it() -> None:
+    page = client()
+    for data in (LOW, HIGH, HIGH):
+        enroll(page, "Ada", data)
+    scores = [float(re.search(r"Runtime Ada (\S+)", text(ask(page, data)))[1]) for data in (LOW, HIGH, NOISE)]
+    assert scores[1] > scores[0] > scores[2]
+
+
+@pytest.mark.parametrize("voice, told", [("", "is no name for a voice"), ("a\nb", "is no name for a voice"),
+                                         ("x" * 101, "is no name for a voice")])
+def test_a_name_has_to_be_one(voice: str, told: str) -> None:
+    answer = enroll(client(), voice, LOW)
+    assert answer.status_code == 400 and told in text(answer)
+
+
+def test_what_cannot_be_used_is_not_enrolled() -> None:
+    page = client()
+    answer = enroll(page, "Ada", wav(0.3))
+    assert answer.status_code == 400 and "too short" in text(answer) and "Ada" not in text(page.get("/"))
+
+
+def test_a_gallery_is_kept_and_its_threshold_decides(tmp_path: Path) -> None:
+    file = tmp_path / "voices.npz"
+    page = make_app(Page([Here(Engine())], TRAINED, file)).test_client()
+    enroll(page, "Ada", LOW)
+    with changed(file, TRAINED) as gallery:  # as by another command
+        gallery.threshold = Threshold(0.95, "here")
+    assert "Of those enrolled: Ada Scores of the enrolled voices; from 0.950 on one is accepted" in text(ask(page, LOW))
+    again = make_app(Page([Here(Engine())], TRAINED, file)).test_client()
+    assert "Of those enrolled: Nobody; Ada is closest" in text(ask(again, NOISE))
+    assert list(load_gallery(file, TRAINED).voices) == ["Ada"]
+    with pytest.raises(UserError, match="another model"):
+        Page([Here(Engine())], dataclasses.replace(TRAINED, parameters="fedcba9876543210"), file)
+
+
+def test_visitors_who_enroll_at_once_lose_nothing(tmp_path: Path) -> None:
+    for file in (None, tmp_path / "voices.npz"):
+        page = Page([Here(Engine())], TRAINED, file)
+        app = make_app(page)
+        with ThreadPoolExecutor(8) as visitors:
+            list(visitors.map(lambda number: enroll(app.test_client(), f"voice {number}", LOW), range(16)))
+        assert sorted(page.gallery.voices) == sorted(f"voice {number}" for number in range(16))
+
+
 # The command
 
 def test_it_says_what_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -241,6 +330,7 @@ def test_it_says_what_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path
     ([PROJECT / "tests"], "a folder without a model"),
     ([PROJECT / "compare.py"], "compare.py"),
     (["--host", "example.org"], "no address such as 127.0.0.1"),
+    (["--port", "-1"], "'-1' is no port"), (["--port", "65536"], "'65536' is no port"),
 ])
 def test_mistakes_at_the_command_line(arguments: List[str], told: str) -> None:
     done = run("common.page", *arguments)

@@ -5,21 +5,23 @@ const input = document.getElementById("recording");
 const answer = document.getElementById("answer");
 const state = document.getElementById("state");
 const button = document.getElementById("record");
+const voice = document.getElementById("voice");
 const clock = document.getElementById("clock");
 const mostBytes = Number(form.dataset.mostBytes);
 const mostSeconds = Number(form.dataset.mostSeconds);
 let recording = null; // the File that is asked about
 let recorder = null;
 
-async function send(what) {
+async function send(where, what) {
   const body = new FormData();
   for (const [name, value] of Object.entries(what)) body.append(name, value);
   state.textContent = "asking …";
   form.setAttribute("aria-busy", "true");
   try {
-    const response = await fetch(form.action, { method: "POST", body, headers: { Part: "answer" } });
+    const response = await fetch(where, { method: "POST", body, headers: { Part: "answer" } });
     answer.innerHTML = await response.text();
     state.textContent = "";
+    if (response.ok && where !== form.action) voice.value = "";
   } catch (error) {
     state.textContent = "The page does not answer: was it ended in the terminal?";
   }
@@ -33,22 +35,32 @@ function take(file) {
   player.src = URL.createObjectURL(file);
   player.hidden = false;
   recording = file;
-  identify();
+  ask(form.action);
 }
 
-function identify() {
+function ask(where) {
   if (!recording) {
     state.textContent = "Record something or choose a recording first.";
   } else if (recording.size > mostBytes) {
     state.textContent = `This recording is larger than ${mostBytes / 1e6} MB; choose a shorter one, or one that is compressed.`;
   } else {
-    send({ recording, });
+    send(where, { recording, voice: voice.value });
   }
 }
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  identify();
+  ask(event.submitter ? event.submitter.formAction : form.action);
+});
+voice.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter") return;
+  event.preventDefault();
+  document.getElementById("enroll").click();
+});
+// An enrolled voice is forgotten by a form of its own, which comes with the answer.
+answer.addEventListener("submit", (event) => {
+  event.preventDefault();
+  send(event.target.action, { voice: event.submitter.value });
 });
 input.addEventListener("change", () => input.files.length && take(input.files[0]));
 
@@ -118,6 +130,6 @@ async function refresh() {
     engines.innerHTML = await (await fetch("engines")).text();
   } catch (error) { /* the next question will tell */ }
   if (engines.querySelector(".starting")) setTimeout(refresh, 1000);
-  else if (started && recording) identify();
+  else if (started && recording) ask(form.action);
 }
 if (engines.querySelector(".starting")) setTimeout(refresh, 1000);
