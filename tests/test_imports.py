@@ -36,7 +36,7 @@ FLOORS = """
     doctor
     page
     commands
-    data.benchmark prepare.benchmark enroll *.__main__
+    data.benchmark prepare.benchmark enroll evaluate *.__main__
 """
 
 # Where twins may differ in what they show, inside a package and never across its border; and all of

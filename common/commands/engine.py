@@ -27,7 +27,7 @@ def add_engine_options(parser: argparse.ArgumentParser, load: Load) -> None:
 
 def open_engine(prog: str, load: Load, options: argparse.Namespace) -> Engine:
     """The engine for `options.model`; a framework is imported at the first question. Raises UserError."""
-    path = _right_kind(prog, load, options.model)
+    path = model_of_kind(prog, load, options.model)
     threads = prepare_threads(options.threads)
     if load is None:
         if options.device == "gpu":
@@ -47,7 +47,7 @@ def open_engine(prog: str, load: Load, options: argparse.Namespace) -> Engine:
     return TwinEngine(announced, load_checkpoint(path), device.device, threads)
 
 
-def _right_kind(prog: str, load: Load, model: Path) -> Path:
+def model_of_kind(prog: str, load: Load, model: Path) -> Path:
     """The model's file. Raises UserError where it is of the kind that another engine takes, and names that."""
     command = prog.rpartition(".")[2]
     if load is not None:

@@ -1,4 +1,4 @@
-"""`python -m tf_impl.evaluate` and `python -m caffe2_impl.evaluate`: a saved model on record files."""
+"""`python -m tf_impl.evaluate`, `caffe2_impl.evaluate` and `common.evaluate`: a saved model on record files."""
 from __future__ import annotations
 
 import argparse
@@ -7,95 +7,88 @@ import csv
 import dataclasses
 import io
 from pathlib import Path
-from typing import Callable, Iterable, List, Optional, Sequence
+from typing import TYPE_CHECKING, Iterable, List, Optional, Sequence
 
-from common.commands.options import (
-    add_machine_options,
-    add_out_options,
-    choose_device,
-    make_parser,
-    model_file,
-    prepare_threads,
-    say_device,
-)
+from common.commands.engine import Load, add_engine_options, model_of_kind, open_engine
+from common.commands.options import add_out_options, make_parser
 from common.commands.utterances import Choice, add_side_options, choose, data_for
 from common.errors import UserError
 from common.outputs import output
-from common.twin import Twin
 
-_DESCRIPTION = """Evaluate a saved model on records it may never have seen.
+if TYPE_CHECKING:  # slow to import, and only named in annotations
+    from common.identify.engines import Engine
 
-  {prog} runs/first                         # of the data it was trained on, the test side
+_RUN = """  {prog} runs/first                         # of the data it was trained on, the test side
   {prog} runs/first --side dev
   {prog} runs/first/best.npz part-7.bin     # of other data, all
 
-Utterances that it was trained on are left out, which is told, unless --side train asks for them.
-Prints top-1 with its 95 % interval, top-5 of more than five speakers, utterances per second, the most
-frequent confusions and how far its probabilities are from the truth; --out writes the figures, every prediction and the whole confusion matrix. A
-model trained in either framework will do."""
+Utterances that it was trained on are left out, which is told, unless --side train asks for them. A model
+trained in either framework will do."""
+_FILE = """  {prog} speaker.onnx part-7.bin
+  {prog} speaker.onnx data --split runs/first/split.json
+
+An ONNX file does not say which utterances the model was trained on: choose others."""
+_DESCRIPTION = """Evaluate a saved model on records it may never have seen.
+
+{examples}
+
+Prints top-1 with its 95 % interval, top-5 of more than five speakers, how far its probabilities are from
+the truth, utterances per second and the most frequent confusions; --out writes the figures, every
+prediction and the whole confusion matrix."""
 
 WRITES = ("evaluation.json", "confusion.csv", "predictions.csv")
 
 
-def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
+def run(prog: str, load: Load, argv: Optional[List[str]]) -> int:
     """Evaluate as the options say; returns the exit status."""
-    options = _parser(prog).parse_args(argv)
+    options = _parser(prog, load).parse_args(argv)
     if options.batch_size < 1:
         raise UserError(f"--batch-size must be at least 1, not {options.batch_size}")
-    threads = prepare_threads(options.threads)
-    device = choose_device(options.device, [load])
+    options.model = model_of_kind(prog, load, options.model)
+    engine = open_engine(prog, load, options)
 
     from common.data.batches import BatchReader
     from common.data.dataset import open_dataset
-    from common.proof import gate
-    from common.training.checkpoint import load_checkpoint
-    from common.training.evaluation import Evaluation, predict
+    from common.training.evaluation import Evaluation
     from common.training.metrics import confusion_matrix
 
-    checkpoint = load_checkpoint(options.model)
-    dataset = open_dataset(data_for(options.model, options.data), speakers=checkpoint.speakers)
-    checkpoint.check_data(dataset)
-    choice = choose(options, dataset, {options.model: checkpoint})
+    trained = engine.trained
+    dataset = open_dataset(data_for(options.model, options.data), speakers=trained.speakers)
+    dataset.check_form(trained.scale, trained.normalised)
+    choice = choose(options, dataset, {options.model: engine.checkpoint})
     with contextlib.nullcontext() if options.out is None else output(
             options.out, "evaluate", WRITES, options.force) as folder:
-        say_device(device)
-        twin = gate.require(load(), checkpoint, device.device, threads)
-        twin.configure(device.device, threads)
-        model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
-        logits, speakers, rate = predict(twin, model, BatchReader.in_order(
-            dataset.records, choice.indices, options.batch_size))
+        logits, speakers, rate = engine.predict(BatchReader.in_order(dataset.records, choice.indices, options.batch_size))
         evaluation = Evaluation.of(logits, speakers, rate)
         confusion = confusion_matrix(logits, speakers)
-        _show(twin, checkpoint, dataset, choice.told, evaluation, confusion,
-              _calibration(checkpoint.temperature, logits, speakers))
+        _show(engine, dataset, choice.told, evaluation, confusion, _calibration(trained.temperature, logits, speakers))
         if folder is not None:
-            write_results(folder, choice, evaluation, confusion, checkpoint.speakers, speakers, logits)
+            write_results(folder, choice, evaluation, confusion, trained.speakers, speakers, logits)
             print(f"written to {folder}: {', '.join(WRITES)}")
     return 0
 
 
-def _parser(prog: str) -> argparse.ArgumentParser:
-    parser = make_parser(prog, _DESCRIPTION.format(prog=prog))
-    parser.add_argument("model", type=model_file, help="a run's best.npz or last.npz, or its folder")
+def _parser(prog: str, load: Load) -> argparse.ArgumentParser:
+    examples = (_FILE if load is None else _RUN).format(prog=prog)
+    parser = make_parser(prog, _DESCRIPTION.format(examples=examples))
+    add_engine_options(parser, load)
     parser.add_argument("data", nargs="*", type=Path,
                         help="record files or data folders (default: what the model's own run has)")
     add_side_options(parser)
     parser.add_argument("--batch-size", type=int, default=32, help="utterances at once (32)")
     add_out_options(parser, None, "figures and tables")
-    add_machine_options(parser)
     return parser
 
 
-def _show(twin: Twin, checkpoint, dataset, told: str, evaluation, confusion, calibration: str) -> None:
-    voices = ", synthetic voices" if dataset.synthetic else ""
-    print(f"{checkpoint.config.network} trained by {checkpoint.framework or 'nobody'} for "
-          f"{checkpoint.epoch} epochs, evaluated in {twin.framework} on {dataset.name}{voices}{told and ': '}{told}")
+def _show(engine: Engine, dataset, told: str, evaluation, confusion, calibration: str) -> None:
+    trained, voices = engine.trained, ", synthetic voices" if dataset.synthetic else ""
+    print(f"{trained.network} trained by {trained.trained_by}, evaluated in {engine.name} on {dataset.name}{voices}"
+          f"{told and ': '}{told}")
     print(evaluation, calibration, sep="\n")
     mistakes = [(confusion[i, j], i, j) for i in range(len(confusion))
                 for j in range(len(confusion)) if i != j and confusion[i, j]]
     for count, i, j in sorted(mistakes, reverse=True)[:5]:
-        print(f"  {count:3d} of {confusion[i].sum()} by {checkpoint.speakers[i]} "
-              f"were taken for {checkpoint.speakers[j]}")
+        print(f"  {count:3d} of {confusion[i].sum()} by {trained.speakers[i]} were taken for {trained.speakers[j]}")
 
 
 def _calibration(temperature: Optional[float], logits, speakers) -> str:

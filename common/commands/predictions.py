@@ -49,7 +49,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
         raise UserError("the two models know different speakers; there is nothing to compare")
     dataset = open_dataset(data_for(options.models[0], options.data), speakers=models[0].speakers)
     for path, model in zip(options.models, models):
-        model.check_data(dataset)
+        dataset.check_form(model.scale, model.normalised)
         if model.framework.lower() not in ("", *loads):  # "" is nobody's: initial parameters
             raise UserError(f"{path} was trained by {model.framework}; this compares models of {', '.join(loads)}")
     choice = choose(options, dataset, dict(zip(options.models, models)))

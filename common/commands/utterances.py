@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from common.commands.options import data_or_embedded, existing
 from common.errors import UserError
@@ -48,9 +48,10 @@ def add_side_options(parser: argparse.ArgumentParser) -> None:
                         help="which side of the split (test)")
 
 
-def choose(options: argparse.Namespace, dataset: "Dataset", models: Mapping[Path, "Checkpoint"]) -> Choice:
+def choose(options: argparse.Namespace, dataset: "Dataset", models: Mapping[Path, Optional["Checkpoint"]]) -> Choice:
     """What --split and --side choose, without what a model was trained on unless that side is asked for.
 
+    models: None for one whose file does not say what it was trained on
     Raises UserError where nothing is left, and for --side where there is no split.
     """
     import numpy as np
@@ -64,9 +65,9 @@ def choose(options: argparse.Namespace, dataset: "Dataset", models: Mapping[Path
     told = [] if split is None else [f"{side} side of {source}"]
     if not len(indices):
         raise UserError(f"{source} has no utterances on its {side} side; choose another --side")
-    if any(model.epoch and not model.trained_on for model in models.values()):
+    if any(model is None or model.epoch and not model.trained_on for model in models.values()):
         told.append("it is NOT KNOWN which utterances the model was trained on, these may be among them")
-    trained_on = frozenset().union(*(model.trained_on for model in models.values()))
+    trained_on = frozenset().union(*(model.trained_on for model in models.values() if model))
     known = np.array([mark in trained_on for mark in dataset.records.fingerprints(indices).tolist()])
     if split is not None and side == "train":
         told.append(f"{known.sum()} of {len(indices)} utterances are TRAINING data")
@@ -79,7 +80,7 @@ def choose(options: argparse.Namespace, dataset: "Dataset", models: Mapping[Path
     return Choice(indices, "; ".join(told))
 
 
-def _split(options: argparse.Namespace, dataset: "Dataset", models: Mapping[Path, "Checkpoint"]
+def _split(options: argparse.Namespace, dataset: "Dataset", models: Iterable[Path]
            ) -> Tuple[Optional["Split"], str]:
     """The split that is named, or that a model's run has made of these data; and where it stands."""
     from common.data.splits import load_split, splits_data

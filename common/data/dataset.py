@@ -61,6 +61,14 @@ class Dataset:
     normalised: Optional[bool] = None
     official_split: Optional[Dict[str, str]] = None
 
+    def check_form(self, scale: Optional[str], normalised: Optional[bool]) -> None:
+        """Raise UserError where a model was trained on spectrograms made in another way; None is not known."""
+        for name, of_model in (("scale", scale), ("normalised", normalised)):
+            own = getattr(self, name)
+            if None not in (own, of_model) and own != of_model:
+                raise UserError(f"the model was trained on spectrograms with {name} = {of_model}, but those of "
+                                f"{self.name} have {name} = {own}; prepare the recordings in the same way")
+
     def fingerprint(self) -> str:
         """16 hexadecimal digits that tell this data from other data: names, labels, a sample of the values."""
         sample = np.unique(np.linspace(0, len(self.records) - 1, _FINGERPRINT_SAMPLE).astype(np.int64))

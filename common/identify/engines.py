@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Protocol
+from typing import TYPE_CHECKING, Callable, Optional, Protocol
 
 import numpy as np
 
@@ -17,7 +17,9 @@ from common.identify.trained import Trained
 from common.network.layers import EMBEDDING, INPUT, OUTPUT, NetworkSpec
 
 if TYPE_CHECKING:  # slow to import, and ONNX Runtime needs neither
+    from common.data.batches import BatchReader
     from common.training.checkpoint import Checkpoint
+    from common.training.evaluation import Answers
     from common.twin import Model, Twin
 
 
@@ -26,6 +28,7 @@ class Engine(Protocol):
 
     name: str  # TensorFlow | Caffe2 | ONNX Runtime
     trained: Trained
+    checkpoint: Optional[Checkpoint]  # None where the model comes in an ONNX file
 
     def logits(self, spectrograms: np.ndarray) -> np.ndarray:
         """One for each speaker, float32 (N, num_speakers)."""
@@ -33,13 +36,17 @@ class Engine(Protocol):
     def embeddings(self, spectrograms: np.ndarray) -> np.ndarray:
         """What the last layer sees, float32 (N, units)."""
 
+    def predict(self, reader: BatchReader) -> Answers:
+        """Logits, speakers and utterances per second over a reader's epoch, see `common.training.evaluation`."""
+
 
 class TwinEngine:
     """A framework's. It is imported, and its network held against the reference, at the first question."""
 
     def __init__(self, load: Callable[[], Twin], checkpoint: Checkpoint, device: str, threads: int) -> None:
         self.trained = Trained.of(checkpoint)
-        self._load, self._checkpoint, self._device, self._threads = load, checkpoint, device, threads
+        self.checkpoint = checkpoint
+        self._load, self._device, self._threads = load, device, threads
 
     @property
     def name(self) -> str:
@@ -51,25 +58,30 @@ class TwinEngine:
     def embeddings(self, spectrograms: np.ndarray) -> np.ndarray:
         return _predict(self._beheaded, spectrograms)
 
+    def predict(self, reader: BatchReader) -> Answers:
+        from common.training.evaluation import predict
+
+        return predict(self._twin, self._whole, reader)
+
     @cached_property
     def _twin(self) -> Twin:
         from common.proof import gate
 
-        twin = gate.require(self._load(), self._checkpoint, self._device, self._threads)
+        twin = gate.require(self._load(), self.checkpoint, self._device, self._threads)
         twin.configure(self._device, self._threads)
         return twin
 
     @cached_property
     def _whole(self) -> Model:
-        return self._model(self._checkpoint.spec)
+        return self._model(self.checkpoint.spec)
 
     @cached_property
     def _beheaded(self) -> Model:
-        return self._model(self._checkpoint.spec.embedding)
+        return self._model(self.checkpoint.spec.embedding)
 
     def _model(self, spec: NetworkSpec) -> Model:
-        params = {p.name: self._checkpoint.params[p.name] for p in spec.parameters()}
-        return self._twin.model(spec, params, self._checkpoint.config.optimizer)
+        params = {p.name: self.checkpoint.params[p.name] for p in spec.parameters()}
+        return self._twin.model(spec, params, self.checkpoint.config.optimizer)
 
 
 def _predict(model: Model, spectrograms: np.ndarray) -> np.ndarray:
@@ -80,7 +92,7 @@ def _predict(model: Model, spectrograms: np.ndarray) -> np.ndarray:
 class OnnxEngine:
     """ONNX Runtime's, on the CPU, for a file that either framework's `export` wrote."""
 
-    name = "ONNX Runtime"
+    name, checkpoint = "ONNX Runtime", None
 
     def __init__(self, path: Path, threads: int) -> None:
         """Raises UserError for a file that is no such export."""
@@ -104,3 +116,8 @@ class OnnxEngine:
 
     def embeddings(self, spectrograms: np.ndarray) -> np.ndarray:
         return self._session.run([EMBEDDING], {INPUT: spectrograms})[0]
+
+    def predict(self, reader: BatchReader) -> Answers:
+        from common.training.evaluation import gathered
+
+        return gathered((self.logits(batch.spectrograms), batch.speakers) for batch in reader.epoch(0))

@@ -14,7 +14,6 @@ from typing import Any, Callable, Dict, FrozenSet, Optional, Tuple
 
 import numpy as np
 
-from common.data.dataset import Dataset
 from common.data.form import SCALES
 from common.errors import UserError
 from common.network import networks
@@ -65,14 +64,6 @@ class Checkpoint:
     @property
     def spec(self) -> NetworkSpec:
         return networks.build(self.config.network, len(self.speakers), self.config.width)
-
-    def check_data(self, dataset: Dataset) -> None:
-        """Raise UserError for spectrograms made in another way than those it was trained on."""
-        for name in ("scale", "normalised"):
-            own, other = getattr(self, name), getattr(dataset, name)
-            if None not in (own, other) and own != other:
-                raise UserError(f"the model was trained on spectrograms with {name} = {own}, but those of "
-                                f"{dataset.name} have {name} = {other}; prepare the recordings in the same way")
 
 
 _ALLOWED: Dict[str, Callable[[Any], bool]] = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import List, Optional, Tuple
+from typing import Iterable, List, Optional, Tuple
 
 import numpy as np
 
@@ -55,7 +55,12 @@ class Evaluation:
 
 
 def predict(twin: Twin, model: Model, reader: BatchReader) -> Answers:
-    """Logits (N, num_speakers), speakers (N,) and utterances per second over a reader's epoch.
+    """Logits (N, num_speakers), speakers (N,) and utterances per second over a reader's epoch."""
+    return gathered((model.predict_staged(), speakers) for speakers in twin.staged(model, reader.epoch(0)))
+
+
+def gathered(batches: Iterable[Tuple[np.ndarray, np.ndarray]]) -> Answers:
+    """The same of batches of logits and speakers.
 
     The first batch is not timed: it pays for building the testing network. The rate is None if
     there is no other.
@@ -63,8 +68,8 @@ def predict(twin: Twin, model: Model, reader: BatchReader) -> Answers:
     logits: List[np.ndarray] = []
     speakers: List[np.ndarray] = []
     start, first = time.perf_counter(), 0
-    for batch_speakers in twin.staged(model, reader.epoch(0)):
-        logits.append(model.predict_staged())
+    for batch_logits, batch_speakers in batches:
+        logits.append(batch_logits)
         speakers.append(batch_speakers)
         if len(logits) == 1:
             start, first = time.perf_counter(), len(batch_speakers)

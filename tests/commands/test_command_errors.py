@@ -201,6 +201,8 @@ QUICK_ERRORS = [
     ("common.identify @model.npz @short.wav", "is a checkpoint, .*: python -m tf_impl.identify or .*export model.npz"),
     ("common.identify @run @short.wav", "run is a checkpoint, and a framework"),
     ("common.identify @speaker.onnx @short.wav", "speaker.onnx is no ONNX file"),
+    ("common.evaluate @model.npz @data", "is a checkpoint, .*: python -m tf_impl.evaluate or"),
+    ("common.evaluate @speaker.onnx", "speaker.onnx is no ONNX file"),
     ("common.identify @speaker.onnx @short.wav --device gpu", "--device gpu: ONNX Runtime"),
     ("caffe2_impl.enroll @model.npz Ada @short.wav", "missing: --gallery; such as in: python -m caffe2_impl.enroll"),
     ("caffe2_impl.enroll @speaker.onnx --gallery @new", "is an ONNX file, .*: python -m common.enroll speaker.onnx"),

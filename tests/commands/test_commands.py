@@ -161,7 +161,7 @@ def evaluated(trained: Path, new_records: Path, tmp_path_factory: pytest.TempPat
         output = succeed(f"{package}.evaluate", trained / "best.npz", new_records, "--out", folders[-1], "--threads", 1,
                          "--batch-size", 3)
         head, figures, calibration, *mistakes, _ = output.splitlines()
-        assert re.fullmatch(r"tdnn trained by Caffe2 for . epochs, evaluated in \w+ on part-7.bin", head)
+        assert re.fullmatch(r"tdnn trained by Caffe2, . epochs, evaluated in \w+ on part-7.bin", head)
         assert re.fullmatch(r"top-1 .*\], 8 utterances, [0-9.]+ utterances/s", figures)
         assert re.fullmatch(r"expected calibration error [0-9.]+ %, by the temperature .*\) [0-9.]+ %", calibration)
         assert all(re.fullmatch(r"  +[12] of 2 by \w+ were taken for \w+", line) for line in mistakes)
@@ -218,6 +218,23 @@ def test_identify_takes_short_recordings(trained: Path, tmp_path: Path, seconds:
     soundfile.write(tmp_path / "short.flac", np.random.default_rng(0).normal(0, 0.1, int(seconds * rate)), rate)
     output = succeed("caffe2_impl.identify", trained / "last.npz", tmp_path / "short.flac", "--threads", 1)
     assert len(output.splitlines()) == 1 + len(SPEAKERS)
+
+
+def test_exports_of_half_the_size_say_the_same(trained: Path, evaluated: List[Path], new_records: Path, tmp_path: Path) -> None:
+    """A checkpoint in the other framework, an ONNX file with neither."""
+    succeed("caffe2_impl.export", trained, tmp_path / "half.npz")
+    succeed("caffe2_impl.export", tmp_path / "half.npz", tmp_path / "half.onnx", "--half")
+    assert (tmp_path / "half.npz").stat().st_size < 0.4 * (trained / "best.npz").stat().st_size
+    for package, suffix in (("tf_impl", "npz"), ("common", "onnx")):
+        told = succeed(f"{package}.evaluate", tmp_path / f"half.{suffix}", new_records, "--out", tmp_path / package,
+                       "--threads", 1)
+        assert ("NOT KNOWN" in told) == (suffix == "onnx")
+    tables = [list(csv.DictReader(open(folder / "predictions.csv", newline=""))) for folder in
+              (evaluated[0], tmp_path / "tf_impl", tmp_path / "common")]
+    for whole, half, onnx in zip(*tables):
+        assert whole["predicted"] == half["predicted"] == onnx["predicted"]
+        assert float(half["logit"]) == pytest.approx(float(whole["logit"]), abs=0.01)
+        assert float(half["logit"]) == pytest.approx(float(onnx["logit"]), abs=1e-4)
 
 
 def assert_one_line(done: "subprocess.CompletedProcess[str]", named: str) -> None:

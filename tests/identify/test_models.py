@@ -79,12 +79,14 @@ def test_they_name_a_voice_they_know(recording: Path, tmp_path: Path) -> None:
     for (name, _), answer in answers.items():
         expected = {each["speaker"]: each["probability"] for each in answers[name, "ONNX Runtime"]}
         assert {each["speaker"]: each["probability"] for each in answer} == pytest.approx(expected, abs=TOLERANCE)
-    path, known = MODELS / "synthetic" / "tensorflow.npz", OnnxEngine(MODELS / "synthetic" / "tensorflow.onnx", 1).trained
+    path = MODELS / "synthetic" / "tensorflow.onnx"
+    known = OnnxEngine(path, 1).trained
     with RecordWriter(tmp_path / "part-1.bin") as writer:
         for piece in pieces(Source("", recording), known, Listening("")):
             writer.append(piece, 0)
-    for package in ("tf_impl", "caffe2_impl"):
-        assert "top-1 100.0 %" in succeed(f"{package}.evaluate", path, tmp_path / "part-1.bin", "--threads", 1)
+    for package, suffix in (("tf_impl", ".npz"), ("caffe2_impl", ".npz"), ("common", ".onnx")):
+        told = succeed(f"{package}.evaluate", path.with_suffix(suffix), tmp_path / "part-1.bin", "--threads", 1)
+        assert "top-1 100.0 %" in told
 
 
 def test_a_model_of_other_voices_says_so(recording: Path) -> None:
