@@ -146,6 +146,12 @@ def test_an_import_from_above_is_seen(source):
     assert floor("data.records")[0] == floor("network.layers")[0]
 
 
+def test_modules_of_the_tests_have_names_of_their_own():
+    """They are imported by their names alone."""
+    names = [path.name for path in (PROJECT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_twins_hold_the_same_files():
     # TensorFlow plans by itself which tensors share memory; Caffe2 has to be told.
     assert {*modules("tf_impl"), "recycling.py"} == set(modules("caffe2_impl"))
