@@ -52,8 +52,8 @@ def start(files: Files, threads: int) -> Tuple[List[Asked], Trained]:
     if files.checkpoint is not None:
         known.append(Trained.of(load_checkpoint(files.checkpoint)))
         if len({trained.parameters for trained in known}) > 1:
-            raise UserError(f"{files.checkpoint} and {files.onnx} are two models; export the first one again, or name a "
-                            "folder that holds one model")
+            raise UserError(f"{files.checkpoint} and {files.onnx} are two models, or one of them in half precision; export the "
+                            "first one again beside it")
         engines[:0] = [Apart(CONTENDERS[name], files.checkpoint, threads) for name in FRAMEWORKS]
     return engines, known[0]
 

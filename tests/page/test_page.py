@@ -191,13 +191,21 @@ def test_nothing_of_a_visitor_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextlib.contextmanager
 def served(page: Page) -> Iterator[str]:
     """The page at a port of this computer, as the command serves it; gives its address."""
-    server = make_server(page, "127.0.0.1", 0)
-    thread = threading.Thread(target=server.run)
+    server, ended = make_server(page, "127.0.0.1", 0), threading.Event()
+
+    def run() -> None:
+        """As `server.run` does, which only a signal ends."""
+        while not ended.is_set():
+            server.asyncore.loop(timeout=0.1, map=server._map, count=1)
+        server.task_dispatcher.shutdown()
+        server.close()
+
+    thread = threading.Thread(target=run)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.effective_port}/"
     finally:
-        server.close()
+        ended.set()
         thread.join()
 
 
