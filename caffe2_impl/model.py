@@ -38,7 +38,8 @@ class Model:
     `plan`: which convolutions `caffe2_impl.winograd` computes; by default those of `default_plan`.
     """
 
-    def __init__(self, spec: NetworkSpec, params: Params, optimizer: SGD, plan: Optional[Plan] = None) -> None:
+    def __init__(self, spec: NetworkSpec, params: Params, optimizer: SGD, momenta: Optional[Params] = None,
+                 plan: Optional[Plan] = None) -> None:
         self.spec = spec
         self.optimizer = optimizer
         self._plan = DIRECT if runtime.on_gpu() else default_plan(spec) if plan is None else plan
@@ -59,7 +60,7 @@ class Model:
         self._make_size_net()
         for scope in (self._scope, self._test_scope):
             self._feed_constants(scope)
-        self.load(params)
+        self.load(params, momenta)
         names = None
         for net in (self._train_net, self._backward, self._forward):  # each the beginning of the one before
             finish(net)
@@ -132,10 +133,9 @@ class Model:
                 for p in self._parameters if p.trainable}
 
     def load(self, params: Params, momenta: Optional[Params] = None) -> None:
-        momenta = parameters.zeros(self.spec) if momenta is None else momenta
-        trainable = [p for p in self._parameters if p.trainable]
-        self._feed(parameters.check(params, self._parameters, "parameters"))
-        self._feed(parameters.check(momenta, trainable, "momentum buffers"), suffix="_momentum")
+        params, momenta = parameters.state(self.spec, params, momenta)
+        self._feed(params)
+        self._feed(momenta, suffix="_momentum")
         self._folded_is_current = False
 
     def export_onnx(self, path: Path) -> None:

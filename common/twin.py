@@ -111,8 +111,8 @@ class Twin:
     framework: str  # TensorFlow | Caffe2
     # Set device (cpu or gpu) and number of threads; once per process, before the first model.
     configure: Callable[[str, int], None]
-    # (spec, params, optimizer, and a plan of `common.network.winograd` or else the default one) -> a model
-    # on the configured device
+    # (spec, params, optimizer, momenta or else zeros, and a plan of `common.network.winograd` or else the default
+    # one) -> a model on the configured device
     model: Callable[..., Model]
     # Stage one batch after the other through the framework's own input queue; yields the speakers
     # (N,) of each batch once it is staged.

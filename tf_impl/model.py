@@ -39,19 +39,17 @@ class Model:
     `plan`: which convolutions `tf_impl.winograd` computes; by default those of `default_plan`.
     """
 
-    def __init__(self, spec: NetworkSpec, params: Params, optimizer: SGD, plan: Optional[Plan] = None) -> None:
+    def __init__(self, spec: NetworkSpec, params: Params, optimizer: SGD, momenta: Optional[Params] = None,
+                 plan: Optional[Plan] = None) -> None:
         self.spec = spec
         self.optimizer = optimizer
         self._plan = DIRECT if runtime.on_gpu() else default_plan(spec) if plan is None else plan
         self._parameters = spec.parameters()
+        params, momenta = parameters.state(spec, params, momenta)
         with tf.device(runtime.device()):
-            self._variables = {
-                p.name: tf.Variable(_shaped(p.name, np.zeros(p.shape, np.float32)),
-                                    trainable=p.trainable, name=p.name)
-                for p in self._parameters
-            }
-            self._momenta = {p.name: tf.Variable(tf.zeros_like(self._variables[p.name]))
-                             for p in self._parameters if p.trainable}
+            self._variables = {p.name: tf.Variable(_shaped(p.name, params[p.name]), trainable=p.trainable, name=p.name)
+                               for p in self._parameters}
+            self._momenta = {name: tf.Variable(_shaped(name, -value)) for name, value in momenta.items()}
         self._tables: Dict[bool, Tuple[Tuple[int, ...], _Tables]] = {}  # training -> last size and its
         batch = _SPECTROGRAMS, _SPEAKERS, self._table_specs(training=True)
         self._train = _traced(self._train_step, (*batch, _SCALAR))
@@ -60,7 +58,6 @@ class Model:
                        "backward": _traced(self._gradients_alone, batch)}
         self._predict: Optional[tf.types.experimental.ConcreteFunction] = None
         self._batch: Tuple[tf.Tensor, Optional[tf.Tensor]]
-        self.load(params)
 
     def stage(self, spectrograms: np.ndarray, speakers: Optional[np.ndarray] = None) -> None:
         with tf.device(runtime.device()):
@@ -107,11 +104,10 @@ class Model:
                 for name, variable in self._momenta.items()}
 
     def load(self, params: Params, momenta: Optional[Params] = None) -> None:
-        momenta = parameters.zeros(self.spec) if momenta is None else momenta
-        for name, value in parameters.check(params, self._parameters, "parameters").items():
+        params, momenta = parameters.state(self.spec, params, momenta)
+        for name, value in params.items():
             self._variables[name].assign(_shaped(name, value))
-        trainable = [p for p in self._parameters if p.trainable]
-        for name, value in parameters.check(momenta, trainable, "momentum buffers").items():
+        for name, value in momenta.items():
             self._momenta[name].assign(_shaped(name, -value))
         self._predict = None
 

@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from pathlib import Path
 from reprlib import repr as short  # a file may hold anything, of any length
-from typing import Dict, Iterable, Mapping
+from typing import Dict, Iterable, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -50,6 +50,14 @@ def _initial(parameter: Parameter, seed: int) -> np.ndarray:
 def zeros(spec: NetworkSpec) -> Params:
     """A zero for every trained tensor: where the momentum buffers start."""
     return {p.name: np.zeros(p.shape, np.float32) for p in spec.parameters() if p.trainable}
+
+
+def state(spec: NetworkSpec, params: Mapping[str, np.ndarray], momenta: Optional[Mapping[str, np.ndarray]] = None
+          ) -> Tuple[Params, Params]:
+    """What a model of `spec` holds, checked as by `check`: parameters and momenta; none given are zeros."""
+    wanted = spec.parameters()
+    return (check(params, wanted, "parameters"),
+            check(zeros(spec) if momenta is None else momenta, [p for p in wanted if p.trainable], "momentum buffers"))
 
 
 def check(params: Mapping[str, np.ndarray], expected: Iterable[Parameter], where: str) -> Params:

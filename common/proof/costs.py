@@ -28,8 +28,7 @@ class Outcome(NamedTuple):
 
 def train_and_test(twin: Twin, trial: Trial, test: BatchReader) -> Outcome:
     """Run all steps of a trial. Raises UserError when training diverges to no finite numbers."""
-    model = twin.model(trial.spec, trial.params, trial.optimizer)
-    model.load(trial.params, trial.momenta)
+    model = twin.model(trial.spec, trial.params, trial.optimizer, trial.momenta)
     for step, (batch, rate) in enumerate(zip(trial.batches, trial.learning_rates)):
         model.stage(batch.spectrograms, batch.speakers)
         model.train_staged(rate)

@@ -79,8 +79,7 @@ def make_trial(spec: NetworkSpec, batches: Sequence[Batch], learning_rate: float
 
 def record(twin: Twin, trial: Trial) -> Recording:
     """Let one framework do the trial; it must have been configured."""
-    model = twin.model(trial.spec, trial.params, trial.optimizer)
-    model.load(trial.params, trial.momenta)
+    model = twin.model(trial.spec, trial.params, trial.optimizer, trial.momenta)
     rungs: Dict[int, Rungs] = {}
     losses: List[float] = []
     states: List[Params] = []

@@ -128,7 +128,7 @@ class TwinRunner:
 def twin_engine(twin: Twin, direct: bool = False) -> Engine:
     """A twin as an engine; `direct`: by its framework's own convolutions alone."""
     def runner(spec: NetworkSpec, params: Params, optimizer: SGD, plan: Optional[Plan] = None) -> TwinRunner:
-        return TwinRunner(twin, twin.model(spec, params, optimizer, DIRECT if direct else plan))
+        return TwinRunner(twin, twin.model(spec, params, optimizer, plan=DIRECT if direct else plan))
 
     return Engine(twin.configure, runner, twin.matmul)
 

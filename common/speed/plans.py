@@ -73,8 +73,8 @@ def as_known(contender: Contender, work: Work) -> Work:
 
 def planned(twin: Twin, device: str, threads: int) -> Twin:
     """A twin whose models are computed as is `known` of each network."""
-    return dataclasses.replace(twin, model=lambda spec, params, optimizer: twin.model(
-        spec, params, optimizer, known(twin.package, spec, device, threads)))
+    return dataclasses.replace(twin, model=lambda spec, *state: twin.model(
+        spec, *state, plan=known(twin.package, spec, device, threads)))
 
 
 def _package(contender: Contender) -> str:

@@ -71,9 +71,7 @@ def cross(first: Twin, second: Twin, start: Checkpoint, batches: Sequence[Batch]
 
 
 def _model(twin: Twin, checkpoint: Checkpoint) -> Model:
-    model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
-    model.load(checkpoint.params, checkpoint.momenta)
-    return model
+    return twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer, checkpoint.momenta)
 
 
 def _train(model: Model, batches: Sequence[Batch], schedule: Schedule, step: int) -> List[float]:

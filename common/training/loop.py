@@ -67,8 +67,7 @@ class Trainer:
         self._records, self._dev = dataset.records, split.dev
         self.total_steps = config.epochs * self._reader.steps_per_epoch
         self._schedule = config.schedule_over(self.total_steps)
-        self.model = twin.model(checkpoint.spec, checkpoint.params, config.optimizer)
-        self.model.load(checkpoint.params, checkpoint.momenta)
+        self.model = twin.model(checkpoint.spec, checkpoint.params, config.optimizer, checkpoint.momenta)
         self._checkpoint = dataclasses.replace(
             checkpoint, stretches=(*checkpoint.stretches, self._stretch(checkpoint, dataset, split)),
             trained_on=checkpoint.trained_on.union(dataset.records.fingerprints(split.train).tolist()))

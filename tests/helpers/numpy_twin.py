@@ -20,9 +20,10 @@ from common.twin import Inspection, StepResult, Twin
 class Model:
     """See `common.twin.Model`; float64 inside."""
 
-    def __init__(self, spec: NetworkSpec, params: Params, optimizer: SGD, plan: Optional[Plan] = None) -> None:
+    def __init__(self, spec: NetworkSpec, params: Params, optimizer: SGD, momenta: Optional[Params] = None,
+                 plan: Optional[Plan] = None) -> None:
         self.spec, self.optimizer = spec, optimizer  # one way computes all convolutions
-        self.load(params)
+        self.load(params, momenta)
 
     def stage(self, spectrograms: np.ndarray, speakers: Optional[np.ndarray] = None) -> None:
         self._spectrograms, self._speakers = spectrograms, speakers

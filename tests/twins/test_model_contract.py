@@ -102,10 +102,11 @@ def test_inspecting_changes_nothing(twin, spec):
 
 def test_parameters_and_momenta_come_back_bit_for_bit(twin, spec):
     params, momenta = drawn_params(spec, seed=1), drawn_momenta(spec)
-    model = twin.model(spec, drawn_params(spec), SGD())
+    model, other = twin.model(spec, drawn_params(spec), SGD()), twin.model(spec, params, SGD(), momenta)
     model.load(params, momenta)
-    assert equal_bits(model.params(), params)
-    assert equal_bits(model.momenta(), momenta)
+    for each in (model, other):
+        assert equal_bits(each.params(), params)
+        assert equal_bits(each.momenta(), momenta)
     model.load(params)
     assert equal_bits(model.momenta(), parameters.zeros(spec))
 
@@ -151,8 +152,7 @@ def test_two_models_live_side_by_side(twin):
 
 def test_one_step_of_sgd_by_hand(twin, spec):
     params, momenta, batch = drawn_params(spec), drawn_momenta(spec), drawn_batch()
-    model = twin.model(spec, params, SGD(momentum=0.8, weight_decay=0.05))
-    model.load(params, momenta)
+    model = twin.model(spec, params, SGD(momentum=0.8, weight_decay=0.05), momenta)
     gradients = model.inspect(*batch).gradients
     model.stage(*batch)
     model.train_staged(learning_rate=0.1)

@@ -232,7 +232,7 @@ def spec(request: pytest.FixtureRequest) -> NetworkSpec:
 def test_networks_train_and_predict_as_the_reference(twin: Twin, network: str, plan: Plan) -> None:
     spec = WIDE[network]
     params = drawn_params(spec)
-    model = twin.model(spec, params, SGD(), plan)
+    model = twin.model(spec, params, SGD(), plan=plan)
     assert model.facts()["algorithm"] == algorithm(spec, plan)
     for size, frames in ((4, 100), (1, 137)):
         batch = drawn_batch(size, frames)
@@ -247,7 +247,7 @@ def test_networks_train_and_predict_as_the_reference(twin: Twin, network: str, p
 def test_facts_tell_layouts(spec: NetworkSpec) -> None:
     caffe2 = importlib.import_module("caffe2_impl").load()
     caffe2.configure("cpu", 1)
-    layouts = [caffe2.model(spec, drawn_params(spec), SGD(), plan).facts()["layout"]
+    layouts = [caffe2.model(spec, drawn_params(spec), SGD(), plan=plan).facts()["layout"]
                for plan in (PLANS[spec.name][1], {})]
     assert layouts == ["NCHW, Winograd NHWC", "NCHW"]
 
@@ -256,6 +256,6 @@ def test_exports_hold_plain_convolutions(twin: Twin, spec: NetworkSpec, tmp_path
     import onnx
 
     layers = [layer for layer in spec.layers if isinstance(layer, Convolution)]
-    twin.model(spec, drawn_params(spec), SGD(), PLANS[spec.name][1]).export_onnx(tmp_path / "network.onnx")
+    twin.model(spec, drawn_params(spec), SGD(), plan=PLANS[spec.name][1]).export_onnx(tmp_path / "network.onnx")
     nodes = [node.op_type for node in onnx.load(str(tmp_path / "network.onnx")).graph.node]
     assert nodes.count("Conv") == len(layers) and "Gather" not in nodes
