@@ -8,6 +8,7 @@ from typing import List, Sequence, Tuple
 import numpy as np
 import pytest
 import soundfile
+from containers import sweep
 
 from common.identify.pieces import Listening, Source, answers, kept, pieces
 from common.identify.trained import Trained
@@ -110,3 +111,21 @@ def test_a_stream_is_a_recording(content: bytes, error: str, tmp_path: Path) -> 
     whole = write(tmp_path / "a.wav", (3.1, 0.1))
     with kept(io.BytesIO(whole.path.read_bytes()), "-") as source:
         assert levels(source) == levels(whole)
+
+
+@pytest.mark.parametrize("samples, said", [
+    (np.zeros(80_000), "silent"), (np.zeros(20_000), "silent"),
+    (np.random.default_rng(0).integers(0, 2, 80_000) / 32_768, "silent"),
+    (32_768 * sweep(RATE), "far above full scale")], ids=["zeros", "short", "rounding", "floats"])
+def test_nobody_is_named_where_nothing_is_heard(tmp_path: Path, samples: np.ndarray, said: str) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, samples, RATE, subtype="FLOAT")
+    (heard, values), = answers(Recorder(), [Source("a.wav", path)], TRAINED)
+    assert said in heard.error and len(values) == 0
+
+
+def test_silent_pieces_are_left_out_and_what_is_odd_is_remarked(tmp_path: Path) -> None:
+    samples, heard = np.concatenate([sweep(RATE)[:SEGMENT_SAMPLES], np.zeros(SEGMENT_SAMPLES)]), Listening("")
+    soundfile.write(tmp_path / "10:30.wav", np.stack([samples, -samples], axis=1), RATE)
+    assert len(list(pieces(Source("10:30.wav", tmp_path / "10:30.wav"), TRAINED, heard))) == 1
+    assert any("only channel" in remark for remark in heard.remarks)

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Dict
 
 import numpy as np
@@ -16,9 +15,7 @@ from commands import PROJECT, command
 from containers import encode, sweep
 from recordings import contents, write_tree
 
-from common.commands import identify
 from common.data.dataset import open_dataset
-from common.errors import UserError
 from common.prepare import __main__ as prepare
 from common.prepare import building
 
@@ -127,21 +124,3 @@ def test_a_name_that_stdout_cannot_hold_is_escaped(tmp_path: Path) -> None:
     done = subprocess.run(command("common.prepare", tree, tmp_path / "\u00e9"), cwd=PROJECT, capture_output=True,
                           env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert done.returncode == 0 and b"\\xe9va" in done.stdout and (tmp_path / "\u00e9/dataset.json").exists()
-
-
-@pytest.mark.parametrize("name, samples, said", [
-    ("zeros", np.zeros(80_000), "nothing is heard"), ("short", np.zeros(20_000), "nothing is heard"),
-    ("rounding", np.random.default_rng(0).integers(0, 2, 80_000) / 32_768, "nothing is heard"),
-    ("floats", 32_768 * sweep(16_000), "far above full scale")])
-def test_identify_names_nobody_where_nothing_is_heard(tmp_path: Path, name: str, samples: np.ndarray, said: str) -> None:
-    path = tmp_path / f"{name}.wav"
-    soundfile.write(path, samples, 16_000, subtype="FLOAT")
-    with pytest.raises(UserError, match=f"{name}.wav: .*{said}"):
-        identify._pieces(path, SimpleNamespace(normalised=True, scale="magnitude"))
-
-
-def test_identify_leaves_silent_pieces_out_and_says_what_is_odd(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    samples = np.concatenate([sweep(16_000)[:48_240], np.zeros(48_240)])
-    soundfile.write(tmp_path / "10:30.wav", np.stack([samples, -samples], axis=1), 16_000)
-    pieces = identify._pieces(tmp_path / "10:30.wav", SimpleNamespace(normalised=True, scale="magnitude"))
-    assert len(pieces) == 1 and "only channel" in capsys.readouterr().err
