@@ -104,7 +104,7 @@ def _interval(ratio: Ratio) -> str:
 def accuracy_table() -> str:
     """Each network's newest training on real speech, as `evaluate` left it."""
     rows: List[Row] = []
-    for name, folder in itertools.product(FRAMEWORKS, ("tdnn-{}-robust", "vgg_m-{}")):
+    for name, folder in itertools.product(FRAMEWORKS, ("tdnn-{}-robust", "vgg_m-{}-robust")):
         own, config = (json.loads(text(f"real-speech/{folder.format(name)}/{file}.json")) for file in ("evaluation", "config"))
         rows.append([NETWORKS[config["network"]], label(name), config.get("recipe", "older"), _percent(own["top1"]),
                      f"{100 * own['top1_low']:.1f} to {_percent(own['top1_high'])}", _percent(own["top5"])])
@@ -117,7 +117,7 @@ def _percent(share: float, digits: int = 1) -> str:
 
 def commands_table() -> str:
     """The commands of results/README.md: what each does, and how long it takes."""
-    rows = [[f"`{command}`", what, takes] for command, what, takes in commands()]
+    rows = [[f"`{command.replace('python compare.py ', '')}`", what, takes] for command, what, takes in commands()]
     return _table(["command", "what it does", "takes"], rows)
 
 
@@ -214,11 +214,11 @@ CLAIMS = [
     Claim(r"test utterances of (\d+) voices", found(SPEECH, r"recordings of (\d+) voices")),
     Claim(r"on (\d+) real voices", found(SPEECH, r"recordings of (\d+) voices")),
     Claim(r"(\d+) test utterances of", tested("tdnn-caffe2-robust")),
-    Claim(r"\(VGG-M: (\d+)\)", tested("vgg_m-caffe2")),
     Claim(r"report ([\d.]+) % for VGG-M, of ([\d,]+) speakers", found(SPEECH, r"reports ([\d.]+) % top-1 .* of ([\d,]+) speakers, on")),
     Claim(r"has ([\d.]+) % on 3 s", found(SPEECH, r"and ([\d.]+) % when it hears 3 s")),
     Claim(r"learns from ([\d,]+) utterances", found(SPEECH, r": ([\d,]+) training, ")),
     Claim(r"homework asked for (\d+) %", found(SPEECH, r"homework asked for (\d+) %")),
+    Claim(r"EER ([\d.]+) %, and (\d+) % within", found("README.md", r"EER ([\d.]+) %, mean of .*; (\d+) % within")),
     Claim(r"cepstral statistics gets ([\d.]+) %", found(SPEECH, r"it gets ([\d.]+) % top-1")),
     Claim(r"`vgg_m` \| ([\d,]+) \| ([\d,]+) million", size("vgg_m")),
     Claim(r"`tdnn` \| ([\d,]+) \| ([\d,]+) million", size("tdnn")),

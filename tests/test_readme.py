@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Iterator, List, NoReturn
+from typing import Callable, Iterator, List, NoReturn
 
 import pytest
 import compare
@@ -110,16 +110,18 @@ def test_a_commands_options_exist(line: str, monkeypatch: pytest.MonkeyPatch) ->
     """Nothing is run: what the words of capitals stand for is not there."""
     words = shlex.split(line)[1:]
     name, arguments = (words[1], words[2:]) if words[0] == "-m" else (words[0].replace(".py", ""), words[1:])
-    parse = argparse.ArgumentParser.parse_args
 
-    def only_parse(parser: argparse.ArgumentParser, *given: object) -> NoReturn:
-        for action in parser._actions:  # a file that is not there is no fault of the README
-            if callable(action.type) and action.type not in (int, float, str):
-                action.type = str
-        parse(parser, *given)
-        raise Understood
+    def only(parse: Callable[..., object]) -> Callable[..., NoReturn]:
+        def only_parse(parser: argparse.ArgumentParser, *given: object) -> NoReturn:
+            for action in parser._actions:  # a file that is not there is no fault of the README
+                if callable(action.type) and action.type not in (int, float, str):
+                    action.type = str
+            parse(parser, *given)
+            raise Understood
+        return only_parse
 
-    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", only_parse)
+    for method in ("parse_intermixed_args", "parse_args"):
+        monkeypatch.setattr(argparse.ArgumentParser, method, only(getattr(argparse.ArgumentParser, method)))
     module = importlib.import_module(name if importlib.util.find_spec(name).submodule_search_locations is None
                                      else f"{name}.__main__")
     with pytest.raises(Understood):
@@ -132,19 +134,23 @@ def test_every_block_is_run_or_is_none_of_commands() -> None:
     assert all(block.strip() in recipes() for block in commanded if block not in TO_RUN)
 
 
-TO_RUN = [block for block in blocks() if block.startswith(("recordings=", "python compare.py"))]
+TO_RUN = [block for block in blocks() if block.startswith(("recordings=", "hers=", "python compare.py"))]
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("block", TO_RUN, ids=["a first table", "your own recordings"])
+@pytest.mark.parametrize("block", TO_RUN, ids=["a first table", "who is this", "your own recordings"])
 def test_a_block_runs_as_written(block: str, tmp_path: Path) -> None:
-    (tmp_path / "compare.py").symlink_to(PROJECT / "compare.py")
+    for name in ("compare.py", "results"):
+        (tmp_path / name).symlink_to(PROJECT / name)
     environment = {**os.environ, "PYTHONPATH": str(PROJECT),
                    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-euo", "pipefail", "-c", block], cwd=tmp_path, env=environment, capture_output=True,
                           text=True, timeout=590)
     assert done.returncode == 0, done.stdout + done.stderr
-    if block.startswith("recordings="):
+    if block.startswith("hers="):
+        assert len(re.findall(r"^ +\d[\d.]+ %  synthetic_03$", done.stdout, flags=re.MULTILINE)) == 3, done.stdout
+        assert re.search(r"Ada", done.stdout.splitlines()[-1]), done.stdout
+    elif block.startswith("recordings="):
         assert "verdict: sound" in done.stdout and "top-1" in done.stdout
         assert "synthetic_" in done.stdout and (tmp_path / "runs" / "mine" / "speaker.onnx").is_file()
     else:

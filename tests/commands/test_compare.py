@@ -165,8 +165,10 @@ def test_baselines_prove_themselves_and_nothing_is_learned(tiny_data: Path, tmp_
     result, = json.loads((tmp_path / "out" / "report.json").read_text())["results"]
     assert list(result["baselines"]) == names and result["frameworks"]["caffe2"]["evaluation"] is None
     assert all(own["facts"]["threads"] == "1" for own in result["baselines"].values())
-    for own in (*result["baselines"].values(), *result["frameworks"].values()):
-        assert own["start_seconds"] > 0.3 and 50 < own["peak_memory_mib"] < 5000  # ONNX Runtime is small
+    light = {"onnxruntime": (0.1, 50)}  # what it takes is a process and a session
+    for name, own in {**result["baselines"], **result["frameworks"]}.items():
+        seconds, mib = light.get(name, (0.5, 100))
+        assert own["start_seconds"] > seconds and mib < own["peak_memory_mib"] < 5000
     assert result["frameworks"]["caffe2"]["facts"]["algorithm"].endswith(" other ways measured on this machine)")
     assert {check["whom"] for check in result["checks"]} == {"caffe2", *(f"{name} / caffe2" for name in names)}
     assert {(each["kind"], each["second"]) for each in result["ratios"]} == {
