@@ -52,7 +52,7 @@ def model_of_kind(prog: str, load: Load, model: Path) -> Path:
     command = prog.rpartition(".")[2]
     if load is not None:
         if model.suffix == ".onnx":
-            raise UserError(f"{model} is an ONNX file, and ONNX Runtime answers with it: python -m common.{command} {model}")
+            raise UserError(f"{model} is an ONNX file, and ONNX Runtime answers with it: python -m common.{command} {model} ...")
         try:
             return model_file(str(model))
         except argparse.ArgumentTypeError as error:

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
@@ -35,8 +34,8 @@ def run(prog: str, load: Load, argv: Optional[List[str]]) -> int:
     """Enroll, remove or list as the options say; returns the exit status."""
     options = _parser(prog, load).parse_intermixed_args(argv)  # recordings after options too
     changes = bool(options.voices or options.remove or options.threshold is not None)
-    if options.threshold is not None and not math.isfinite(options.threshold):
-        raise UserError(f"--threshold must be a number, not {options.threshold}")
+    if options.threshold is not None and not -1 <= options.threshold <= 1:
+        raise UserError(f"--threshold must be from -1 to 1, as scores are, not {options.threshold}")
     with contextlib.ExitStack() as held:
         meant = _voices(options.voices, held)
         engine = open_engine(prog, load, options)
@@ -110,12 +109,10 @@ def _listen(engine: "Engine", voices: "Dict[str, List[Source]]") -> "Tuple[Dict[
 
 
 def _show(gallery: "Gallery", path: Path) -> None:
+    from common.verify.gallery import counted
+
     for name, voice in gallery.voices.items():
-        print(f"  {name}: {_counted(voice.recordings, 'recording')}")
+        print(f"  {name}: {counted(voice.recordings, 'recording')}")
     threshold = gallery.threshold
     told = "no threshold yet (verify --calibrate finds one)" if threshold is None else f"threshold {threshold}"
-    print(f"{path}: {_counted(len(gallery.voices), 'voice')}, {gallery.network} with parameters {gallery.parameters}, {told}")
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    print(f"{path}: {counted(len(gallery.voices), 'voice')}, {gallery.network} with parameters {gallery.parameters}, {told}")

@@ -26,7 +26,7 @@ from common.network.optimizer import SCHEDULES
 from common.outputs import numbered, remove_if_empty, vacate
 from common.training.config import TrainingConfig
 from common.training.recipes import DEFAULT, RECIPES, configure, table
-from common.twin import Twin
+from common.twin import AUTO, Twin
 
 _DESCRIPTION = """Train a network to tell speakers apart.
 
@@ -76,7 +76,7 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     threads = prepare_threads(options.threads)
     device = choose_device(options.device, [load])
     with (_resumed if options.resume else _new)(options) as (checkpoint, dataset, split, folder), Stopping(
-            f"{prog} --resume {folder}", lambda: _kept(folder)) as stopping:
+            _going_on(prog, folder, options), lambda: _kept(folder)) as stopping:
         from common.proof import gate
         from common.training.loop import Trainer
 
@@ -90,9 +90,19 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
 
 
 def _kept(folder: Path) -> str:
-    from common.training.run_folder import read_log, saved
+    from common.training.run_folder import resume, saved
 
-    return f"epoch {len(read_log(folder))} is saved" if saved(folder) else "no epoch is saved yet"
+    last = resume(folder) if saved(folder) else None
+    if last is None or not last.step:
+        return "no epoch is saved yet"
+    return f"step {last.step} is saved" if last.part.steps else f"epoch {last.epoch} is saved"
+
+
+def _going_on(prog: str, folder: Path, options: argparse.Namespace) -> str:
+    """The command that goes on with a run, on the same part of the machine and in the same way."""
+    given = {"--device": options.device != AUTO and options.device, "--threads": options.threads,
+             "--convolutions": options.convolutions != AUTO and options.convolutions}
+    return " ".join([prog, "--resume", str(folder), *(f"{name} {value}" for name, value in given.items() if value)])
 
 
 def _train(prog: str, trainer, checkpoint, split, summary: Mapping[str, str], stopping: Stopping) -> None:
@@ -104,7 +114,7 @@ def _train(prog: str, trainer, checkpoint, split, summary: Mapping[str, str], st
     folder = trainer.folder
     commands = {name: prog.replace("train", name) for name in ("identify", "evaluate", "export")}
     following = {"identify": f"{commands['identify']} {folder} RECORDING", "evaluate": f"{commands['evaluate']} {folder}",
-                 "export": f"{commands['export']} {folder} speaker.onnx"}
+                 "export": f"{commands['export']} {folder} {folder}/speaker.onnx"}
     page = RunPage(folder, summary, checkpoint.config, trainer.model.facts(), following)
     with EventFile(folder, checkpoint.step) as events:
         with TrainingProgress(checkpoint.step, trainer.total_steps) as progress:
@@ -114,7 +124,11 @@ def _train(prog: str, trainer, checkpoint, split, summary: Mapping[str, str], st
                 events.epoch(record)
                 page.epoch()
 
-            trainer.run(progress.on_step, on_epoch, stopping.asked)
+            try:
+                trainer.run(progress.on_step, on_epoch, stopping.asked)
+            except KeyboardInterrupt:
+                page.stopped()
+                raise
         stopping.no_longer_asked()
         if trainer.out_of_patience:
             print(f"stopped early: for {checkpoint.config.patience} epochs no better development accuracy")
@@ -194,7 +208,8 @@ def _new(options: argparse.Namespace) -> Iterator[Tuple]:
     with claimed(folder):
         checkpoint = fresh(config, dataset)
         start_run(folder, checkpoint, dataset, split, options.data or [], options.force)
-        _say_mismatch(config, dataset)
+        if options.data:  # nobody prepared the embedded voices
+            _say_mismatch(config, dataset)
         try:
             yield checkpoint, dataset, split, folder
         except UserError:  # such as a framework's that does not find the card: no folder is left of it

@@ -41,7 +41,8 @@ def evaluate(engine: "Engine", options: argparse.Namespace) -> int:
         return 0
     print(f"{options.trials}: {found}")
     if known is not None:
-        print(f"threshold {known}\n  here: {scored.errors(known.value)}")
+        kept = f", kept in {options.gallery}" if options.gallery is not None and options.calibrate is not None else ""
+        print(f"threshold {known}{kept}\n  here: {scored.errors(known.value)}")
     if folder is not None:
         print(f"written to {folder}: {', '.join(WRITES)}")
     return 0

@@ -38,9 +38,13 @@ class RunPage:
         start = time.perf_counter()
         if start < self._next:
             return
-        self._write("The run goes on, or was stopped.")
+        self._write("The run goes on.")
         end = time.perf_counter()
         self._next = end + _SHARE * (end - start)
+
+    def stopped(self) -> None:
+        """Where the run was stopped."""
+        self._write("The run was stopped, and can go on.")
 
     def finish(self, result: str) -> None:
         """At the end, with what the test side gave."""

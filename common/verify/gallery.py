@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 LONGEST_NAME = 100
 _KIND = "gallery of enrolled voices"
-_HINT = "make it anew with enroll"
+_HINT = "take it away and enroll the voices again"
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Gallery:
         """Raise UserError if one of these is enrolled already."""
         for name in (unicodedata.normalize("NFC", name) for name in names):
             if name in self.voices:
-                raise UserError(f"{name} is enrolled already, by {self.voices[name].recordings} recordings; --force replaces "
+                raise UserError(f"{name} is enrolled already, by {counted(self.voices[name].recordings, 'recording')}; --force replaces "
                                 "the voice")
 
     def remove(self, name: str) -> None:
@@ -100,6 +100,11 @@ class Gallery:
         """Cosine of each voice with an embedding (units,), highest first."""
         scores = {name: cosine(voice.embedding, embedding) for name, voice in self.voices.items()}
         return dict(sorted(scores.items(), key=lambda each: -each[1]))
+
+
+def counted(number: int, what: str) -> str:
+    """Such as "1 voice" or "2 voices"."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def unit(vector: np.ndarray) -> np.ndarray:

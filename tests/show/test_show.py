@@ -11,10 +11,12 @@ from studies import made_profile, point
 from common.contenders import CONTENDERS, FRAMEWORKS
 from common.files import write_json
 from common.show import drawing, scaling_curves, speed_bars
+from common.show.run_page import RunPage
 from common.speed.profile import ProfileStudy
 from common.speed.scaling import FRAMES, THREADS, ScalingStudy
 from common.training.config import TrainingConfig, save_config
 from common.training.crossover import Crossing, CrossoverStudy
+from common.training.run_folder import EpochRecord, write_log
 from common.typed import plain
 from compare import main
 
@@ -104,3 +106,16 @@ def test_runs_beside_each_other(tmp_path: Path, capsys: pytest.CaptureFixture) -
     assert main(["curves", str(tmp_path / "one"), "--out", str(tmp_path / "new" / "curves.png"), "--force"]) == 0
     assert main(["curves", str(tmp_path / "empty"), "--out", str(tmp_path / "no.png")]) == 2
     assert "holds no whole epoch" in capsys.readouterr().err and not (tmp_path / "no.png").exists()
+
+
+def test_the_page_of_a_run_that_is_stopped_is_of_its_last_epoch(tmp_path: Path) -> None:
+    """While it trains the page is renewed now and then only."""
+    save_config(tmp_path / "config.json", TrainingConfig("tdnn"))
+    page = RunPage(tmp_path, {"network": "tdnn"}, TrainingConfig("tdnn"), {"framework": "NumPy"}, {"identify": "python -m x"})
+    for epoch in (1, 2, 3):
+        write_log(tmp_path, EpochRecord(epoch, 4 * epoch, 0.1, 2.5 / epoch, 0.5, 1.0, 0.25 * epoch, 9.0, 1.0))
+        page.epoch()
+    assert "| last | 1 " in (tmp_path / "run.md").read_text()
+    page.stopped()
+    text = (tmp_path / "run.md").read_text()
+    assert "| best | 3 " in text and "| last | 3 " in text and "was stopped" in text and "python -m x" in text

@@ -101,7 +101,7 @@ def test_damage_is_named(path: Path, said: str) -> None:
 @pytest.mark.parametrize("size", [0, 10, 500, -1])
 def test_a_file_that_is_cut_short(path: Path, size: int) -> None:
     path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(UserError, match="no readable gallery of enrolled voices .*make it anew with enroll"):
+    with pytest.raises(UserError, match="no readable gallery of enrolled voices .*take it away and enroll"):
         load_gallery(path, TRAINED)
 
 

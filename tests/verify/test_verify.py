@@ -114,7 +114,7 @@ def test_voices_come_one_by_one_and_go(place: Path, tmp_path: Path) -> None:
     ("enroll", "@speaker.onnx Ada @new --gallery @voices.npz", "Ada is enrolled already, by 4 recordings"),
     ("enroll", "@speaker.onnx --gallery @new.npz", "there is no gallery"),
     ("enroll", "@speaker.onnx --gallery @voices.npz --remove Eve", "Eve is not enrolled"),
-    ("enroll", "@speaker.onnx --gallery @voices.npz --threshold nan", "--threshold must be a number"),
+    ("enroll", "@speaker.onnx --gallery @voices.npz --threshold nan", "--threshold must be from -1 to 1"),
 ])
 def test_mistakes_are_told_in_a_line(place: Path, gallery: Path, trials: Path, module: str, words: str, said: str) -> None:
     mean_model(place / "other.onnx", seed=1, scale="magnitude")
