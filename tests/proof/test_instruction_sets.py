@@ -1,10 +1,8 @@
-"""The right answer by every set of instructions that this processor can play, at half the networks' widths.
+"""The right answer by every set of instructions that this processor can play, at the networks' real widths.
 
 Which kernels a library runs, and how they lay out memory, it decides by the processor; variables make a
 lesser one of it, never a greater. The self-check holds training and predictions of both networks, Winograd
-and direct, at several sizes in a row against the float64 reference, in one process for each setting. At half
-the width all numbers of channels are multiples of 16 still, by which kernels and layouts are chosen. The
-widths as they are cost four times as much; every command holds its own network at its own width first.
+and direct, at several sizes in a row against the float64 reference, in one process for each setting.
 """
 from __future__ import annotations
 
@@ -19,18 +17,20 @@ from commands import PROJECT, command
 
 # What `compare.py selfcheck` does of a framework, in one process instead of three.
 HOLD = """
-import sys
+import os, sys
 from importlib import import_module
 from common.network.networks import NETWORKS, build
 from common.network.optimizer import SGD
 from common.network.params import initialise
 from common.network.winograd import DIRECT, default_plan
 from common.proof.selfcheck import hold
+from common.remembered import settings
 
 twin = import_module(sys.argv[1]).load()
-twin.configure("cpu", 1)
+twin.configure("cpu", len(os.sched_getaffinity(0)))
+print(*[f"{name}={value}" for name, value in settings().items()])
 for name in NETWORKS:
-    spec = build(name, 12, 0.5)
+    spec = build(name, 12)
     for plan in (default_plan(spec), DIRECT):
         model = twin.model(spec, initialise(spec), SGD(), plan=plan)
         print(name, model.facts(), *[str(each) for each in hold(model) if each.wrong] or ["right"])
@@ -59,7 +59,7 @@ def with_only(variables: Dict[str, str]) -> Dict[str, str]:
     """The environment, with these of all variables that choose kernels."""
     kept = {name: value for name, value in os.environ.items()
             if not name.startswith(("DNNL_", "ONEDNN_", "MKL_", "OPENBLAS_", "TF_ENABLE"))}
-    return {**kept, **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"), **variables}
+    return {**kept, **variables}
 
 
 @pytest.mark.parametrize("twin, variables", ways(), ids=lambda each: each if isinstance(each, str) else
@@ -69,6 +69,7 @@ def test_both_networks_compute_right(twin: str, variables: Dict[str, str]) -> No
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(" right\n") == 4, done.stdout  # two networks, our convolutions and its own
+    assert all(f"{name}={value}" in done.stdout.splitlines()[0] for name, value in variables.items())
 
 
 def test_the_command_says_what_is_right_and_by_which_variables() -> None:
