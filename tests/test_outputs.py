@@ -9,6 +9,7 @@ from typing import List
 import pytest
 
 import compare
+from common.commands import train
 from common.commands.compare import parse
 from common.commands.stopping import Stopping
 from common.errors import UserError, friendly
@@ -84,6 +85,16 @@ def test_who_stops_a_run_is_told_how_to_go_on(number: int, tmp_path: Path, capsy
         signal.signal(signal.SIGINT, before)
     assert capsys.readouterr().err == ("interrupted: no epoch is saved yet; go on with: python -m tf_impl.train --resume "
                                        f"{tmp_path}\n")
+
+
+@pytest.mark.parametrize("words, kept", [
+    ([], ""), (["--threads", "1", "--convolutions", "default"], " --threads 1 --convolutions default"),
+    (["--save-minutes", "0", "--data", "voices"], " --save-minutes 0.0"),
+    (["--resume", "runs/a", "--data", "moved", "more"], " --data moved more")], ids=str)
+def test_a_run_goes_on_in_the_same_way(words: List[str], kept: str) -> None:
+    options = train._parser("train").parse_args(words)
+    assert train._going_on("train", Path("runs/a"), options) == f"train --resume runs/a{kept}"
+    assert train._parser("train").parse_args(["--resume", *train._going_on("train", Path("runs/a"), options).split()[2:]])
 
 
 def test_the_first_signal_waits_for_whoever_asks_for_it(capsys: pytest.CaptureFixture) -> None:

@@ -26,7 +26,7 @@ from common.network.optimizer import SCHEDULES
 from common.outputs import numbered, remove_if_empty, vacate
 from common.training.config import TrainingConfig
 from common.training.recipes import DEFAULT, RECIPES, configure, table
-from common.twin import AUTO, Twin
+from common.twin import Twin
 
 _DESCRIPTION = """Train a network to tell speakers apart.
 
@@ -100,9 +100,11 @@ def _kept(folder: Path) -> str:
 
 def _going_on(prog: str, folder: Path, options: argparse.Namespace) -> str:
     """The command that goes on with a run, on the same part of the machine and in the same way."""
-    given = {"--device": options.device != AUTO and options.device, "--threads": options.threads,
-             "--convolutions": options.convolutions != AUTO and options.convolutions}
-    return " ".join([prog, "--resume", str(folder), *(f"{name} {value}" for name, value in given.items() if value)])
+    words = [prog, "--resume", str(folder)]
+    for name in ("device", "threads", "convolutions", "save_minutes"):
+        if getattr(options, name) != _parser(prog).get_default(name):
+            words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
+    return " ".join(words + (["--data", *map(str, options.data)] if options.resume and options.data else []))
 
 
 def _train(prog: str, trainer, checkpoint, split, summary: Mapping[str, str], stopping: Stopping) -> None:

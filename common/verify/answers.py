@@ -17,7 +17,7 @@ import numpy as np
 from common.errors import UserError
 from common.identify.engines import Engine
 from common.identify.pieces import Listening, Source, answers
-from common.verify.gallery import Gallery, cosine, mean_direction
+from common.verify.gallery import Gallery, mean_direction
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,12 @@ def verify(engine: Engine, gallery: Gallery, sources: Iterable[Source], claim: O
 
     Raises UserError where nobody is enrolled, or not the claimed one.
     """
-    voices = gallery.voices if claim is None else {claim: gallery.voice(claim)}
-    if not voices:
+    if claim is not None:
+        gallery.voice(claim)  # before the work, not after it
+    elif not gallery.voices:
         raise UserError("nobody is enrolled in this gallery; begin with enroll")
     for heard, embedding in embed(engine, sources):
-        scores = [] if heard.error else sorted((Score(name, cosine(voice.embedding, embedding))
-                                                for name, voice in voices.items()), key=lambda each: -each.score)
+        scores = [] if heard.error else [Score(name, score) for name, score in gallery.scores(embedding, claim).items()]
         threshold = gallery.threshold
         passed = bool(scores and threshold and scores[0].score >= threshold.value)
         yield Answer(heard.name, round(heard.seconds, 3), scores, threshold is not None,

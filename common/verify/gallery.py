@@ -96,9 +96,13 @@ class Gallery:
             raise UserError(f"{name} is not enrolled; enrolled are {', '.join(self.voices) or 'none'}")
         return self.voices[name]
 
-    def scores(self, embedding: np.ndarray) -> Dict[str, float]:
-        """Cosine of each voice with an embedding (units,), highest first."""
-        scores = {name: cosine(voice.embedding, embedding) for name, voice in self.voices.items()}
+    def scores(self, embedding: np.ndarray, claim: Optional[str] = None) -> Dict[str, float]:
+        """Cosine of each voice, or of the claimed one alone, with an embedding (units,), highest first.
+
+        Raises UserError for a claimed name that is not there.
+        """
+        voices = self.voices if claim is None else {claim: self.voice(claim)}
+        scores = {name: cosine(voice.embedding, embedding) for name, voice in voices.items()}
         return dict(sorted(scores.items(), key=lambda each: -each[1]))
 
 

@@ -36,7 +36,9 @@ def test_round_trip(path: Path) -> None:
     assert [voice.recordings for voice in gallery.voices.values()] == [2, 1]
     np.testing.assert_allclose(gallery.voices["Ada"].embedding, [0.5 ** 0.5, 0.5 ** 0.5, 0], atol=1e-6)
     assert gallery.scores(np.array([0, 0, 1], np.float32)) == pytest.approx({"Zoë": 0.5 ** 0.5, "Ada": 0.0})
-    assert list(gallery.scores(ADA[0])) == ["Ada", "Zoë"]
+    assert list(gallery.scores(ADA[0])) == ["Ada", "Zoë"] and list(gallery.scores(ADA[0], "Zoë")) == ["Zoë"]
+    with pytest.raises(UserError, match="Bea is not enrolled; enrolled are Ada, Zoë"):
+        gallery.scores(ADA[0], "Bea")
 
 
 def test_a_voice_is_replaced_only_if_asked_and_taken_out(path: Path) -> None:
