@@ -13,7 +13,7 @@ FORBIDDEN = {"common": TENSORFLOW | CAFFE2, "tf_impl": CAFFE2, "caffe2_impl": TE
 TWINS = ("tf_impl", "caffe2_impl")
 
 # The floors of `common`, the lowest first: a file imports from its own room and from floors below, never from
-# above or beside. A file belongs to the longest name that fits; a new room gets its place here.
+# above or beside. A new room gets its place here; on the top stand what `python -m` starts.
 FLOORS = """
     errors
     contenders machine memory
@@ -25,18 +25,16 @@ FLOORS = """
     voices
     twin
     training
-    identify.trained
     proof
     speed
-    proof.gate
-    identify speed.profiling
+    identify
     verify
     compare
     show
     doctor
     page
     commands
-    data.benchmark prepare.benchmark enroll evaluate *.__main__
+    enroll evaluate *.__main__
 """
 
 # Where twins may differ in what they show, inside a package and never across its border; and all of

@@ -43,9 +43,9 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     from common.data.splits import split_dataset
     from common.files import write_json, write_text
     from common.measured import facts, told
-    from common.proof import gate
     from common.proof.recording import first_batches
     from common.show.crossing_curves import draw_crossings
+    from common.speed import gate
     from common.training.crossover import TOLERANCE, CrossoverStudy, cross
     from common.training.loop import fresh
     from common.typed import plain

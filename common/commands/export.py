@@ -55,9 +55,9 @@ def _write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
 
 def _write_onnx(load: Callable[[], Twin], checkpoint: Checkpoint, path: Path, half: bool) -> None:
     from common.files import replacing
-    from common.identify.trained import Trained
     from common.network.onnx_file import annotate, halve
-    from common.proof import gate
+    from common.speed import gate
+    from common.training.trained import Trained
 
     twin = gate.require(load(), checkpoint, "cpu", 1)
     twin.configure("cpu", 1)

@@ -34,8 +34,8 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     from common.data.dataset import open_dataset
     from common.files import write_text
     from common.measured import facts, told
-    from common.proof import gate
     from common.proof.crosscheck import TOLERANCE, compare_ways, every_way
+    from common.speed import gate
     from common.training.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(options.model)

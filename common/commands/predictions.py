@@ -39,9 +39,9 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     options.device = choose_device(options.device, loads.values()).device
 
     from common.data.dataset import open_dataset
-    from common.proof import gate
     from common.proof.crosscheck import native_logits
     from common.proof.disagreement import analyse
+    from common.speed import gate
     from common.training.checkpoint import load_checkpoint
 
     models = [load_checkpoint(path) for path in options.models]

@@ -42,8 +42,8 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 
     from common.files import write_json, write_text
     from common.measured import facts
-    from common.proof import gate
     from common.show.scaling_curves import draw_scaling
+    from common.speed import gate
     from common.speed.bench import Work
     from common.speed.plans import as_known
     from common.speed.scaling import Scaling, ScalingStudy

@@ -18,7 +18,7 @@ from common.network.networks import NETWORKS
 from common.twin import Twin
 
 if TYPE_CHECKING:
-    from common.proof.gate import Outcome
+    from common.speed.gate import Outcome
 
 _DESCRIPTION = """Hold both frameworks against the float64 reference on tiny batches, on this very machine.
 
@@ -39,9 +39,9 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     device = choose_device(options.device, [loads[name] for name in options.frameworks]).device
 
     from common.network.networks import build
-    from common.proof.gate import selfcheck
     from common.remembered import settings
     from common.speed.bench import Work
+    from common.speed.gate import selfcheck
     from common.speed.plans import as_known
     from common.speed.worker import Workers
 

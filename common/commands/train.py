@@ -77,7 +77,7 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     device = choose_device(options.device, [load])
     with (_resumed if options.resume else _new)(options) as (checkpoint, dataset, split, folder), Stopping(
             _going_on(prog, folder, options), lambda: _kept(folder)) as stopping:
-        from common.proof import gate
+        from common.speed import gate
         from common.training.loop import Trainer
 
         twin = gate.require(load(), checkpoint, device.device, threads, options.convolutions)

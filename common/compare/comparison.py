@@ -38,8 +38,9 @@ from common.data.splits import Split
 from common.machine import MATRIX_SIZE, best_gflops, matmul
 from common.network.layers import NetworkSpec
 from common.network.networks import build
-from common.proof import crosscheck, gate
+from common.proof import crosscheck
 from common.proof.crosscheck import CrossCheck
+from common.speed import gate
 from common.speed.bench import END_TO_END, INFERENCE, LATENCY, RESIDENT, TRAINING, Work
 from common.speed.benchmark import rate_ratio, turns
 from common.speed.plans import Choice, choose

@@ -1,7 +1,7 @@
 """How fast shuffled batches come out of the page cache, and how much memory that takes.
 
-    python -m common.data.benchmark                          # the embedded voices
-    python -m common.data.benchmark DATA --out results/reader --memory 1 3 9
+    python -m common.data.benchmark "$(python -m common.voices.synthetic)"
+    python -m common.data.benchmark DATA --memory 1 3 9
 
 Rounds of four ways take turns, over the same bytes: a plain copy between two arrays, a copy out of
 mapped files whose pages are in place, plain reads of the files, and the reader. With --memory, data
@@ -11,7 +11,6 @@ process that may not have 2 GiB of memory of its own.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import multiprocessing
 import resource
 import sys
@@ -26,8 +25,7 @@ from common.data.batches import BatchReader
 from common.data.dataset import record_files
 from common.data.records import RECORD_BYTES, RECORD_FLOATS, RecordSet
 from common.errors import UserError, friendly
-from common.files import write_text
-from common.outputs import output
+from common.measured import facts, told
 
 MEMORY_LIMIT = 2 * 2**30  # bytes of its own that the reading process may have
 _COPY, _MAPPED, _READ, _READER = WAYS = (
@@ -157,41 +155,28 @@ def memory_table(found: Sequence[Memory]) -> str:
 
 @friendly
 def main(argv: Optional[List[str]] = None) -> int:
-    argv = sys.argv[1:] if argv is None else argv
     options = _parser().parse_args(argv)
     if min(options.batch_size, options.rounds) < 1 or min(options.memory, default=1) <= 0:
         raise UserError("--batch-size, --rounds and --memory must be above 0")
-    with contextlib.nullcontext() if options.out is None else output(
-            options.out, "reader", ["reader.md"], options.force) as folder:
-        text = _report(options) + f"\n`python -m common.data.benchmark {' '.join(argv)}`\n"
-        print(text)
-        if folder is not None:
-            write_text(folder / "reader.md", text)
+    print(_report(options))
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    from common.commands.options import add_out_options
-
     parser = argparse.ArgumentParser(prog="python -m common.data.benchmark", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", nargs="*", type=Path,
-                        help="data folders or record files (default: embedded synthetic voices)")
+    parser.add_argument("data", nargs="+", type=Path, help="data folders or record files")
     parser.add_argument("--batch-size", type=int, default=32, help="records (32)")
     parser.add_argument("--rounds", type=int, default=9, help="of each way (9)")
     parser.add_argument("--memory", nargs="+", type=float, default=[], metavar="GB",
                         help="sizes of sparse data sets to read through under a limit of memory")
     parser.add_argument("--scratch", type=Path, metavar="FOLDER",
                         help="where those are made, on a disk, not in memory (the temporary folder)")
-    add_out_options(parser, None, "reader.md")
     return parser
 
 
 def _report(options: argparse.Namespace) -> str:
-    from common.commands.options import data_or_embedded
-    from common.measured import facts, told
-
-    paths = [file for path in data_or_embedded(options.data) for file in record_files(path)]
+    paths = [file for path in options.data for file in record_files(path)]
     total = sum(path.stat().st_size for path in paths)
     parts = ["# How fast the reader is\n", told(facts(threads=1)),
         f"\n{len(paths)} record files, {total / 2**20:.0f} MiB, in the page cache; batches of "
@@ -202,7 +187,7 @@ def _report(options: argparse.Namespace) -> str:
             found = [measure_memory(Path(folder), size, options.batch_size) for size in options.memory]
         parts += [f"\nRead through by a process that may have {MEMORY_LIMIT / 2**30:.0f} GiB of memory of "
                   "its own (RLIMIT_DATA); the files are sparse, so what is read are zeros, and GB/s are no disk's:\n", memory_table(found)]
-    return "\n".join(parts) + "\n"
+    return "\n".join(parts)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Callable, Optional, Protocol
 import numpy as np
 
 from common.errors import UserError
-from common.identify.trained import Trained
 from common.network.layers import EMBEDDING, INPUT, OUTPUT, NetworkSpec
+from common.training.trained import Trained
 
 if TYPE_CHECKING:  # slow to import, and ONNX Runtime needs neither
     from common.data.batches import BatchReader
@@ -65,7 +65,7 @@ class TwinEngine:
 
     @cached_property
     def _twin(self) -> Twin:
-        from common.proof import gate
+        from common.speed import gate
 
         twin = gate.require(self._load(), self.checkpoint, self._device, self._threads)
         twin.configure(self._device, self._threads)

@@ -20,8 +20,8 @@ import numpy as np
 
 from common.identify.engines import Engine
 from common.identify.pieces import Source, answers
-from common.identify.trained import Trained
 from common.training.metrics import softmax
+from common.training.trained import Trained
 
 
 @dataclass(frozen=True)

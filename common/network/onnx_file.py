@@ -1,7 +1,7 @@
 """What the frameworks' ONNX exporters leave undone, mended in one place.
 
     save(exported_model, path)
-    annotate(path, Trained.of(checkpoint).metadata())       # of common.identify.trained
+    annotate(path, Trained.of(checkpoint).metadata())       # of common.training.trained
 """
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from common.errors import UserError
 from common.identify.pieces import Listening, kept, pieces
-from common.identify.trained import Trained
 from common.prepare.audio import AudioError, load_audio
+from common.training.trained import Trained
 
 MOST_BYTES = 20 * 10**6
 MOST_SECONDS = 600

@@ -11,9 +11,9 @@ from typing import List, NamedTuple, Optional, Tuple
 from common.contenders import CONTENDERS, FRAMEWORKS
 from common.errors import UserError
 from common.identify.engines import OnnxEngine
-from common.identify.trained import Trained
 from common.page.engines import Apart, Asked, Here
 from common.training.checkpoint import load_checkpoint
+from common.training.trained import Trained
 
 _CHECKPOINT, _ONNX = ".npz", ".onnx"
 _FIRST = ("best", "tensorflow")  # of several checkpoints in a folder: a run's, and that of shipped models

@@ -18,11 +18,11 @@ from typing import IO, Iterator, List, Optional, Sequence
 import numpy as np
 
 from common.identify.speakers import probabilities
-from common.identify.trained import Trained
 from common.page.answers import Row, Said, agreement, ask, first, rows
 from common.page.engines import EMBEDDINGS, LOGITS, Asked
 from common.page.listening import Heard, listen
 from common.page.picture import draw
+from common.training.trained import Trained
 from common.verify.gallery import Gallery, changed, load_gallery, mean_direction
 
 _TOP = 5

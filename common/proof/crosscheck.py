@@ -13,9 +13,9 @@ from typing import Callable, Dict, Iterator, List, Mapping
 import numpy as np
 
 from common.data.records import RecordSet
-from common.identify.trained import Trained
 from common.network.onnx_file import INPUT, OUTPUT, annotate
 from common.training.checkpoint import Checkpoint
+from common.training.trained import Trained
 from common.twin import Twin
 
 TOLERANCE = 1e-3  # largest logit difference that rounding explains, with room

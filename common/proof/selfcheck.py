@@ -5,7 +5,7 @@
 
 Which kernels a framework runs, and how they lay out memory, is decided by the processor at hand: tests
 that passed on another prove little. So whoever is about to compute holds the very network, at its real
-widths, against the reference first (`common.proof.gate`); batches are short to take seconds. Three
+widths, against the reference first (`common.speed.gate`); batches are short to take seconds. Three
 training steps at two sizes, layer by layer, each followed by a prediction, and a single utterance, with
 running statistics that are not neutral. Each layer is judged by what it makes of its own input, as gradients and updates are
 by the framework's own outputs and momenta: what rounding grows to over many layers hides nothing.

@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict
 import numpy as np
 
 from common.contenders import CONTENDERS, FRAMEWORKS
-from common.proof import gate
+from common.speed import gate
 from common.speed.bench import INFERENCE, TRAINING, Work
 from common.speed.plans import as_known
 from common.speed.profile import Profile

@@ -28,7 +28,7 @@ from common.network import params as parameters
 from common.typed import typed
 
 if TYPE_CHECKING:
-    from common.identify.trained import Trained
+    from common.training.trained import Trained
 
 FORMAT = 1
 LONGEST_NAME = 100

@@ -33,9 +33,8 @@ def test_every_way_copies_the_same_bytes(tiny_data: Path) -> None:
 
 
 def test_command(tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    assert main([str(tiny_data), "--batch-size", "8", "--rounds", "1", "--out", str(tmp_path / "new")]) == 0
-    text = (tmp_path / "new" / "reader.md").read_text()
-    assert text in capsys.readouterr().out
+    assert main([str(tiny_data), "--batch-size", "8", "--rounds", "1"]) == 0
+    text = capsys.readouterr().out
     assert "2 record files, 28 MiB" in text and all(way in text for way in WAYS)
     assert main([str(tmp_path)]) == 2 and main([str(tiny_data), "--rounds", "0"]) == 2
 

@@ -7,8 +7,8 @@ from typing import Tuple
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from common.identify.trained import Trained
 from common.network import onnx_file
+from common.training.trained import Trained
 
 NAMES = ("Ada", "Bea", "Cleo")
 TEMPERATURE = 2.0

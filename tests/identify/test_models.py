@@ -13,9 +13,9 @@ from commands import PROJECT, run, succeed
 from common.data.records import RecordWriter
 from common.identify.engines import OnnxEngine
 from common.identify.pieces import Listening, Source, pieces
-from common.identify.trained import Trained
 from common.proof.crosscheck import TOLERANCE
 from common.training.checkpoint import load_checkpoint
+from common.training.trained import Trained
 from common.twin import Twin
 from common.voices import synthetic
 from common.voices.synthetic import Corpus

@@ -11,9 +11,9 @@ import soundfile
 from containers import sweep
 
 from common.identify.pieces import Listening, Source, answers, kept, pieces
-from common.identify.trained import Trained
 from common.prepare.features import spectrogram
 from common.prepare.options import SEGMENT_SAMPLES
+from common.training.trained import Trained
 
 RATE = 16_000
 TRAINED = Trained("tdnn", ("Ada", "Bea"), "nobody", "00ff", scale="log", normalised=False)

@@ -25,11 +25,11 @@ for package in ("flask", "waitress"):
     pytest.importorskip(package, reason="the page is optional, see .requirements-page.txt")
 
 from common.errors import UserError  # noqa: E402
-from common.identify.trained import Trained  # noqa: E402
 from common.page import app as app_module, listening  # noqa: E402
 from common.page.app import make_app, make_server  # noqa: E402
 from common.page.engines import READY, Answer, Here  # noqa: E402
 from common.page.state import Page  # noqa: E402
+from common.training.trained import Trained  # noqa: E402
 from common.verify.gallery import Threshold, changed, load_gallery  # noqa: E402
 
 TRAINED = Trained("tdnn", ("Ada", "Bea", "<b>Cleo</b>"), "Caffe2, 3 epochs", "0123456789abcdef", "log", False)

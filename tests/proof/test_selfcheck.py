@@ -15,10 +15,11 @@ from common.contenders import CONTENDERS
 from common.errors import UserError
 from common.network.optimizer import SGD
 from common.network.params import initialise
-from common.proof import gate, selfcheck
-from common.proof.gate import Outcome
+from common.proof import selfcheck
 from common.proof.selfcheck import LIMITS, Deviation, hold
+from common.speed import gate
 from common.speed.bench import Bench, Work, twin_engine
+from common.speed.gate import Outcome
 from common.speed.worker import Workers
 from common.twin import StepResult
 

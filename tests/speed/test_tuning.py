@@ -17,7 +17,7 @@ from common.network.networks import build
 from common.network.optimizer import SGD
 from common.network.params import initialise
 from common.network.winograd import Plan, default_plan
-from common.proof import gate
+from common.speed import gate
 from common.speed.bench import Bench, Work, twin_engine
 from common.speed.plans import as_known, choose, known, planned
 from common.speed.tuning import Race, Steps, Tuned, other_ways, search

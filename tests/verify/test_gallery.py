@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from common.identify.trained import Trained
 from common.network import params as parameters
+from common.training.trained import Trained
 from common.verify.gallery import Gallery, Threshold, changed, load_gallery, save_gallery, unit
 
 TRAINED = Trained("tdnn", ("x", "y"), "nobody, 0 epochs", "0123456789abcdef")
