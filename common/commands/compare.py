@@ -22,16 +22,20 @@ from common.commands.options import (
     say_device,
 )
 from common.commands.progress import Progress
+from common.commands.train import say_mismatch
 from common.contenders import BASELINES, CONTENDERS, FRAMEWORKS
 from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.outputs import output
+from common.training.recipes import RECIPES, configure
+from common.training.run_folder import WRITES as RUN_WRITES
 from common.twin import Twin
 
 _DESCRIPTION = """Compare TensorFlow and Caffe2 on who is speaking: speed, accuracy, and whether they agree.
 
   python compare.py                       # both networks on the embedded synthetic voices, 8 minutes the first time
   python compare.py --data DATA --epochs 10 --out runs/mine
+  python compare.py --data DATA --recipe robust --baselines none --out runs/accuracy   # as long as `train` takes, in both
   python compare.py --baselines keras,onnxruntime,torch --blocks 8 --epochs 0   # speed alone, beside others
   python compare.py --baselines keras,keras-onednn --budget 300   # ... and until ratios are known to 5 %
   python compare.py --version
@@ -44,12 +48,15 @@ In every run predictions and losses of all are held against each other and ONNX 
 0 every check passed; 1 a check failed: the report begins with it, is marked INVALID, and withholds
 ratios; 2 the options, the data or this machine do not allow a run."""
 
-_WRITES = ("report.md", "report.csv", "report.json", "learning-curves.png", "speed.png")
+_WRITES = ("report.md", "report.csv", "report.json", "learning-curves.png", "speed.png",
+           *(f"{network}-{framework}/{name}" for network in NETWORKS for framework in FRAMEWORKS for name in RUN_WRITES))
 _NONE = "none"  # of the baselines
 _CLOCKS = ("resident", "fed", "end-to-end")
 # What pays within five minutes on two cores. VGG-M learns the few default voices by heart in them, and
 # still does not know them in another session: it has no learning run unless it is asked for.
 _DEFAULT_EPOCHS = {"tdnn": 8, "vgg_m": 0}
+_SHORT_RUN = {"learning_rate": 2e-2, "crop_frames": 100}  # without a recipe
+_BATCH_SIZE = 16
 
 
 def run(loads: Mapping[str, Callable[[], Twin]], others: Mapping[str, Tuple[str, str]],
@@ -63,6 +70,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], others: Mapping[str, Tuple[str,
     decision = choose_device(options.device, [load for load in loads.values() if load.__module__ in packages])
     options.device = decision.device
 
+    from common.compare import accuracy
     from common.compare.comparison import Comparison
     from common.compare.report import section
     from common.compare.tables import terminal_width
@@ -76,12 +84,13 @@ def run(loads: Mapping[str, Callable[[], Twin]], others: Mapping[str, Tuple[str,
         results, width = [], terminal_width()
         # What the workers hand each other, gone with them; by its whole path, as their current folder is another.
         with tempfile.TemporaryDirectory(dir=folder.resolve(), prefix="work-") as work, Progress() as progress:
-            for result in Comparison(plan, dataset, split, Path(work), progress.time).run():
+            runs = folder if options.recipe else Path(work)
+            for result in Comparison(plan, dataset, split, Path(work), runs, progress.time).run():
                 results.append(result)
                 progress.print("\n".join([*verdict([result]), "", section(result, width=width), ""]))
         report = _report(plan, decision, dataset, split, results)
         closing = verdict(results) if len(results) > 1 else []
-        print("\n".join([*closing, "", report.notes(), ""]).lstrip())
+        print("\n".join([*closing, "", accuracy.told(results, width=width), "", report.notes(), ""]).lstrip())
         report.write(folder)
         drawn = [path.name for path in (draw_learning(report, folder), draw_speed(report, folder)) if path]
     print(f"written to {folder}: {', '.join(['report.md', 'report.csv', 'report.json', *drawn])}")
@@ -110,15 +119,18 @@ def _parser(others: Mapping[str, Tuple[str, str]]) -> argparse.ArgumentParser:
     add_names_option(parser, "--frameworks", FRAMEWORKS, FRAMEWORKS, "both")
     add_names_option(parser, "--baselines", [*BASELINES, _NONE], [], "time these beside them; each framework's own "
                      "convolutions, beside ours")
+    parser.add_argument("--recipe", choices=tuple(RECIPES),
+                        help="learn as `train` does by this recipe, and keep the runs (default: a short run, by the values in "
+                        "brackets, which is not kept)")
     parser.add_argument("--epochs", type=int, help="of the learning run, for every network "
                         f"({', '.join(f'{n}: {e}' for n, e in _DEFAULT_EPOCHS.items())}); 0: "
                         "measure speed alone, learn nothing")
-    parser.add_argument("--batch-size", type=int, default=16, help="utterances a step (16)")
-    parser.add_argument("--learning-rate", type=float, default=2e-2,
-                        help="of the learning run at its start, a hundredth at its end (0.02)")
-    parser.add_argument("--crop-frames", type=int, default=100, metavar="N",
-                        help="learn from random windows of so many of the 300 frames (100); speed "
-                        "and test accuracy are always of 300")
+    parser.add_argument("--batch-size", type=int, help=f"utterances a step, in learning and timing ({_BATCH_SIZE}; a recipe's "
+                        "learning has its own)")
+    parser.add_argument("--learning-rate", type=float,
+                        help=f"of the learning run at its start ({_SHORT_RUN['learning_rate']}, and a hundredth at its end)")
+    parser.add_argument("--crop-frames", type=int, metavar="N", help="learn from random windows of so many of the 300 frames "
+                        f"({_SHORT_RUN['crop_frames']}); speed and test accuracy are always of 300")
     add_width_option(parser)
     _add_timing_options(parser.add_argument_group("timing"))
     parser.add_argument("--seed", type=int, default=0, help="of parameters, split and order (0)")
@@ -164,31 +176,42 @@ def _plan(options: argparse.Namespace, threads: int):
     from common.compare.comparison import Plan
     from common.data.dataset import open_dataset
     from common.data.splits import split_dataset
-    from common.training.config import TrainingConfig
     from common.training.loop import check_batch
 
     timing = _timing_plan(options)
     if options.epochs is not None and options.epochs < 0:
         raise UserError(f"--epochs must be 0 (learn nothing) or more, not {options.epochs}")
-    epochs = {name: _DEFAULT_EPOCHS[name] if options.epochs is None else options.epochs
-              for name in options.networks}
-    configs = [
-        TrainingConfig(network=name, batch_size=options.batch_size, learning_rate=options.learning_rate,
-                       final_learning_rate=options.learning_rate / 100, schedule="cosine",
-                       seed=options.seed, crop_frames=options.crop_frames, width=options.width,
-                       epochs=max(1, own))  # none is nothing that a configuration can say
-        for name, own in epochs.items()]
+    configs = [_config(options, name) for name in options.networks]
+    learning = [config.network for config in configs
+                if options.recipe or options.epochs is not None or _DEFAULT_EPOCHS[config.network]] if options.epochs != 0 else []
     data = data_or_embedded(options.data)
     dataset = open_dataset(data)
+    if options.recipe and options.data:  # nobody prepared the embedded voices
+        say_mismatch(configs[0], dataset)
     split = split_dataset(dataset, options.seed)
-    check_batch(split, configs[0])
+    for config in configs:
+        check_batch(split, config)
     if not len(split.test):
         raise UserError(f"{dataset.name} leaves nothing to test on: no speaker has more than one "
                         "recording; use more data")
-    plan = Plan([str(path.resolve()) for path in data], configs,
-                timing, options.device, threads, [name for name, own in epochs.items() if own],
-                options.convolutions)
+    plan = Plan([str(path.resolve()) for path in data], configs, timing, options.batch_size or _BATCH_SIZE,
+                options.device, threads, learning, options.convolutions, options.recipe)
     return plan, dataset, split
+
+
+def _config(options: argparse.Namespace, network: str):
+    """Of a network's learning run: the recipe's or the short one's, with what is given in place of theirs."""
+    from common.training.config import TrainingConfig
+
+    given = {name: getattr(options, name) for name in ("epochs", "batch_size", "learning_rate", "crop_frames")
+             if getattr(options, name) is not None}
+    if options.epochs == 0:  # which is nothing that a configuration can say
+        del given["epochs"]
+    own = {"network": network, "seed": options.seed, "width": options.width}
+    if options.recipe:
+        return configure({"recipe": options.recipe, **own, **given})
+    short = {"epochs": max(1, _DEFAULT_EPOCHS[network]), "batch_size": _BATCH_SIZE, **_SHORT_RUN, **given}
+    return TrainingConfig(schedule="cosine", final_learning_rate=short["learning_rate"] / 100, **own, **short)
 
 
 def _report(plan, decision, dataset, split, results):
@@ -202,10 +225,12 @@ def _report(plan, decision, dataset, split, results):
     data = {"name": dataset.name, "synthetic": dataset.synthetic, "by": split.by,
             "speakers": len(dataset.speakers), "train": len(split.train), "dev": len(split.dev),
             "test": len(split.test), "fingerprint": dataset.fingerprint()}
-    settings = {**dataclasses.asdict(plan.configs[0]), "threads": plan.threads,
-                "device": str(decision), **dataclasses.asdict(plan.timing)}
+    first, *others = map(dataclasses.asdict, plan.configs)
+    settings = {name: value for name, value in first.items() if all(other[name] == value for other in others)}
+    settings.update({"threads": plan.threads, "device": str(decision), **dataclasses.asdict(plan.timing),
+                     "batch_size": plan.batch_size})
     for name in ("network", "recipe", "epochs", "frameworks", "baselines"):  # of one network, none, or columns
-        del settings[name]
+        settings.pop(name, None)
     machine = facts(plan.threads)
     return Report(machine.pop("date"), machine, versions, data, settings, results)
 

@@ -156,11 +156,9 @@ def _summary(trainer, checkpoint, dataset, split) -> Dict[str, str]:
 def _tested(trainer, split, events) -> str:
     """How good the run's best model is on the test side."""
     from common.show.confusion import confusion_png
-    from common.training.checkpoint import load_checkpoint
     from common.training.evaluation import Evaluation
 
-    best = load_checkpoint(trainer.folder / "best.npz")
-    trainer.model.load(best.params)
+    best = trainer.load_best()
     answers = trainer.predict(split.test)
     if answers is None:
         return "test side: it has no utterances"
@@ -211,7 +209,7 @@ def _new(options: argparse.Namespace) -> Iterator[Tuple]:
         checkpoint = fresh(config, dataset)
         start_run(folder, checkpoint, dataset, split, options.data or [], options.force)
         if options.data:  # nobody prepared the embedded voices
-            _say_mismatch(config, dataset)
+            say_mismatch(config, dataset)
         try:
             yield checkpoint, dataset, split, folder
         except UserError:  # such as a framework's that does not find the card: no folder is left of it
@@ -221,7 +219,7 @@ def _new(options: argparse.Namespace) -> Iterator[Tuple]:
             raise
 
 
-def _say_mismatch(config: TrainingConfig, dataset) -> None:
+def say_mismatch(config: TrainingConfig, dataset) -> None:
     """Tell on standard error where the data were not prepared as the recipe expects them."""
     recipe = RECIPES[config.recipe]
     if recipe.mismatch(dataset.scale, dataset.normalised):

@@ -4,7 +4,7 @@
 
 For each network one worker process a framework is started, and one a baseline. Their timed blocks
 take turns, see `common.speed.timing`; so do the frameworks' training epochs. Then both predict the
-testing side, and both exports are run by ONNX Runtime on the same utterances.
+testing side, and so does a plain baseline; both exports are run by ONNX Runtime on the same utterances.
 """
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ import dataclasses
 import itertools
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from common.compare.accuracy import CEPSTRAL, pair
 from common.compare.forecast import (
     CHECKING,
     LEARNING,
@@ -35,6 +37,7 @@ from common.data.batches import epoch_order
 from common.data.dataset import Dataset
 from common.data.records import NUM_FRAMES
 from common.data.splits import Split
+from common.errors import UserError
 from common.machine import MATRIX_SIZE, best_gflops, matmul
 from common.network.layers import NetworkSpec
 from common.network.networks import build
@@ -46,6 +49,7 @@ from common.speed.benchmark import rate_ratio, turns
 from common.speed.plans import Choice, choose
 from common.speed.timing import Timing, TimingPlan, pairs
 from common.speed.worker import Worker, Workers
+from common.training import cepstral
 from common.training.certificate import Certificate, compare_certificates
 from common.training.config import TrainingConfig
 from common.training.evaluation import Evaluation
@@ -64,10 +68,12 @@ class Plan:
     data: List[str]
     configs: List[TrainingConfig]  # one for each network
     timing: TimingPlan
+    batch_size: int  # of what is timed; a learning run has its configuration's
     device: str
     threads: int
     learning: Sequence[str]  # networks with a learning run; others: speed and first steps only
     convolutions: str = AUTO  # how they are computed, of common.twin.CONVOLUTIONS
+    recipe: Optional[str] = None  # that configurations are of, see `NetworkResult`
 
 
 # (what is being done, seconds spent, seconds left) -> None
@@ -75,12 +81,12 @@ Show = Callable[[str, float, float], None]
 
 
 class Comparison:
-    """Runs a plan. `folder` gets the ONNX files and logits; they are large and stay out of git."""
+    """Runs a plan. `folder` gets the ONNX files and logits, `runs` a folder for each learning run: both are large."""
 
-    def __init__(self, plan: Plan, dataset: Dataset, split: Split, folder: Path,
+    def __init__(self, plan: Plan, dataset: Dataset, split: Split, folder: Path, runs: Path,
                  show: Show) -> None:
         self._plan, self._dataset, self._split = plan, dataset, split
-        self._folder, self._show = folder, show
+        self._folder, self._runs, self._show = folder, runs, show
         self._network = ""
         self._choices: Dict[Tuple[str, str], Choice] = {}  # of plans, by network and framework
 
@@ -91,7 +97,7 @@ class Comparison:
         """
         gflops = best_gflops(matmul(MATRIX_SIZE), MATRIX_SIZE)
         self._forecast = Forecast(sum((phases(
-            config.network, self._spec(config).macs(), config.batch_size, self._plan.timing,
+            config.network, self._spec(config).macs(), self._plan.batch_size, self._plan.timing,
             self._learned(config), gflops) for config in self._plan.configs), []))
         for config in self._plan.configs:
             yield self._compare(config)
@@ -116,7 +122,7 @@ class Comparison:
             workers: Dict[str, Worker] = {}
             opened = {name: self._open(name, config, workers, stack)
                       for name in (*plan.timing.frameworks, *plan.timing.baselines)}
-            timing = Timing(workers, plan.timing, config.batch_size, self._step)
+            timing = Timing(workers, plan.timing, plan.batch_size, self._step)
             for phase, work in ((PROVING, timing.prove), (WARMING_UP, timing.warm_up),
                                 (TIMING, timing.rounds)):
                 self._forecast.begin(config.network, phase)
@@ -138,9 +144,11 @@ class Comparison:
         result = NetworkResult(config.network, spec.num_parameters, spec.macs(), best,
                                timing.gflops[best], medians, frameworks, baselines,
                                _ratios(frameworks, baselines), _end_to_end(frameworks),
-                               learning=config if config.network in plan.learning else None)
+                               learning=config if config.network in plan.learning else None, recipe=plan.recipe)
         if len(frameworks) > 1:
             self._side_by_side(result)
+        if result.learning is not None:
+            self._pair(result)
         result.checks = judge(result)
         return result
 
@@ -167,7 +175,7 @@ class Comparison:
             Worker.of(CONTENDERS[name], plan.threads, *arguments))
         if CONTENDERS[name].framework:
             choice = self._choices[config.network, name]
-            job = Job(plan.data, len(self._dataset.speakers), dataclasses.asdict(config),
+            job = Job(plan.data, len(self._dataset.speakers), dataclasses.asdict(config), plan.batch_size,
                       plan.device, plan.threads, dict(choice.plan))
             opened = worker.ask("open", job=dataclasses.asdict(job))
             opened["facts"]["algorithm"] += f" ({choice.origin})"
@@ -178,7 +186,7 @@ class Comparison:
     def _work(self, config: TrainingConfig, name: str) -> Work:
         choice = self._choices.get((config.network, name))
         return Work(config.network, len(self._dataset.speakers), config.width,
-                    batch_size=config.batch_size, seed=config.seed, device=self._plan.device,
+                    batch_size=self._plan.batch_size, seed=config.seed, device=self._plan.device,
                     threads=self._plan.threads, data=self._plan.data, plan=choice and dict(choice.plan))
 
     def _exported(self, workers: Dict[str, Worker], what: str = "initial") -> Path:
@@ -202,7 +210,7 @@ class Comparison:
             self._step(f"{name}, checking predictions")
             logits[name] = np.array(workers[name].ask("answer", path=str(params))["logits"])
         onnx = self._exported(workers, "timed")
-        batch = epoch_order(self._split.train, config.seed, 0)[:config.batch_size]
+        batch = epoch_order(self._split.train, config.seed, 0)[:self._plan.batch_size]
         right = crosscheck.run_onnx(onnx, self._dataset.records, batch, self._plan.threads)
         for path in (params, onnx):
             path.unlink()
@@ -215,22 +223,27 @@ class Comparison:
     def _learn(self, workers: Dict[str, Worker], frameworks: Dict[str, FrameworkResult],
                epochs: int) -> None:
         """Train from the initial parameters, by turns epoch by epoch; then test both."""
+        for name in frameworks:
+            workers[name].ask("learn", folder=str(self._runs.resolve() / f"{self._network}-{name}"))
         for epoch in range(epochs):
             for name in turns(list(frameworks), epoch):
                 self._step(f"{name}, epoch {epoch + 1} of {epochs}")
-                frameworks[name].epochs.append(Epoch(**workers[name].ask("train_epoch")))
+                answer = workers[name].ask("train_epoch")
+                if answer:
+                    frameworks[name].epochs.append(Epoch(**answer))
         for name, own in frameworks.items():
-            own.evaluation, own.crosscheck = self._check(workers[name], name)
+            self._check(workers[name], name, own)
 
-    def _check(self, worker: Worker, name: str) -> Tuple[Evaluation, CrossCheck]:
+    def _check(self, worker: Worker, name: str, own: FrameworkResult) -> None:
         """Accuracy on the testing side, and the same through ONNX."""
         self._step(f"{name}, predicting the testing side")
         logits, onnx = self._paths(name)
-        evaluation = Evaluation(**worker.ask("evaluate", logits_path=str(logits)))
+        answer = worker.ask("evaluate", logits_path=str(logits))
+        own.tested_epoch, own.evaluation = answer["epoch"], Evaluation(**answer["evaluation"])
         worker.ask("export", path=str(onnx))
         self._step(f"{name}, through ONNX Runtime")
-        return evaluation, crosscheck.crosscheck(onnx, self._dataset.records, self._split.test,
-                                                 np.load(logits), self._plan.threads)
+        own.crosscheck = crosscheck.crosscheck(onnx, self._dataset.records, self._split.test, np.load(logits),
+                                               self._plan.threads)
 
     def _side_by_side(self, result: NetworkResult) -> None:
         """Every framework against every other; a figure is that of the two that are furthest apart."""
@@ -244,6 +257,24 @@ class Comparison:
                                             for own in frameworks])
         answers = np.array([np.load(self._paths(name)[0]).argmax(axis=1) for name in result.frameworks])
         result.agreement = float((answers == answers[0]).all(axis=0).mean())
+
+    def _pair(self, result: NetworkResult) -> None:
+        """The plain baseline beside the frameworks, and whether who is right where differs by more than chance."""
+        self._step(CEPSTRAL)
+        speakers = self._dataset.records.labels[self._split.test]
+        logits = {name: np.load(self._paths(name)[0]) for name in result.frameworks}
+        if self._cepstral is not None:
+            logits[CEPSTRAL] = self._cepstral
+            result.cepstral = Evaluation.of(self._cepstral, speakers, None)
+        result.paired = pair(logits, speakers)
+
+    @cached_property
+    def _cepstral(self) -> Optional[np.ndarray]:
+        """What the plain baseline says of the testing side; None where the training side is too small for it."""
+        try:
+            return cepstral.fit(self._dataset, self._split.train).logits(self._dataset, self._split.test)
+        except UserError:
+            return None
 
     def _paths(self, framework: str) -> Tuple[Path, Path]:
         base = self._folder / f"{self._network}-{framework}"

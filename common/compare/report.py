@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Optional
 
+from common.compare import accuracy
 from common.compare.comparison import PROBE_RATE, PROBE_STEPS
 from common.compare.figures import (
     Figures,
@@ -71,7 +72,8 @@ class Report:
     def text(self, style: str = "simple") -> str:
         """The verdict, then all tables with their notes; `style` is tabulate's ("simple", "github")."""
         sections = [section(result, style) for result in self.results]
-        return "\n\n".join(["\n".join(verdict(self.results)), self.notes(), *sections]) + "\n"
+        parts = ["\n".join(verdict(self.results)), accuracy.told(self.results, style), self.notes(), *sections]
+        return "\n\n".join(part for part in parts if part) + "\n"
 
     def notes(self) -> str:
         """What was run on what, and what the figures mean."""
@@ -196,7 +198,8 @@ def _learning(result: NetworkResult) -> str:
     if config is None:
         return f"{result.network}: no learning run; --epochs N asks for one of N epochs."
     crops = "whole utterances" if config.crop_frames is None else f"crops of {config.crop_frames} frames"
-    return (f"Learning run: {config.epochs} epochs of {crops} in batches of {config.batch_size}, learning rate "
+    recipe = "" if result.recipe is None else f" by the recipe {result.recipe}"
+    return (f"Learning run{recipe}: {config.epochs} epochs of {crops} in batches of {config.batch_size}, learning rate "
             f"{config.learning_rate:g} to {config.final_learning_rate:g} ({config.schedule}), from the first "
             "parameters; tested on whole utterances.")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Dict, List, Optional
 
+from common.compare.accuracy import Paired
 from common.compare.verdict import Check
 from common.proof.crosscheck import CrossCheck
 from common.speed.benchmark import Ratio
@@ -31,7 +32,7 @@ class Epoch:
 
 @dataclass
 class FrameworkResult(Measured):
-    """One framework on one network; the last three are empty if nothing was to be learned."""
+    """One framework on one network; the last four are empty if nothing was to be learned."""
 
     proof: Proof  # against the first framework
     timed: CrossCheck  # of the batch that was timed, see Comparison._hold
@@ -40,6 +41,7 @@ class FrameworkResult(Measured):
     epochs: List[Epoch] = field(default_factory=list)
     evaluation: Optional[Evaluation] = None  # on the testing side
     crosscheck: Optional[CrossCheck] = None
+    tested_epoch: Optional[int] = None  # the best on the development side, from 1; None: the last, there was no choice
 
 
 @dataclass
@@ -80,6 +82,9 @@ class NetworkResult:
     drift: Optional[float] = None  # the same over as many steps of the learning run
     agreement: Optional[float] = None  # share of testing utterances both take for the same speaker
     learning: Optional[TrainingConfig] = None  # of the learning run; None: there was none
+    recipe: Optional[str] = None  # of `train` that it followed; None: the comparison's own short run
+    cepstral: Optional[Evaluation] = None  # the plain baseline on the same test utterances
+    paired: List[Paired] = field(default_factory=list)  # every framework with every other and the baseline
     checks: List[Check] = field(default_factory=list)  # see common.compare.verdict
 
     @property

@@ -3,6 +3,7 @@
     session = Session(load)
     session.open(asdict(Job(...)))
     session.time("training", steps=4)        # and the other commands of a `Bench`
+    session.learn("runs/tdnn-caffe2")
     session.train_epoch()
 
 Everything a command returns is plain data that can be sent as JSON.
@@ -10,9 +11,10 @@ Everything a command returns is plain data that can be sent as JSON.
 from __future__ import annotations
 
 import dataclasses
+import gc
 import itertools
-import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
@@ -21,13 +23,14 @@ import numpy as np
 from common.data.batches import BatchReader
 from common.data.dataset import open_dataset
 from common.data.splits import split_dataset
+from common.files import make_folder, replacing
 from common.network import params as parameters
-from common.files import replacing
-from common.speed.bench import Bench, Engine, Work, twin_engine
+from common.speed.bench import Bench, Engine, TwinRunner, Work, twin_engine
 from common.training.certificate import certify, stated_facts
 from common.training.config import from_dict
-from common.training.evaluation import Evaluation, predict
-from common.training.loop import checked
+from common.training.evaluation import Evaluation
+from common.training.loop import Trainer, fresh
+from common.training.run_folder import start_run
 from common.twin import Model, Twin
 
 
@@ -37,7 +40,8 @@ class Job:
 
     data: List[str]
     num_speakers: int  # in these data
-    config: Dict[str, Any]  # of common.training.config.TrainingConfig
+    config: Dict[str, Any]  # of common.training.config.TrainingConfig, for the learning run
+    batch_size: int  # of what is timed
     device: str
     threads: int
     plan: Optional[Dict[str, int]] = None  # see common.speed.bench.Work
@@ -54,16 +58,16 @@ class Session(Bench):
         """Load framework, data and network; adds the certificate to what `build` returns."""
         job_ = Job(**job)
         config = self._config = from_dict(job_.config, "job")
-        work = Work(config.network, job_.num_speakers, config.width, batch_size=config.batch_size,
+        work = Work(config.network, job_.num_speakers, config.width, batch_size=job_.batch_size,
                     seed=config.seed, device=job_.device, threads=job_.threads, data=job_.data,
                     plan=job_.plan)
         built = self._build(work, config.optimizer)
+        self._job = job_
         self._dataset = open_dataset([Path(path) for path in job_.data])
         self._split = split_dataset(self._dataset, config.seed)
         self._crops = self._training_reader()
-        self._schedule = config.schedule_over(config.epochs * self._crops.steps_per_epoch)
-        self._epoch = self._step = 0
-        certificate = certify(self._model, config, self._dataset, self._split, self._schedule)
+        schedule = config.schedule_over(config.epochs * self._crops.steps_per_epoch)
+        certificate = certify(self._model, config, self._dataset, self._split, schedule)
         return {**built, "facts": stated_facts(self._model),
                 "certificate": dataclasses.asdict(certificate)}
 
@@ -100,42 +104,42 @@ class Session(Bench):
         self._model.load(parameters.load(Path(path))["params"])
         return {"logits": self._runner.answer(self._batch.spectrograms).tolist()}
 
+    def learn(self, folder: str) -> Dict[str, Any]:
+        """Begin the learning run, as `train` does it and in a folder like its own; what was timed goes."""
+        self._close_stream()
+        del self._runner  # before there is another network
+        gc.unfreeze()
+        gc.collect()
+        twin = dataclasses.replace(self._twin, model=partial(self._twin.model, plan=self._job.plan))
+        checkpoint, place = fresh(self._config, self._dataset), Path(folder)
+        make_folder(place)
+        start_run(place, checkpoint, self._dataset, self._split, [Path(path) for path in self._job.data])
+        self._trainer = Trainer(twin, self._dataset, self._split, checkpoint, place)
+        self._runner = TwinRunner(twin, self._trainer.model)
+        self._losses: List[float] = []
+        self._epochs = self._trainer.epochs(lambda step, loss, *_: self._losses.append(loss))
+        return {}
+
     def train_epoch(self) -> Dict[str, Any]:
-        """One pass over the training side from the record files; returns every step's loss."""
-        losses: List[float] = []
-        correct = seen = 0
-        start = time.perf_counter()
-        for speakers in self._twin.staged(self._model, self._crops.epoch(self._epoch)):
-            rate = self._schedule(self._step)
-            self._step += 1
-            result = checked(self._model.train_staged(rate), self._step, self._config)
-            losses.append(result.loss)
-            correct += result.correct
-            seen += len(speakers)
-        self._epoch += 1
-        seconds = time.perf_counter() - start
-        dev = self._evaluate(self._split.dev, None)
-        return {"losses": losses, "train_top1": correct / seen, "seconds": seconds,
-                "utterances_per_second": seen / seconds,
-                "dev_top1": None if dev is None else dev.top1}
+        """One pass over the training side from the record files, as a `results.Epoch`; nothing once patience has ended."""
+        self._losses.clear()
+        record = next(self._epochs, None)
+        return {} if record is None else {
+            "losses": list(self._losses), "train_top1": record.train_top1, "seconds": record.seconds,
+            "utterances_per_second": record.utterances_per_second, "dev_top1": record.dev_top1}
 
     def evaluate(self, logits_path: str) -> Dict[str, Any]:
-        """Predict the testing side; the logits go to `logits_path` (npy), the figures back."""
-        return dataclasses.asdict(self._evaluate(self._split.test, Path(logits_path)))
+        """Predict the testing side by the run's best epoch; the logits go to `logits_path` (npy), the figures back."""
+        best = self._trainer.load_best()
+        logits, speakers, rate = self._trainer.predict(self._split.test)
+        with replacing(Path(logits_path)) as temporary, open(temporary, "wb") as file:
+            np.save(file, logits)
+        return {"epoch": best.epoch, "evaluation": dataclasses.asdict(Evaluation.of(logits, speakers, rate))}
 
     def export(self, path: str) -> Dict[str, Any]:
         """Export the trained network with the framework's own exporter."""
         self._model.export_onnx(Path(path))
         return {}
-
-    def _evaluate(self, indices: np.ndarray, logits_path: Optional[Path]) -> Optional[Evaluation]:
-        if not len(indices):
-            return None
-        logits, speakers, rate = predict(self._twin, self._model, BatchReader.in_order(self._dataset.records, indices))
-        if logits_path is not None:
-            with replacing(logits_path) as temporary, open(temporary, "wb") as file:
-                np.save(file, logits)
-        return Evaluation.of(logits, speakers, rate)
 
     def _training_reader(self) -> BatchReader:
         config = self._config

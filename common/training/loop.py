@@ -11,7 +11,7 @@ import dataclasses
 import math
 import time
 from pathlib import Path
-from typing import Callable, Optional, Tuple
+from typing import Callable, Iterator, Optional, Tuple
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from common.network import params as parameters
 from common.network.networks import build
 from common.network.params import Params
 from common.training.certificate import Stretch, certify, stated_facts
-from common.training.checkpoint import Checkpoint, Part, save_checkpoint
+from common.training.checkpoint import Checkpoint, Part, load_checkpoint, save_checkpoint
 from common.training.config import TrainingConfig
 from common.training.evaluation import Answers, Evaluation, predict
 from common.training.metrics import fit_temperature
@@ -73,7 +73,12 @@ class Trainer:
             trained_on=checkpoint.trained_on.union(dataset.records.fingerprints(split.train).tolist()))
 
     def run(self, on_step: OnStep, on_epoch: OnEpoch, stopping: Callable[[], bool] = lambda: False) -> None:
-        """Train every epoch that is left; each ends with a line in the log and a checkpoint.
+        """Train every epoch that is left, see `epochs`."""
+        for record in self.epochs(on_step, stopping):
+            on_epoch(record)
+
+    def epochs(self, on_step: OnStep, stopping: Callable[[], bool] = lambda: False) -> Iterator[EpochRecord]:
+        """Train the next epoch that is left each time one is asked for; each ends with a line in the log and a checkpoint.
 
         stopping: asked after each step; if it says so, the run is saved and KeyboardInterrupt raised.
         """
@@ -84,7 +89,7 @@ class Trainer:
                 break
             record, temperature = self._epoch(epoch, on_step, stopping)
             self._save(record, temperature)
-            on_epoch(record)
+            yield record
             if stopping():
                 raise KeyboardInterrupt(f"epoch {record.epoch} is saved")
 
@@ -139,6 +144,12 @@ class Trainer:
         if not len(indices):
             return None
         return predict(self.twin, self.model, BatchReader.in_order(self._records, indices))
+
+    def load_best(self) -> Checkpoint:
+        """The run's best epoch, of whose parameters the model is from now on."""
+        best = load_checkpoint(self.folder / BEST)
+        self.model.load(best.params)
+        return best
 
     def _params(self, when: str) -> Params:
         """The model's parameters. Raises UserError for a model that diverged, which must not replace the last."""

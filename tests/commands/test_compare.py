@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import functools
 import json
 import os
@@ -17,6 +18,8 @@ import pytest
 from commands import PROJECT, command, run, run_apart, succeed
 
 from common.commands.compare import parse
+from common.training.config import load_config
+from common.training.recipes import configure
 
 NETWORKS, FRAMEWORKS = ["tdnn", "vgg_m"], ["tensorflow", "caffe2"]
 CLOCKS = ["resident", "fed", "end-to-end"]
@@ -106,6 +109,18 @@ def test_both_learn_alike(report: Dict[str, Any]) -> None:
             max(abs(a - b) / a for a, b in zip(first["probe"], second["probe"])))
         assert result["agreement"] == 1.0
         assert first["evaluation"]["top1"] == second["evaluation"]["top1"]
+
+
+def test_who_is_right_more_often_is_tested_and_the_plain_baseline_beside(comparison: Done, report: Dict[str, Any]) -> None:
+    for result, (first, second) in zip(report["results"], pairs(report)):
+        assert [(each["first"], each["second"]) for each in result["paired"]] == [
+            ("tensorflow", "caffe2"), ("tensorflow", "plain baseline"), ("caffe2", "plain baseline")]
+        both, baseline = result["paired"][0], result["paired"][1]
+        assert (both["only_first"], both["only_second"], both["p_value"]) == (0, 0, 1.0)
+        assert baseline["difference"] == pytest.approx(first["evaluation"]["top1"] - result["cepstral"]["top1"])
+        assert first["tested_epoch"] == second["tested_epoch"] == 1
+    assert len(re.findall("^plain baseline|^ +plain baseline", comparison.stdout, re.MULTILINE)) == 1
+    assert not (comparison.folder / "tdnn-caffe2").exists(), "a short run is not kept"
 
 
 def test_exports_agree_with_their_framework(report: Dict[str, Any]) -> None:
@@ -207,12 +222,23 @@ def test_csv_has_a_row_for_each_network_and_framework(comparison: Done) -> None:
     assert None not in [value for row in rows for value in row.values()]
 
 
-def test_one_network_in_one_framework(tiny_data: Path, tmp_path: Path) -> None:
-    output = succeed("compare.py", "--data", tiny_data, "--out", tmp_path / "out", *SMALL, "--networks", "tdnn",
-                     "--frameworks", "caffe2", "--baselines", "none", "--crop-frames", "60")
-    assert "tdnn: one framework only, nothing to compare" in output and "TensorFlow" not in output
+def test_one_network_in_one_framework_by_a_recipe_of_train(tiny_data: Path, tmp_path: Path) -> None:
+    """Settings are the recipe's except those given; the run is kept as `train` leaves it."""
+    done = run("compare.py", "--data", tiny_data, "--out", tmp_path / "out", *SMALL, "--networks", "tdnn",
+               "--frameworks", "caffe2", "--baselines", "none", "--recipe", "robust")
+    assert done.returncode == 0, done.stderr
+    assert "was not prepared for the recipe robust: python -m common.prepare with --scale log --raw" in done.stderr
+    assert "tdnn: one framework only, nothing to compare" in done.stdout and "TensorFlow" not in done.stdout
+    assert "Learning run by the recipe robust: 1 epochs of crops of 200 frames in batches of 8" in done.stdout
     result, = json.loads((tmp_path / "out" / "report.json").read_text())["results"]
     assert list(result["frameworks"]) == ["caffe2"] and result["ratios"] == []
+    expected = configure({"recipe": "robust", "network": "tdnn", "width": 0.05, "epochs": 1, "batch_size": 8,
+                          "learning_rate": 0.001})
+    assert load_config(tmp_path / "out" / "tdnn-caffe2" / "config.json") == expected
+    assert result["learning"] == dataclasses.asdict(expected) and result["recipe"] == "robust"
+    evaluated = succeed("caffe2_impl.evaluate", tmp_path / "out" / "tdnn-caffe2", "--threads", "1")
+    assert f"top-1 {100 * result['frameworks']['caffe2']['evaluation']['top1']:.1f} %" in evaluated
+    assert [each["second"] for each in result["paired"]] == ["plain baseline"]
 
 
 def test_version() -> None:

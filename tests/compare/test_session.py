@@ -18,9 +18,10 @@ from common.data.splits import split_dataset
 from common.errors import UserError
 from common.speed import bench as bench_module
 from common.speed.bench import CLOCKS
+from common.training.checkpoint import load_checkpoint
 from common.training.config import TrainingConfig
 from common.training.loop import Trainer, fresh
-from common.training.run_folder import read_log
+from common.training.run_folder import read_log, run_data
 from common.twin import StepResult
 
 CONFIG = TrainingConfig(network="tdnn", width=0.02, batch_size=8, epochs=2, crop_frames=60, learning_rate=0.02)
@@ -28,7 +29,12 @@ CONFIG = TrainingConfig(network="tdnn", width=0.02, batch_size=8, epochs=2, crop
 
 def opened(data: Path, config: TrainingConfig = CONFIG) -> Session:
     session = Session(numpy_twin.load)
-    session.open(dataclasses.asdict(Job([str(data)], 4, dataclasses.asdict(config), "cpu", 1)))
+    session.open(dataclasses.asdict(Job([str(data)], 4, dataclasses.asdict(config), 8, "cpu", 1)))
+    return session
+
+
+def learning(session: Session, folder: Path) -> Session:
+    session.learn(str(folder))
     return session
 
 
@@ -40,39 +46,48 @@ def learn(session: Session) -> Dict[str, Any]:
 
 
 def test_it_learns_as_the_training_command_does(tiny_data: Path, tmp_path: Path) -> None:
+    """And leaves the same run behind, from which `train --resume` goes on."""
     dataset = open_dataset([tiny_data])
-    Trainer(numpy_twin.load(), dataset, split_dataset(dataset), fresh(CONFIG, dataset), tmp_path).run(
+    (tmp_path / "trained").mkdir()
+    Trainer(numpy_twin.load(), dataset, split_dataset(dataset), fresh(CONFIG, dataset), tmp_path / "trained").run(
         lambda *_: None, lambda record: None)
-    session = opened(tiny_data)
-    for record in read_log(tmp_path):
+    session = learning(opened(tiny_data), tmp_path / "learned")
+    for record in read_log(tmp_path / "trained"):
         answer = learn(session)
         assert len(answer["losses"]) == 3
         assert (np.mean(answer["losses"]), answer["train_top1"], answer["dev_top1"]) == pytest.approx(
             (record.train_loss, record.train_top1, record.dev_top1))
+    assert session.train_epoch() == {}
+    last, own = (load_checkpoint(tmp_path / name / "last.npz") for name in ("trained", "learned"))
+    assert all(np.array_equal(last.params[name], own.params[name]) for name in last.params)
+    assert run_data(tmp_path / "learned") == [tiny_data] and (tmp_path / "learned" / "split.json").exists()
 
 
-def test_timing_and_probing_leave_no_trace_in_the_learning_run(tiny_data: Path) -> None:
+def test_timing_and_probing_leave_no_trace_in_the_learning_run(tiny_data: Path, tmp_path: Path) -> None:
     session = opened(tiny_data)
     session.evidence(2, 1e-3)
     for kind in ("training", "inference", "forward", "backward"):
         for clock in CLOCKS:
             session.time(kind, 1, clock)
     session.probe(2, 1e-4)
-    assert learn(session) == learn(opened(tiny_data))
+    assert learn(learning(session, tmp_path / "a")) == learn(learning(opened(tiny_data), tmp_path / "b"))
 
 
-def test_probe_takes_the_first_steps_from_the_start(tiny_data: Path) -> None:
+def test_probe_takes_the_first_steps_from_the_start(tiny_data: Path, tmp_path: Path) -> None:
     session = opened(tiny_data)
     session.time("training", 2)
     losses = session.probe(2, 1e-4)["losses"]
     assert losses == opened(tiny_data).probe(2, 1e-4)["losses"] and len(losses) == 2
-    assert losses[0] == learn(session)["losses"][0]
     assert losses[1] != session.probe(2, 1e-2)["losses"][1]
+    assert losses[0] == learn(learning(session, tmp_path))["losses"][0]
 
 
 def test_evaluation_is_of_the_testing_side_in_its_order(tiny_data: Path, tmp_path: Path) -> None:
-    session = opened(tiny_data)
-    figures = session.evaluate(str(tmp_path / "logits.npy"))
+    session = learning(opened(tiny_data), tmp_path / "run")
+    epochs = [session.train_epoch()["dev_top1"] for _ in range(CONFIG.epochs)]
+    answer = session.evaluate(str(tmp_path / "logits.npy"))
+    assert epochs[answer["epoch"] - 1] == max(epochs)
+    figures = answer["evaluation"]
     test = split_dataset(open_dataset([tiny_data])).test
     logits = np.load(tmp_path / "logits.npy")
     assert logits.shape == (len(test), 4) and figures["utterances"] == len(test)
@@ -82,13 +97,14 @@ def test_evaluation_is_of_the_testing_side_in_its_order(tiny_data: Path, tmp_pat
 
 def test_answers_can_be_sent(tiny_data: Path, tmp_path: Path) -> None:
     session = opened(tiny_data)
-    answers = [session.evidence(1, 1e-3), session.time("training", 1), session.warm_up("inference"), session.train_epoch(), session.peak_memory(),
-               session.probe(1, 1e-3), session.evaluate(str(tmp_path / "logits.npy"))]
+    answers = [session.evidence(1, 1e-3), session.time("training", 1), session.warm_up("inference"), session.peak_memory(),
+               session.probe(1, 1e-3), session.learn(str(tmp_path / "run")), session.train_epoch(),
+               session.evaluate(str(tmp_path / "logits.npy"))]
     assert json.loads(json.dumps(answers, allow_nan=False)) == answers
 
 
-def test_divergence_is_the_users_to_mend(tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    session = opened(tiny_data)
+def test_divergence_is_the_users_to_mend(tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = learning(opened(tiny_data), tmp_path)
     monkeypatch.setattr(numpy_twin.Model, "train_staged", lambda self, rate: StepResult(float("inf"), 0))
     with pytest.raises(UserError, match="loss became inf at step 1; a lower --learning-rate"):
         session.train_epoch()
@@ -106,11 +122,11 @@ def test_the_network_is_built_before_data_are_opened(tiny_data: Path, monkeypatc
         monkeypatch.setattr(module, "open_dataset", spy)
     start = time.monotonic()
     session = Session(numpy_twin.load)
-    built_at = session.open(dataclasses.asdict(Job([str(tiny_data)], 4, dataclasses.asdict(CONFIG), "cpu", 1)))["built_at"]
+    built_at = session.open(dataclasses.asdict(Job([str(tiny_data)], 4, dataclasses.asdict(CONFIG), 8, "cpu", 1)))["built_at"]
     assert start < built_at < min(opened_at)
 
 
 def test_settings_are_checked(tiny_data: Path) -> None:
-    job = dataclasses.asdict(Job([str(tiny_data)], 4, {"epochs": 0}, "cpu", 1))
+    job = dataclasses.asdict(Job([str(tiny_data)], 4, {"epochs": 0}, 8, "cpu", 1))
     with pytest.raises(UserError, match="epochs"):
         Session(numpy_twin.load).open(job)

@@ -24,7 +24,8 @@ def test_markdown_csv_and_json_say_the_same(tmp_path: Path) -> None:
     stored = json.loads((tmp_path / "report.json").read_text())["results"]
     with open(tmp_path / "report.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 4 and len(tables) == 2 * 6
+    accuracies, *tables = tables
+    assert list(accuracies) == ["network", "vgg_m", "tdnn"] and len(rows) == 4 and len(tables) == 2 * 6
     for number, row in enumerate(rows):
         place = number % 2
         cells = {name: own[place] for table in tables[6 * (number // 2):][:6] if "" in table for name, own in table.items()}
