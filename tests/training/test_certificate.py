@@ -22,7 +22,7 @@ CONFIG = TrainingConfig(network="tdnn", width=0.02, batch_size=4, epochs=2)
 def certify(data: Path, config: Dict[str, Any], twin: Twin) -> Certificate:
     """The certificate of a session of its own, as a worker process opens it."""
     values = {**dataclasses.asdict(CONFIG), **config}
-    opened = Session(lambda: twin).open(dataclasses.asdict(Job([str(data)], 4, values, "cpu", 1)))
+    opened = Session(lambda: twin).open(dataclasses.asdict(Job([str(data)], 4, values, 4, "cpu", 1)))
     return Certificate(**opened["certificate"])
 
 
