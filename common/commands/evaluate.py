@@ -9,6 +9,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Iterable, List, Optional, Sequence
 
+from common.commands import breakdown
 from common.commands.engine import Load, add_engine_options, model_of_kind, open_engine
 from common.commands.options import add_out_options, make_parser
 from common.commands.utterances import Choice, add_side_options, choose, data_for
@@ -20,6 +21,7 @@ if TYPE_CHECKING:  # slow to import, and only named in annotations
 
 _RUN = """  {prog} runs/first                         # of the data it was trained on, the test side
   {prog} runs/first --side dev
+  {prog} runs/first --breakdown --out runs/evaluation
   {prog} runs/first/best.npz part-7.bin     # of other data, all
 
 Utterances that it was trained on are left out, which is told, unless --side train asks for them. A model
@@ -34,7 +36,7 @@ _DESCRIPTION = """Evaluate a saved model on records it may never have seen.
 
 Prints top-1 with its 95 % interval, top-5 of more than five speakers, how far its probabilities are from
 the truth, utterances per second and the most frequent confusions; --out writes the figures, every
-prediction and the whole confusion matrix."""
+prediction and the whole confusion matrix. --breakdown tells what the accuracy consists of."""
 
 WRITES = ("evaluation.json", "confusion.csv", "predictions.csv")
 
@@ -55,16 +57,20 @@ def run(prog: str, load: Load, argv: Optional[List[str]]) -> int:
     trained = engine.trained
     dataset = open_dataset(data_for(options.model, options.data), speakers=trained.speakers)
     dataset.check_form(trained.scale, trained.normalised)
+    groups = breakdown.groups_of(options, trained.speakers)
     choice = choose(options, dataset, {options.model: engine.checkpoint})
     with contextlib.nullcontext() if options.out is None else output(
-            options.out, "evaluate", WRITES, options.force) as folder:
+            options.out, "evaluate", [*WRITES, *breakdown.WRITES], options.force) as folder:
         logits, speakers, rate = engine.predict(BatchReader.in_order(dataset.records, choice.indices, options.batch_size))
         evaluation = Evaluation.of(logits, speakers, rate)
         confusion = confusion_matrix(logits, speakers)
         _show(engine, dataset, choice.told, evaluation, confusion, _calibration(trained.temperature, logits, speakers))
         if folder is not None:
             write_results(folder, choice, evaluation, confusion, trained.speakers, speakers, logits)
-            print(f"written to {folder}: {', '.join(WRITES)}")
+        if options.breakdown:
+            breakdown.break_down(options, engine, dataset, choice, logits, groups, folder)
+        if folder is not None:
+            print(f"written to {folder}: {', '.join([*WRITES, *(breakdown.WRITES if options.breakdown else ())])}")
     return 0
 
 
@@ -75,6 +81,7 @@ def _parser(prog: str, load: Load) -> argparse.ArgumentParser:
     parser.add_argument("data", nargs="*", type=Path,
                         help="record files or data folders (default: what the model's own run has)")
     add_side_options(parser)
+    breakdown.add_breakdown_options(parser)
     parser.add_argument("--batch-size", type=int, default=32, help="utterances at once (32)")
     add_out_options(parser, None, "figures and tables")
     return parser

@@ -46,7 +46,8 @@ class SessionRow(NamedTuple):
 class Dataset:
     """Records, the names of their speakers, and what is known about where they come from.
 
-    sessions, recordings: str arrays (N,), None where no sidecar says
+    sessions, recordings: str arrays (N,), None where no sidecar says; so are
+    starts:               int64 (N,), of each record in its recording, in samples
     scale, normalised:    None where no dataset.json says
     official_split:       side of every recording, where the makers of the data fixed it
     """
@@ -55,6 +56,7 @@ class Dataset:
     speakers: Tuple[str, ...]
     sessions: Optional[np.ndarray] = None
     recordings: Optional[np.ndarray] = None
+    starts: Optional[np.ndarray] = None
     synthetic: bool = False
     name: str = "data"
     scale: Optional[str] = None
@@ -103,6 +105,7 @@ def open_dataset(paths: Sequence[Union[str, Path]], speakers: Optional[Sequence[
         records, names,
         sessions=np.array([row.session for row in rows]) if rows else None,
         recordings=np.array([row.recording for row in rows]) if rows else None,
+        starts=np.array([row.start for row in rows], dtype=np.int64) if rows else None,
         synthetic=any(info.get("synthetic", False) for info in infos),
         name="+".join(dict.fromkeys(Path(path).resolve().name for path in paths)),
         scale=_if_same([info.get("scale") for info in infos]),

@@ -11,6 +11,7 @@ from typing import Any, Tuple
 import numpy as np
 
 TEMPERATURES = 0.25, 10.0  # the least and the most that is looked for
+BINS = 15  # of probabilities, from 0 to 1
 
 def ranks(logits: np.ndarray, speakers: np.ndarray) -> np.ndarray:
     """For each utterance how many speakers score above the right one, int64 (N,); 0 is a hit.
@@ -57,15 +58,25 @@ def is_temperature(value: Any) -> bool:
     return type(value) in (int, float) and TEMPERATURES[0] <= value <= TEMPERATURES[1]
 
 
-def calibration_error(logits: np.ndarray, speakers: np.ndarray, bins: int = 15) -> float:
+def calibration_error(logits: np.ndarray, speakers: np.ndarray) -> float:
     """Expected calibration error: how far the probability of the answer is from its being right (Guo et al. 2017, section 2).
 
     The mean over utterances of |share right - mean probability| of their bin, bins being equally wide.
     """
-    probability = softmax(logits.astype(np.float64)).max(axis=1)
-    gap = (ranks(logits, speakers) < 1) - probability
-    which = np.minimum((probability * bins).astype(np.int64), bins - 1)
-    return float(np.abs(np.bincount(which, gap, minlength=bins)).sum() / len(speakers))
+    return miscalibration(softmax(logits.astype(np.float64)).max(axis=1), ranks(logits, speakers) < 1)
+
+
+def miscalibration(probability: np.ndarray, right: np.ndarray) -> float:
+    """The same of the answers' probabilities (N,) and whether each is right."""
+    counts, probabilities, hits = reliability(probability, right)
+    return float(np.abs(hits - probabilities).sum() / counts.sum())
+
+
+def reliability(probability: np.ndarray, right: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The bins of that: how many answers are in each, the sum of their probabilities, how many are right."""
+    which = np.minimum((probability * BINS).astype(np.int64), BINS - 1)
+    counts, probabilities, hits = (np.bincount(which, weights, minlength=BINS) for weights in (None, probability, right))
+    return counts, probabilities, hits
 
 
 def wilson_interval(correct: int, total: int, z: float = 1.96) -> Tuple[float, float]:

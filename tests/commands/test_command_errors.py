@@ -74,6 +74,7 @@ def place(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_models(place, dataset)
     make_data(place)
     make_sounds(place)
+    make_groups(place)
     save_split(place / "split.json", split_dataset(dataset), dataset)
     save_split(place / "no-dev.json", dataclasses.replace(split_dataset(dataset), dev=np.zeros(0, np.int64)), dataset)
     (place / "run").mkdir()
@@ -128,6 +129,11 @@ def make_sounds(place: Path) -> None:
     soundfile.write(place / "silent.wav", np.zeros(32_000, np.float32), 16_000)
     (place / "letter.ogg").write_text("Dear reader, " * 400)
     (place / "empty.wav").write_bytes(b"")
+
+
+def make_groups(place: Path) -> None:
+    (place / "groups.csv").write_text("speaker,room\nAda,large\nBea,small\nAda,small\n")
+    (place / "others.csv").write_text("speaker,room\nNobody,large\n")
 
 
 TRAIN = "caffe2_impl.train"
@@ -186,6 +192,12 @@ QUICK_ERRORS = [
     (f"{EVALUATE} @model.npz @data --side nowhere", "--side: invalid choice"),
     (f"{EVALUATE} @model.npz @data --out @file", "file: cannot make this folder"),
     (f"{EVALUATE} @log-scale.npz @data", "scale"),
+    (f"{EVALUATE} @model.npz @data --groups @groups.csv room", "--groups is for --breakdown"),
+    (f"{EVALUATE} @model.npz @data --breakdown --groups @missing.csv room", "missing.csv"),
+    (f"{EVALUATE} @model.npz @data --breakdown --groups @groups.csv size", "groups.csv: has no column 'size'"),
+    (f"{EVALUATE} @model.npz @data --breakdown --groups @groups.csv room", "groups.csv: line 4: 'Ada' is in 'small' here"),
+    (f"{EVALUATE} @model.npz @data --breakdown --groups @others.csv room", "others.csv: names none of the 4 speakers, such as "
+     "'Ada'"),
     (f"{IDENTIFY} @model.npz @missing.wav", "there is no recording missing.wav"),
     (f"{IDENTIFY} @model.npz @short.wav", "short.wav: too short: 0.56 s of sound, and at least 1.05 s"),
     (f"{IDENTIFY} @model.npz @nan.wav", "nan.wav: holds samples that are NaN or infinite"),

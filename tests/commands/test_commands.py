@@ -192,9 +192,20 @@ def test_both_frameworks_evaluate_to_the_same(evaluated: List[Path]) -> None:
         assert float(row["logit"]) == pytest.approx(float(other["logit"]), abs=1e-4)
 
 
-def test_evaluation_of_one_side_of_a_split(trained: Path, tiny_data: Path) -> None:
+def test_evaluation_of_one_side_of_a_split_and_what_its_accuracy_consists_of(trained: Path, tiny_data: Path,
+                                                                              tmp_path: Path) -> None:
     """The run's own folder will do, its split is found."""
-    output = succeed("caffe2_impl.evaluate", trained, tiny_data, "--side", "dev", "--threads", 1)
+    (tmp_path / "voices.csv").write_text("path,speaker,room\n" + "".join(
+        f"{name}/1.wav,{name},{'large' if name < 'C' else 'small'}\n" for name in SPEAKERS))
+    output = succeed("caffe2_impl.evaluate", trained, tiny_data, "--side", "dev", "--threads", 1, "--breakdown", "--groups",
+                     tmp_path / "voices.csv", "room", "--out", tmp_path / "out")
+    assert re.search(r"^1 s +12 utterances", output, re.MULTILINE) and re.search(r"^large +2 +6", output, re.MULTILINE)
+    stored = json.loads((tmp_path / "out" / "breakdown.json").read_text())
+    assert [group["name"] for group in stored["groups"]] == ["large", "small"] and len(stored["speakers"]) == 4
+    correct = {each["heard"]: each["share"]["correct"] for each in stored["lengths"]}
+    assert correct["3 s"] == round(12 * json.loads((tmp_path / "out" / "evaluation.json").read_text())["top1"])
+    assert "processor" in (tmp_path / "out" / "breakdown.md").read_text()
+    assert (tmp_path / "out" / "breakdown.png").read_bytes().startswith(b"\x89PNG")
     assert "12 utterances" in output
     assert output.splitlines()[0].endswith(f"voices, synthetic voices: dev side of {trained}/split.json")
 
