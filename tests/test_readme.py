@@ -82,6 +82,16 @@ def test_every_folder_of_results_is_in_the_index() -> None:
     assert folders and [folder for folder in folders if f"]({folder}/" not in index] == []
 
 
+def test_accuracies_of_the_breakdown_are_those_of_its_tables() -> None:
+    """Framework by framework, as the columns of its own table have them."""
+    folder, share = RESULTS / "breakdown", re.compile(r"[\d.]+ % \([\d.]+ to [\d.]+\)")
+    rows = [share.findall(line) for line in (folder / "README.md").read_text().splitlines() if share.search(line)]
+    assert len(rows) == 9 and all(len(row) == 2 for row in rows)
+    for column, framework in zip(zip(*rows), ("tensorflow", "caffe2")):
+        tables = (folder / f"tdnn-{framework}" / "breakdown.md").read_text()
+        assert [figure for figure in column if figure not in tables] == []
+
+
 def test_every_package_is_in_the_licence() -> None:
     text = (PROJECT / ".LICENSE").read_text().lower()
     names = [name for file in PROJECT.glob(".requirements*.in") for name in re.findall(r"^[\w-]+", file.read_text(), flags=re.MULTILINE)]
