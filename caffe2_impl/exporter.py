@@ -13,6 +13,7 @@ from caffe2.python.onnx import frontend
 
 from caffe2_impl import layers, runtime
 from caffe2_impl.network import Network, declare_inputs
+from common.data.form import NUM_BINS, NUM_FRAMES
 from common.network import onnx_file
 from common.network.layers import NetworkSpec
 from common.network.params import Params
@@ -27,7 +28,7 @@ def export_onnx(spec: NetworkSpec, params: Params, path: Path) -> None:
     network = Network(core.Net(spec.name), runtime.CPU, training=False, plan=DIRECT)
     # (N, 512, frames) -> (N, 1, 512, frames)
     x = network.add("Reshape", ["spectrograms"], ["spectrograms_4d", "shape_before"],
-                    shape=[0, 1, 512, -1])
+                    shape=[0, 1, NUM_BINS, -1])
     logits = layers.forward(network, spec, x)
     network.add("Copy", [logits], ["logits"])
     declare_inputs(network.net)
@@ -35,7 +36,7 @@ def export_onnx(spec: NetworkSpec, params: Params, path: Path) -> None:
     values = {**params, **layers.constants(spec)}
     predict.external_output[:] = ["logits"]
     model = frontend.caffe2_net_to_onnx_model(
-        predict, _initialisers(values), {"spectrograms": (onnx.TensorProto.FLOAT, (1, 512, 300))})
+        predict, _initialisers(values), {"spectrograms": (onnx.TensorProto.FLOAT, (1, NUM_BINS, NUM_FRAMES))})
     onnx_file.save(model, path)
 
 

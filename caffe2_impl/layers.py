@@ -12,7 +12,7 @@ from caffe2.python import utils
 
 from caffe2_impl import winograd
 from caffe2_impl.network import Correction, Network, to_cpu, to_home, to_planes, to_rows
-from common.data.records import NUM_BINS
+from common.data.form import NUM_BINS
 from common.errors import UserError
 from common.network.layers import (
     AveragePool,

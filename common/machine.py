@@ -12,18 +12,23 @@ import time
 from pathlib import Path
 from typing import Callable, Dict
 
-import numpy as np
-
 _CPU = Path("/sys/devices/system/cpu/cpu0")
 MATRIX_SIZE = 1536  # large enough for full speed, 9 MB a matrix, about 50 ms a product on two cores
 
 
+def available_cores() -> int:
+    """Cores this process may use, which can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0))
+
+
 def describe() -> Dict[str, str]:
     """Processor, cores this process may use, memory, operating system, Python, and what libraries go by."""
+    import numpy as np  # late: who counts cores should not wait for it
+
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "processor": _processor(),
-        "cores": str(len(os.sched_getaffinity(0))),
+        "cores": str(available_cores()),
         "memory": f"{memory:.0f} GiB",
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -47,6 +52,8 @@ def matmul(size: int) -> Callable[[], object]:
 
     Uses as many threads as NumPy's BLAS was started with.
     """
+    import numpy as np
+
     generator = np.random.default_rng(0)
     a, b = (generator.standard_normal((size, size), np.float32) for _ in range(2))
     out = np.empty_like(a)

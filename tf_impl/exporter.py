@@ -14,6 +14,7 @@ from typing import Iterator
 import tensorflow as tf
 import tf2onnx
 
+from common.data.form import NUM_BINS
 from common.network import onnx_file
 from common.network.layers import NetworkSpec
 from common.network.params import Params
@@ -36,7 +37,7 @@ def export_onnx(spec: NetworkSpec, params: Params, path: Path) -> None:
         outputs, _ = layers.forward(spec, DIRECT, spectrograms, constants, training=False, tables={})
         return outputs[spec.layers[-1].name]
 
-    signature = (tf.TensorSpec((None, 512, None), tf.float32, name="spectrograms"),)
+    signature = (tf.TensorSpec((None, NUM_BINS, None), tf.float32, name="spectrograms"),)
     with _without_chatter():
         model, _ = tf2onnx.convert.from_function(tf.function(network, signature, autograph=False), signature,
                                                  opset=OPSET)

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from common.data.batches import Batch
+from common.data.form import NUM_BINS
 from tf_impl.model import Model
 
 _AHEAD = 3  # batches; enough to hide a slow read, little memory
@@ -23,7 +24,7 @@ def staged(model: Model, batches: Iterator[Batch]) -> Iterator[np.ndarray]:
         except Exception as error:  # TensorFlow would wrap it in an error of its own
             failures.append(error)
 
-    signature = (tf.TensorSpec((None, 512, None), tf.float32), tf.TensorSpec((None,), tf.int32))
+    signature = (tf.TensorSpec((None, NUM_BINS, None), tf.float32), tf.TensorSpec((None,), tf.int32))
     options = tf.data.Options()
     # There is nothing to tune, and the end of an epoch waits for the tuner to wake up: it sleeps
     # twice as long each time, up to a minute, and a training run stands still meanwhile.

@@ -15,6 +15,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 import tensorflow as tf
 
+from common.data.form import NUM_BINS, NUM_FRAMES
 from common.network import params as parameters
 from common.network.folding import fold_batch_norm
 from common.network.layers import NetworkSpec, Parameter
@@ -26,7 +27,7 @@ from common.twin import Inspection, StepResult
 from tf_impl import exporter, layers, runtime, winograd
 from tf_impl.network import Statistics, output_to_canonical, to_canonical, to_framework
 
-_SPECTROGRAMS = tf.TensorSpec((None, 512, None), tf.float32)
+_SPECTROGRAMS = tf.TensorSpec((None, NUM_BINS, None), tf.float32)
 _SPEAKERS = tf.TensorSpec((None,), tf.int32)
 _SCALAR = tf.TensorSpec((), tf.float32)
 
@@ -138,7 +139,7 @@ class Model:
     def _table_specs(self, training: bool) -> Dict[str, tf.TensorSpec]:
         """Of the tables of any size."""
         return {name: tf.TensorSpec((None,) * table.ndim, tf.int32)
-                for name, table in self._new_tables((1, 300), training).items()}
+                for name, table in self._new_tables((1, NUM_FRAMES), training).items()}
 
     def _tables_of(self, spectrograms: np.ndarray, training: bool) -> _Tables:
         """Tables for the size of a batch, made when it is not that of the last one."""

@@ -3,10 +3,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from pathlib import Path
 from typing import Callable, List, Mapping, Optional, Tuple
 
-from common.commands.options import add_out_options, data_or_embedded, existing, make_parser
+from common.commands.options import add_options, add_out_options, data_or_embedded, make_parser
+from common.commands.utterances import Choice, add_side_options, side_of
 from common.errors import UserError
 from common.outputs import output
 from common.twin import Twin
@@ -30,7 +30,6 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
         raise UserError(f"--seed must not be negative, but is {options.seed}")
 
     from common.commands.evaluate import WRITES, write_results
-    from common.commands.utterances import Choice
     from common.data.dataset import open_dataset
     from common.training import cepstral
     from common.training.evaluation import Evaluation
@@ -38,15 +37,13 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 
     dataset = open_dataset(data_or_embedded(options.data))
     split, source = _split(options, dataset)
-    indices = getattr(split, options.side)
-    if not len(indices):
-        raise UserError(f"{source} has no utterances on its {options.side} side; choose another --side")
+    side, indices = side_of(options, split, source)
     with contextlib.nullcontext() if options.out is None else output(
             options.out, "baseline", WRITES, options.force) as folder:
         logits = cepstral.fit(dataset, split.train).logits(dataset, indices)
         speakers = dataset.records.labels[indices]
         evaluation = Evaluation.of(logits, speakers, None)
-        told = f"{options.side} side of {source}"
+        told = f"{side} side of {source}"
         print(f"cepstral statistics and a linear discriminant, trained on {len(split.train)} utterances of {dataset.name}"
               f"{', synthetic voices' if dataset.synthetic else ''}: {told}\n{evaluation}")
         if folder is not None:
@@ -58,11 +55,8 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("python compare.py baseline", _DESCRIPTION)
-    parser.add_argument("data", nargs="*", type=Path, help="data folders or record files (default: embedded synthetic voices)")
-    parser.add_argument("--split", type=existing("split"), metavar="FILE", help="a run's split.json (default: what "
-                        "training a network with --seed makes)")
-    parser.add_argument("--seed", type=int, default=0, help="of the split (0)")
-    parser.add_argument("--side", choices=("train", "dev", "test"), default="test", help="which side to score (test)")
+    add_options(parser, "data", "--seed")
+    add_side_options(parser, "default: what training a network with --seed makes")
     add_out_options(parser, None, "figures and tables")
     return parser
 

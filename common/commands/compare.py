@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
 from common.commands.options import (
-    add_convolutions_option,
-    add_data_option,
-    add_machine_options,
-    add_names_option,
+    BATCH_SIZE,
+    Names,
+    add_options,
     add_out_options,
-    add_width_option,
     choose_device,
     data_or_embedded,
     make_parser,
@@ -56,7 +54,6 @@ _CLOCKS = ("resident", "fed", "end-to-end")
 # still does not know them in another session: it has no learning run unless it is asked for.
 _DEFAULT_EPOCHS = {"tdnn": 8, "vgg_m": 0}
 _SHORT_RUN = {"learning_rate": 2e-2, "crop_frames": 100}  # without a recipe
-_BATCH_SIZE = 16
 
 
 def run(loads: Mapping[str, Callable[[], Twin]], others: Mapping[str, Tuple[str, str]],
@@ -114,29 +111,22 @@ def _parser(others: Mapping[str, Tuple[str, str]]) -> argparse.ArgumentParser:
         f"  {name:<12} {what} ({takes})" for name, (what, takes) in others.items())
     parser.add_argument("--version", action="store_true",
                         help="show framework versions, where Caffe2 came from, devices; then stop")
-    add_data_option(parser)
-    add_names_option(parser, "--networks", list(NETWORKS), list(_DEFAULT_EPOCHS), "all")
-    add_names_option(parser, "--frameworks", FRAMEWORKS, FRAMEWORKS, "both")
-    add_names_option(parser, "--baselines", [*BASELINES, _NONE], [], "time these beside them; each framework's own "
-                     "convolutions, beside ours")
+    add_options(parser, "--data", "--networks", "--frameworks")
+    parser.set_defaults(networks=list(_DEFAULT_EPOCHS))  # the quick one first
+    parser.add_argument("--baselines", action=Names, among=[*BASELINES, _NONE], default=[], help="time these beside them: of "
+                        f"{', '.join([*BASELINES, _NONE])} (each framework's own convolutions, beside ours)")
     parser.add_argument("--recipe", choices=tuple(RECIPES),
                         help="learn as `train` does by this recipe, and keep the runs (default: a short run, by the values in "
                         "brackets, which is not kept)")
     parser.add_argument("--epochs", type=int, help="of the learning run, for every network "
                         f"({', '.join(f'{n}: {e}' for n, e in _DEFAULT_EPOCHS.items())}); 0: "
                         "measure speed alone, learn nothing")
-    parser.add_argument("--batch-size", type=int, help=f"utterances a step, in learning and timing ({_BATCH_SIZE}; a recipe's "
-                        "learning has its own)")
-    parser.add_argument("--learning-rate", type=float,
-                        help=f"of the learning run at its start ({_SHORT_RUN['learning_rate']}, and a hundredth at its end)")
-    parser.add_argument("--crop-frames", type=int, metavar="N", help="learn from random windows of so many of the 300 frames "
-                        f"({_SHORT_RUN['crop_frames']}); speed and test accuracy are always of 300")
-    add_width_option(parser)
+    add_options(parser, "--batch-size", "--learning-rate", "--crop-frames", "--width", "--seed",
+                batch_size=f"{BATCH_SIZE}; a recipe's learning has its own",
+                learning_rate=f"{_SHORT_RUN['learning_rate']}, and a hundredth at the end", crop_frames=f"{_SHORT_RUN['crop_frames']}")
     _add_timing_options(parser.add_argument_group("timing"))
-    parser.add_argument("--seed", type=int, default=0, help="of parameters, split and order (0)")
     add_out_options(parser, "compare-DATA", "the report")
-    add_machine_options(parser)
-    add_convolutions_option(parser)
+    add_options(parser, "--device", "--threads", "--convolutions")
     return parser
 
 
@@ -151,8 +141,8 @@ def _add_timing_options(group: "argparse._ArgumentGroup") -> None:
                        help="add steps until a block takes about so long (0.5)")
     group.add_argument("--calls", type=int, default=10,
                        help="of one utterance in a block, for latency (10)")
-    add_names_option(group, "--clocks", _CLOCKS, ["resident"], "where the input of a step comes from; resident, which "
-                     "is always timed")
+    group.add_argument("--clocks", action=Names, among=_CLOCKS, default=["resident"], help="where the input of a step comes "
+                       f"from: of {', '.join(_CLOCKS)} (resident, which is always timed)")
     group.add_argument("--parts", action="store_true",
                        help="time forward, backward and update as well")
 
@@ -194,7 +184,7 @@ def _plan(options: argparse.Namespace, threads: int):
     if not len(split.test):
         raise UserError(f"{dataset.name} leaves nothing to test on: no speaker has more than one "
                         "recording; use more data")
-    plan = Plan([str(path.resolve()) for path in data], configs, timing, options.batch_size or _BATCH_SIZE,
+    plan = Plan([str(path.resolve()) for path in data], configs, timing, options.batch_size or BATCH_SIZE,
                 options.device, threads, learning, options.convolutions, options.recipe)
     return plan, dataset, split
 
@@ -210,7 +200,7 @@ def _config(options: argparse.Namespace, network: str):
     own = {"network": network, "seed": options.seed, "width": options.width}
     if options.recipe:
         return configure({"recipe": options.recipe, **own, **given})
-    short = {"epochs": max(1, _DEFAULT_EPOCHS[network]), "batch_size": _BATCH_SIZE, **_SHORT_RUN, **given}
+    short = {"epochs": max(1, _DEFAULT_EPOCHS[network]), "batch_size": BATCH_SIZE, **_SHORT_RUN, **given}
     return TrainingConfig(schedule="cosine", final_learning_rate=short["learning_rate"] / 100, **own, **short)
 
 

@@ -6,17 +6,14 @@ import itertools
 from typing import Callable, List, Mapping, Optional
 
 from common.commands.options import (
-    add_data_option,
-    add_machine_options,
+    add_options,
     add_out_options,
-    add_width_option,
     choose_device,
     data_or_embedded,
     make_parser,
     prepare_threads,
 )
 from common.errors import UserError
-from common.network.networks import NETWORKS
 from common.outputs import output
 from common.twin import Twin
 
@@ -78,14 +75,10 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("python compare.py crossover", _DESCRIPTION)
-    add_data_option(parser)
-    parser.add_argument("--network", choices=tuple(NETWORKS), default="tdnn", help="(tdnn)")
-    add_width_option(parser)
+    add_options(parser, "--data", "--network", "--width", "--batch-size", "--learning-rate", learning_rate=1e-3)
     parser.add_argument("--steps", type=int, default=20, help="before and after the switch (20)")
-    parser.add_argument("--batch-size", type=int, default=16, help="utterances a step (16)")
-    parser.add_argument("--learning-rate", type=float, default=1e-3, help="at the start (0.001)")
     add_out_options(parser, "crossover-NETWORK", "crossover.md, crossover.json and crossover.png")
-    add_machine_options(parser)
+    add_options(parser, "--device", "--threads")
     return parser
 
 

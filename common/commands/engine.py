@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Optional
 
-from common.commands.options import add_machine_options, choose_device, existing, model_file, prepare_threads, say_device
+from common.commands.options import MODEL, add_options, choose_device, existing, model_file, prepare_threads, say_device
 from common.errors import UserError
 
 if TYPE_CHECKING:  # slow to import, and only named in annotations
@@ -20,9 +20,8 @@ Load = Optional[Callable[[], "Twin"]]  # how a framework's twin is imported; Non
 
 def add_engine_options(parser: argparse.ArgumentParser, load: Load) -> None:
     """The model, --device and --threads."""
-    what = "an ONNX file" if load is None else "a run's best.npz or last.npz, or its folder"
-    parser.add_argument("model", type=existing("model"), help=what)
-    add_machine_options(parser)
+    parser.add_argument("model", type=existing("model"), help="an ONNX file" if load is None else MODEL)
+    add_options(parser, "--device", "--threads")
 
 
 def open_engine(prog: str, load: Load, options: argparse.Namespace) -> Engine:

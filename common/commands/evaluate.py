@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Iterable, List, Optional, Sequence
 
 from common.commands import breakdown
 from common.commands.engine import Load, add_engine_options, model_of_kind, open_engine
-from common.commands.options import add_out_options, make_parser
+from common.commands.options import add_options, add_out_options, make_parser
 from common.commands.utterances import Choice, add_side_options, choose, data_for
 from common.errors import UserError
 from common.outputs import output
@@ -78,11 +78,9 @@ def _parser(prog: str, load: Load) -> argparse.ArgumentParser:
     examples = (_FILE if load is None else _RUN).format(prog=prog)
     parser = make_parser(prog, _DESCRIPTION.format(examples=examples))
     add_engine_options(parser, load)
-    parser.add_argument("data", nargs="*", type=Path,
-                        help="record files or data folders (default: what the model's own run has)")
+    add_options(parser, "data", "--batch-size", data="what the model's own run has")
     add_side_options(parser)
     breakdown.add_breakdown_options(parser)
-    parser.add_argument("--batch-size", type=int, default=32, help="utterances at once (32)")
     add_out_options(parser, None, "figures and tables")
     return parser
 

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, List, Optional
 
-from common.commands.options import make_parser, model_file
+from common.commands.options import MODEL, make_parser, model_file
 from common.errors import UserError
 from common.twin import Twin
 
@@ -71,7 +71,7 @@ def _write_onnx(load: Callable[[], Twin], checkpoint: Checkpoint, path: Path, ha
 
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = make_parser(prog, _DESCRIPTION.format(prog=prog))
-    parser.add_argument("model", type=model_file, help="a run's best.npz or last.npz, or its folder")
+    parser.add_argument("model", type=model_file, help=MODEL)
     parser.add_argument("file", type=Path, help="the file to write: NAME.onnx or NAME.npz")
     parser.add_argument("--half", action="store_true", help="weights in half precision in the ONNX file too")
     return parser

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, List, Optional
 
 from common.commands.engine import Load, add_engine_options, open_engine
-from common.commands.options import make_parser
+from common.commands.options import add_options, make_parser
 from common.commands.recordings import HELP, exit_status, say, sources
 from common.errors import UserError
 
@@ -58,7 +58,7 @@ def _parser(prog: str, load: Load) -> argparse.ArgumentParser:
     parser.add_argument("recordings", nargs="+", metavar="RECORDING", help=HELP)
     parser.add_argument("--top", type=int, default=5, metavar="N", help="how many speakers to list (5)")
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--json", action="store_true", help="one JSON object on standard output, remarks and errors in it")
+    add_options(how, "--json")
     how.add_argument("--csv", action="store_true", help="a table: recording, seconds, rank, speaker, probability, ...")
     return parser
 

@@ -5,17 +5,14 @@ import argparse
 from typing import TYPE_CHECKING, Callable, Iterator, List, Mapping, Optional, Tuple
 
 from common.commands.options import (
-    add_data_option,
-    add_machine_options,
+    add_options,
     add_out_options,
-    add_width_option,
     choose_device,
     data_or_embedded,
     make_parser,
     prepare_threads,
 )
 from common.errors import UserError
-from common.network.networks import NETWORKS
 from common.outputs import output
 from common.twin import Twin
 
@@ -67,19 +64,14 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 
 def _parser(frameworks: List[str]) -> argparse.ArgumentParser:
     parser = make_parser("python compare.py mistakes", _DESCRIPTION)
-    add_data_option(parser)
-    parser.add_argument("--network", choices=list(NETWORKS), default="vgg_m",
-                        help="(vgg_m; some mistakes cannot be made in the other)")
-    add_width_option(parser, 0.25)
+    # Some mistakes cannot be made in the other network.
+    add_options(parser, "--data", "--network", "--width", "--batch-size", "--crop-frames", "--learning-rate", "--seed",
+                network="vgg_m", width=0.25, crop_frames=150)
     parser.add_argument("--epochs", type=int, default=6, help="of each training (6)")
-    parser.add_argument("--batch-size", type=int, default=16, help="utterances a step (16)")
-    parser.add_argument("--crop-frames", type=int, default=150, metavar="N", help="of each utterance (150)")
-    parser.add_argument("--learning-rate", type=float, default=1e-2, help="at the start (0.01)")
-    parser.add_argument("--seed", type=int, default=0, help="of parameters and order (0)")
     parser.add_argument("--in", dest="side", choices=frameworks, default=frameworks[0],
                         help=f"the framework to break ({frameworks[0]})")
     add_out_options(parser, "mistakes", "the table")
-    add_machine_options(parser)
+    add_options(parser, "--device", "--threads")
     return parser
 
 

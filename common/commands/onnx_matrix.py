@@ -5,8 +5,8 @@ import argparse
 from typing import Callable, Dict, List, Mapping, Optional
 
 from common.commands.options import (
-    add_data_option,
-    add_machine_options,
+    MODEL,
+    add_options,
     add_out_options,
     choose_device,
     make_parser,
@@ -61,12 +61,12 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("python compare.py onnx", _DESCRIPTION)
-    parser.add_argument("model", type=model_file, help="a run's best.npz or last.npz, or its folder")
-    add_data_option(parser, "what the model's own run has")
+    parser.add_argument("model", type=model_file, help=MODEL)
+    add_options(parser, "--data", data="what the model's own run has")
     add_side_options(parser)
     parser.add_argument("--utterances", type=int, default=64, help="how many at most (64)")
     add_out_options(parser, "onnx-NETWORK", "both ONNX files and the table")
-    add_machine_options(parser)
+    add_options(parser, "--device", "--threads")
     return parser
 
 

@@ -6,16 +6,22 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Iterable, List, NoReturn, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, NamedTuple, NoReturn, Optional, Sequence
 
+from common.contenders import FRAMEWORKS
+from common.data.form import NUM_FRAMES
 from common.device import Decision, decide
 from common.errors import UserError
+from common.machine import available_cores
+from common.network.networks import NETWORKS
 from common.twin import AUTO, CONVOLUTIONS
 
 if TYPE_CHECKING:  # slow to import, and only named in annotations
     from common.twin import Twin
 
 DEVICES = ("auto", "cpu", "gpu")
+BATCH_SIZE = 16  # of what is measured, checked or asked: what is trained by a recipe has the recipe's
+MODEL = "a run's best.npz or last.npz, or its folder"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -51,22 +57,53 @@ class Names(argparse.Action):
         setattr(options, self.dest, names)
 
 
-def add_names_option(parser: argparse._ActionsContainer, name: str, among: Sequence[str], default: Sequence[str],
-                     told: str) -> None:
-    """An option that takes some of a list of names; `told`: what the default is, or more than that."""
-    parser.add_argument(name, action=Names, among=among, default=list(default), help=f"of {', '.join(among)} ({told})")
+class _Shared(NamedTuple):
+    """An option of several commands. default: its value, or in words what it means that there is none."""
+
+    what: str
+    default: Any
+    settings: Dict[str, Any]
 
 
-def add_data_option(parser: argparse.ArgumentParser, default: str = "embedded synthetic voices") -> None:
-    """--data."""
-    parser.add_argument("--data", nargs="+", type=Path, metavar="PATH",
-                        help=f"data folders or record files (default: {default})")
+_PATHS = "data folders or record files", "embedded synthetic voices"
+_SHARED: Dict[str, _Shared] = {
+    "data": _Shared(*_PATHS, {"nargs": "*", "type": Path}),
+    "--data": _Shared(*_PATHS, {"nargs": "+", "type": Path, "metavar": "PATH"}),
+    "--networks": _Shared(f"of {', '.join(NETWORKS)}", "all", {"action": Names, "among": NETWORKS, "default": list(NETWORKS)}),
+    "--frameworks": _Shared(f"of {', '.join(FRAMEWORKS)}", "both", {
+        "action": Names, "among": FRAMEWORKS, "default": FRAMEWORKS}),
+    "--network": _Shared("which network", "tdnn", {"choices": list(NETWORKS)}),
+    "--width": _Shared("factor on every number of channels", 1.0, {"type": float}),
+    "--speakers": _Shared("number of speakers", 50, {"type": int}),
+    "--frames": _Shared("of an utterance", NUM_FRAMES, {"type": int}),
+    "--batch-size": _Shared("utterances a step, or at once", BATCH_SIZE, {"type": int}),
+    "--crop-frames": _Shared("train on random windows of so many frames; what is timed or tested is whole", NUM_FRAMES, {
+        "type": int, "metavar": "N"}),
+    "--learning-rate": _Shared("at the first step", 1e-2, {"type": float}),
+    "--seed": _Shared("of all that is drawn: first parameters, split, order, crops", 0, {"type": int}),
+    "--json": _Shared("one JSON object on standard output, remarks and errors in it", "text", {
+        "action": "store_true"}),
+    "--device": _Shared("where to compute; auto: a GPU that every framework of the command can drive, else the CPU", "auto", {
+        "choices": DEVICES}),
+    "--threads": _Shared("threads an operation may use", "all of this process's CPUs", {
+        "type": int, "metavar": "N", "default": 0}),
+    "--convolutions": _Shared(
+        "how each is computed on a CPU; auto: as is quickest on this machine, measured once and remembered; measure: forget "
+        "that and measure again; default: by Winograd wherever that saves multiplications; direct: by the framework's own "
+        "alone", AUTO, {"choices": CONVOLUTIONS}),
+}
 
 
-def add_width_option(parser: argparse.ArgumentParser, default: float = 1.0) -> None:
-    """--width."""
-    parser.add_argument("--width", type=float, default=default,
-                        help=f"factor on every number of channels ({default})")
+def add_options(parser: argparse._ActionsContainer, *names: str, **defaults: Any) -> None:
+    """Options that several commands have; defaults: what a command has in place of an option's own."""
+    for name in names:
+        what, default, settings = _SHARED[name]
+        default = defaults.pop(name.strip("-").replace("-", "_"), default)
+        if isinstance(default, str) and "choices" not in settings:
+            parser.add_argument(name, help=f"{what} (default: {default})", **settings)
+        else:
+            parser.add_argument(name, default=default, help=f"{what} ({default})", **settings)
+    assert not defaults, defaults
 
 
 def add_out_options(parser: argparse.ArgumentParser, name: Optional[str], what: str) -> None:
@@ -78,28 +115,11 @@ def add_out_options(parser: argparse.ArgumentParser, name: Optional[str], what: 
                         help="in a folder that is not empty, replace what this command wrote there before")
 
 
-def add_machine_options(parser: argparse.ArgumentParser) -> None:
-    """--device and --threads."""
-    parser.add_argument("--device", choices=DEVICES, default="auto",
-                        help="where to compute; auto: a GPU that every framework of the command can drive, "
-                        "else the CPU")
-    parser.add_argument("--threads", type=int, default=0, metavar="N",
-                        help="threads an operation may use (default: all of this process's CPUs)")
-
-
-def add_convolutions_option(parser: argparse.ArgumentParser) -> None:
-    """--convolutions."""
-    parser.add_argument("--convolutions", choices=CONVOLUTIONS, default=AUTO,
-                        help="how each is computed on a CPU; auto: as is quickest on this machine, measured once "
-                        "and remembered; measure: forget that and measure again; default: by Winograd wherever "
-                        "that saves multiplications; direct: by the framework's own alone (auto)")
-
-
 def num_threads(threads: int) -> int:
     """The number of threads that `--threads` asks for; 0 means every CPU this process may use."""
     if threads < 0:
         raise UserError(f"--threads must be positive, not {threads}")
-    return threads or len(os.sched_getaffinity(0))
+    return threads or available_cores()
 
 
 def prepare_threads(threads: int) -> int:

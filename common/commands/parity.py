@@ -6,18 +6,14 @@ import itertools
 from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from common.commands.options import (
-    add_data_option,
-    add_machine_options,
-    add_names_option,
+    add_options,
     add_out_options,
-    add_width_option,
     choose_device,
     data_or_embedded,
     make_parser,
     prepare_threads,
 )
 from common.errors import UserError
-from common.network.networks import NETWORKS
 from common.outputs import output
 from common.twin import Twin
 
@@ -79,22 +75,16 @@ def _parser(frameworks: List[str]) -> argparse.ArgumentParser:
     from common.proof.mistakes import MISTAKES
 
     parser = make_parser("python compare.py parity", _DESCRIPTION)
-    add_data_option(parser)
-    add_names_option(parser, "--networks", list(NETWORKS), list(NETWORKS), "all")
-    add_width_option(parser)
+    add_options(parser, "--data", "--networks", "--width", "--batch-size", "--crop-frames", "--learning-rate", "--seed")
     parser.add_argument("--without-relus", action="store_true",
                         help="leave the ReLUs out: the evidence that only they make losses drift")
-    parser.add_argument("--batch-size", type=int, default=8, help="utterances a step (8)")
-    parser.add_argument("--crop-frames", type=int, default=300, metavar="N", help="of each utterance (300)")
     parser.add_argument("--steps", type=int, default=3, help="training steps (3)")
-    parser.add_argument("--learning-rate", type=float, default=1e-2, help="at the start (0.01)")
-    parser.add_argument("--seed", type=int, default=0, help="of parameters and order (0)")
     parser.add_argument("--break", dest="mistake", choices=list(MISTAKES), metavar="MISTAKE",
                         help=f"seed a classic mistake: {', '.join(MISTAKES)}")
     parser.add_argument("--in", dest="side", choices=frameworks, default=frameworks[0],
                         help=f"the framework to break ({frameworks[0]})")
     add_out_options(parser, "parity", "parity.md and parity.json")
-    add_machine_options(parser)
+    add_options(parser, "--device", "--threads")
     return parser
 
 

@@ -4,14 +4,7 @@ from __future__ import annotations
 import argparse
 from typing import Callable, List, Mapping, Optional, Sequence
 
-from common.commands.options import (
-    add_data_option,
-    add_machine_options,
-    choose_device,
-    make_parser,
-    model_file,
-    prepare_threads,
-)
+from common.commands.options import add_options, choose_device, make_parser, model_file, prepare_threads
 from common.commands.utterances import add_side_options, choose, data_for
 from common.errors import UserError
 from common.twin import Twin
@@ -84,9 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = make_parser("python compare.py predictions", _DESCRIPTION)
     parser.add_argument("models", type=model_file, nargs=2, metavar="MODEL",
                         help="two runs' best.npz or last.npz, or their folders; or two stored predictions.csv")
-    add_data_option(parser, "for models, what the first one's own run has")
+    add_options(parser, "--data", data="for models, what the first one's own run has")
     add_side_options(parser)
-    add_machine_options(parser)
+    add_options(parser, "--device", "--threads")
     return parser
 
 

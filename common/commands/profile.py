@@ -4,15 +4,7 @@ from __future__ import annotations
 import argparse
 from typing import Callable, Dict, List, Mapping, Optional
 
-from common.commands.options import (
-    add_machine_options,
-    add_names_option,
-    add_out_options,
-    add_width_option,
-    choose_device,
-    make_parser,
-    prepare_threads,
-)
+from common.commands.options import add_options, add_out_options, choose_device, make_parser, prepare_threads
 from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.outputs import output
@@ -58,14 +50,10 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("python compare.py profile", _DESCRIPTION)
-    add_names_option(parser, "--networks", list(NETWORKS), list(NETWORKS), "all")
-    add_width_option(parser)
-    parser.add_argument("--batch-size", type=int, default=16, help="utterances a step (16)")
-    parser.add_argument("--frames", type=int, default=300, help="of an utterance (300)")
-    parser.add_argument("--speakers", type=int, default=50, help="number of speakers (50)")
+    add_options(parser, "--networks", "--width", "--batch-size", "--frames", "--speakers")
     parser.add_argument("--steps", type=int, default=3, help="profiled steps of each kind (3)")
     add_out_options(parser, "profile", "tables and plots")
-    add_machine_options(parser)
+    add_options(parser, "--device", "--threads")
     return parser
 
 

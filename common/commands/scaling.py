@@ -4,17 +4,10 @@ from __future__ import annotations
 import argparse
 from typing import Callable, Dict, List, Mapping, Optional
 
-from common.commands.options import (
-    DEVICES,
-    add_names_option,
-    add_out_options,
-    add_width_option,
-    choose_device,
-    make_parser,
-    prepare_threads,
-)
+from common.commands.options import add_options, add_out_options, choose_device, make_parser, prepare_threads
 from common.commands.progress import Progress
 from common.contenders import CONTENDERS, FRAMEWORKS
+from common.data.form import NUM_FRAMES
 from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.outputs import output
@@ -29,7 +22,7 @@ Frameworks take turns at every value, on random spectrograms. Writes scaling.md,
 plot for each network, with what an utterance costs beside its multiply-accumulates. All of it takes
 about 25 minutes on two cores; fewer values or --width take less."""
 
-_FRAMES, _SPEAKERS = 300, 50  # where the other axes are measured
+_BATCH_SIZE, _FRAMES, _SPEAKERS = 8, NUM_FRAMES, 50  # where the other axes are measured
 _WRITES = ("scaling.md", "scaling.json", *(f"scaling-{name}.png" for name in NETWORKS))
 
 
@@ -54,7 +47,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     text = _head(options, study.measured)
     with output(options.out, "scaling", _WRITES, options.force) as folder, Progress() as progress:
         for name in options.networks:
-            base = Work(name, _SPEAKERS, options.width, _FRAMES, options.batch_size,
+            base = Work(name, _SPEAKERS, options.width, _FRAMES, _BATCH_SIZE,
                         device=options.device, threads=most)
             with Workers(most) as workers:
                 for framework in FRAMEWORKS:
@@ -75,8 +68,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("python compare.py scaling", _DESCRIPTION)
-    add_names_option(parser, "--networks", list(NETWORKS), list(NETWORKS), "all")
-    add_width_option(parser)
+    add_options(parser, "--networks", "--width", "--device")
     for name, default, what in (("batch-sizes", [1, 2, 4, 8, 16, 32, 64], "utterances a step"),
                                 ("threads", None, "of an operation (1, 2, 4, ... to all CPUs)"),
                                 ("frames", [100, 200, 300, 500, 1000], "of an utterance"),
@@ -84,9 +76,6 @@ def _parser() -> argparse.ArgumentParser:
         shown = "" if default is None else f" ({' '.join(map(str, default))})"
         parser.add_argument(f"--{name}", nargs="*", type=int, default=default, metavar="N",
                             help=f"{what}{shown}; no value: not this axis")
-    parser.add_argument("--batch-size", type=int, default=8,
-                        help="where the other axes are measured (8)")
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="where to compute (auto)")
     add_out_options(parser, "scaling", "tables and plots")
     return parser
 
@@ -103,7 +92,7 @@ def _values(options: argparse.Namespace, most: int) -> Dict[str, List[int]]:
     values = {axis: sorted(set(each)) for axis, each in values.items() if each}
     if not values:
         raise UserError("no axis has a value; give one of --batch-sizes, --threads, --frames, --speakers")
-    if min(options.batch_size, *map(min, values.values())) < 1:
+    if min(map(min, values.values())) < 1:
         raise UserError("sizes and numbers of threads must be at least 1")
     for name in options.networks:
         for speakers in values.get(SPEAKERS, [_SPEAKERS]):
@@ -115,7 +104,7 @@ def _head(options: argparse.Namespace, measured: Mapping[str, str]) -> str:
     from common.measured import told
 
     return ("# How the cost of a step grows\n\n" + told({**measured, "width": options.width})
-            + f"\n\nBase: batch of {options.batch_size}, {_FRAMES} frames, {_SPEAKERS} speakers; one of them "
+            + f"\n\nBase: batch of {_BATCH_SIZE}, {_FRAMES} frames, {_SPEAKERS} speakers; one of them "
             "changes at a time. Milliseconds an utterance: median [fastest, slowest step]. Relative: to the "
             "first value; where cost grows as arithmetic does, it equals the MAC's. MiB: most memory of the "
             "framework's process; *: both at once would not have fitted, so one was timed after the other.\n")

@@ -4,17 +4,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, Optional
 
-from common.commands.options import (
-    add_machine_options,
-    add_names_option,
-    add_width_option,
-    choose_device,
-    make_parser,
-    prepare_threads,
-)
-from common.contenders import CONTENDERS, FRAMEWORKS
+from common.commands.options import add_options, choose_device, make_parser, prepare_threads
+from common.contenders import CONTENDERS
 from common.errors import UserError
-from common.network.networks import NETWORKS
 from common.twin import Twin
 
 if TYPE_CHECKING:
@@ -63,11 +55,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("python compare.py selfcheck", _DESCRIPTION)
-    add_names_option(parser, "--networks", list(NETWORKS), list(NETWORKS), "all")
-    add_names_option(parser, "--frameworks", FRAMEWORKS, FRAMEWORKS, "both")
-    add_width_option(parser)
-    parser.add_argument("--speakers", type=int, default=50, help="number of speakers (50)")
-    add_machine_options(parser)
+    add_options(parser, "--networks", "--frameworks", "--width", "--speakers", "--device", "--threads")
     return parser
 
 

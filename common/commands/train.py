@@ -10,9 +10,7 @@ from textwrap import indent
 from typing import Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from common.commands.options import (
-    add_convolutions_option,
-    add_data_option,
-    add_machine_options,
+    add_options,
     add_out_options,
     choose_device,
     data_or_embedded,
@@ -56,7 +54,7 @@ _SETTINGS = {
     "momentum": "of SGD",
     "weight_decay": "on weights; not on biases, not on batch normalisation",
     "seed": "of the first parameters, the split, the order, crops and masks",
-    "crop_frames": "train on random windows of so many of the 300 frames",
+    "crop_frames": "train on random windows of so many frames",
     "time_mask": "augmentation: blank up to so many frames",
     "frequency_mask": "augmentation: blank up to so many frequency bins",
     "patience": "stop after so many epochs without a better development accuracy; 0: never",
@@ -168,7 +166,7 @@ def _tested(trainer, split, events) -> str:
 
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = make_parser(prog, _DESCRIPTION.format(prog=prog, recipes=indent(table(), "  ")))
-    add_data_option(parser)
+    add_options(parser, "--data")
     add_out_options(parser, "train-NETWORK-DATA", "the run")
     parser.add_argument("--resume", type=Path, metavar="FOLDER",
                         help="go on with the run in this folder; either framework may")
@@ -182,8 +180,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
                             metavar=None if field.name in _CHOICES else kind.__name__.upper())
     parser.add_argument("--save-minutes", type=float, default=5.0, metavar="M",
                         help="within an epoch, save so often what to go on from; 0: after every step (5)")
-    add_machine_options(parser)
-    add_convolutions_option(parser)
+    add_options(parser, "--device", "--threads", "--convolutions")
     return parser
 
 

@@ -39,11 +39,11 @@ def data_for(model: Path, given: Optional[Sequence[Path]]) -> List[Path]:
     return list(given) if given else data_or_embedded(run_data(model.parent))
 
 
-def add_side_options(parser: argparse.ArgumentParser) -> None:
+def add_side_options(parser: argparse.ArgumentParser, default: str = "default: for the data of its own run, that run's split"
+                     ) -> None:
     """--split and --side: which records of the data given are meant."""
     parser.add_argument("--split", type=existing("split"), metavar="FILE",
-                        help="a run's split.json; with it only one side of the data is used (default: for "
-                        "the data of its own run, that run's split)")
+                        help=f"a run's split.json; with it only one side of the data is used ({default})")
     parser.add_argument("--side", choices=("train", "dev", "test"),
                         help="which side of the split (test)")
 
@@ -60,16 +60,16 @@ def choose(options: argparse.Namespace, dataset: "Dataset", models: Mapping[Path
     if split is None and options.side:
         raise UserError(f"--side {options.side} needs a split: name it with --split, as {dataset.name} is not what "
                         "the model's run has split")
-    side = options.side or "test"
-    indices = np.arange(len(dataset.records)) if split is None else getattr(split, side)
-    told = [] if split is None else [f"{side} side of {source}"]
-    if not len(indices):
-        raise UserError(f"{source} has no utterances on its {side} side; choose another --side")
+    if split is None:
+        side, indices, told = "", np.arange(len(dataset.records)), []
+    else:
+        side, indices = side_of(options, split, source)
+        told = [f"{side} side of {source}"]
     if any(model is None or model.epoch and not model.trained_on for model in models.values()):
         told.append("it is NOT KNOWN which utterances the model was trained on, these may be among them")
     trained_on = frozenset().union(*(model.trained_on for model in models.values() if model))
     known = np.array([mark in trained_on for mark in dataset.records.fingerprints(indices).tolist()])
-    if split is not None and side == "train":
+    if side == "train":
         told.append(f"{known.sum()} of {len(indices)} utterances are TRAINING data")
     elif known.all():
         raise UserError(f"all {len(indices)} utterances are among those the model was trained on, and say nothing about "
@@ -78,6 +78,15 @@ def choose(options: argparse.Namespace, dataset: "Dataset", models: Mapping[Path
         told.append(f"left out {known.sum()} of {len(indices)} utterances, which the model was trained on")
         indices = indices[~known]
     return Choice(indices, "; ".join(told))
+
+
+def side_of(options: argparse.Namespace, split: "Split", source: str) -> Tuple[str, np.ndarray]:
+    """The side that --side names, and its record numbers. Raises UserError where there are none."""
+    side = options.side or "test"
+    indices = getattr(split, side)
+    if not len(indices):
+        raise UserError(f"{source} has no utterances on its {side} side; choose another --side")
+    return side, indices
 
 
 def _split(options: argparse.Namespace, dataset: "Dataset", models: Iterable[Path]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, List, Optional, Union
 
 from common.commands.engine import Load, add_engine_options, open_engine
-from common.commands.options import add_out_options, existing, make_parser
+from common.commands.options import add_options, add_out_options, existing, make_parser
 from common.commands.recordings import HELP, exit_status, say, sources
 from common.commands.trials import CALIBRATE_EQUAL, evaluate
 from common.errors import UserError
@@ -52,7 +52,7 @@ def _parser(prog: str, load: Load) -> argparse.ArgumentParser:
     parser.add_argument("recordings", nargs="*", metavar="RECORDING", help=HELP)
     parser.add_argument("--gallery", type=Path, metavar="FILE", help="the file of enrolled voices that enroll wrote")
     parser.add_argument("--claim", metavar="NAME", help="the voice it is said to be: compare with that one alone")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output, remarks and errors in it")
+    add_options(parser, "--json")
     trials = parser.add_argument_group("on a list of trials")
     trials.add_argument("--trials", type=Path, metavar="LIST", help="score these and say how often it errs")
     trials.add_argument("--root", type=existing("folder"), metavar="FOLDER",

@@ -35,7 +35,7 @@ from common.compare.verdict import judge
 from common.contenders import CONTENDERS
 from common.data.batches import epoch_order
 from common.data.dataset import Dataset
-from common.data.records import NUM_FRAMES
+from common.data.form import NUM_FRAMES
 from common.data.splits import Split
 from common.errors import UserError
 from common.machine import MATRIX_SIZE, best_gflops, matmul

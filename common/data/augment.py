@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from common.data.form import NUM_BINS, NUM_FRAMES
 from common.data.randomness import MASKS, random_numbers
-from common.data.records import NUM_BINS, NUM_FRAMES, aligned_empty
+from common.data.records import aligned_empty
 from common.errors import UserError
 
 

@@ -12,8 +12,9 @@ from typing import Iterator, Optional
 import numpy as np
 
 from common.data.augment import Augmentation, augment
+from common.data.form import NUM_BINS, NUM_FRAMES
 from common.data.randomness import CROP, ORDER, random_numbers
-from common.data.records import NUM_BINS, NUM_FRAMES, RecordSet, aligned_empty
+from common.data.records import RecordSet, aligned_empty
 from common.errors import UserError
 
 

@@ -1,12 +1,13 @@
 """What recordings and spectrograms are called, where they are made and where they are read. Needs no NumPy.
 
-    from common.data.form import AUDIO_SUFFIXES, SCALES, composed
+    from common.data.form import NUM_BINS, NUM_FRAMES, SCALES
 """
 from __future__ import annotations
 
 import unicodedata
 
-SCALES = ("magnitude", "log")  # of a spectrogram
+NUM_BINS, NUM_FRAMES = 512, 300  # of a spectrogram: frequency bins, frames
+SCALES = ("magnitude", "log")    # of its values
 # All of these were decoded; others are counted and passed over.
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".oga", ".opus", ".aac", ".wma", ".aif", ".aiff", ".aifc", ".au",
                   ".caf", ".w64", ".sph", ".amr", ".webm", ".mka", ".mp4", ".3gp")

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, List, Optional
 
 from common.errors import UserError, friendly
+from common.machine import available_cores
 
 if TYPE_CHECKING:  # slow to import, and --help does not need them
     from common.doctor.diagnosis import Diagnosis
@@ -38,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--force", action="store_true", help="replace what --plots wrote there before")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--strict", action="store_true", help="exit with 1 for warnings too")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N",
+    parser.add_argument("--workers", type=int, default=available_cores(), metavar="N",
                         help="threads (default: one a core)")
     return parser
 

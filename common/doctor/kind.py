@@ -8,7 +8,7 @@ from typing import List, NamedTuple, Tuple
 
 import numpy as np
 
-from common.data.records import NUM_BINS, NUM_FRAMES
+from common.data.form import NUM_BINS, NUM_FRAMES
 from common.doctor.duplicates import comparable
 from common.doctor.measure import BINS, NONE, NORMALISATIONS
 from common.doctor.report import Finding, problem, warning

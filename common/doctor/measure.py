@@ -9,7 +9,7 @@ from typing import NamedTuple, Tuple
 
 import numpy as np
 
-from common.data.records import NUM_BINS, NUM_FRAMES
+from common.data.form import NUM_BINS, NUM_FRAMES
 from common.data.values import MAX_MAGNITUDE, MIN_MAGNITUDE, bad_values
 
 NORMALISATIONS = ("none", "bins", "frames", "utterance")  # along which axis mean 0 and deviation 1 were made

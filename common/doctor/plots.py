@@ -9,13 +9,14 @@ from typing import List
 
 import numpy as np
 
+from common.data.form import NUM_BINS, NUM_FRAMES
 from common.doctor.report import Report
 from common.doctor.scan import Scan
 from common.show.drawing import save
 
 WRITES = ("speakers.png", "spectrograms.png")
 _SPECTROGRAMS = 12
-_FRAME_SECONDS, _BIN_KILOHERTZ = 0.010, 8.0 / 512
+_FRAME_SECONDS, _BIN_KILOHERTZ = 0.010, 8.0 / NUM_BINS
 
 
 def plot(scan: Scan, report: Report, folder: Path) -> List[Path]:
@@ -39,7 +40,7 @@ def plot(scan: Scan, report: Report, folder: Path) -> List[Path]:
             shown = np.where(np.isfinite(values), values, np.nan)  # (512, 300)
             low, high = np.nanpercentile(shown, [1, 99]) if np.isfinite(shown).any() else (0, 1)
             axes.imshow(shown, origin="lower", aspect="auto", vmin=low, vmax=high,
-                        extent=(0, 300 * _FRAME_SECONDS, 0, 512 * _BIN_KILOHERTZ))
+                        extent=(0, NUM_FRAMES * _FRAME_SECONDS, 0, NUM_BINS * _BIN_KILOHERTZ))
             place = scan.locate(index)
             axes.set_title(f"{Path(place.path).name} record {place.record}, label {scan.labels[index]:g}", fontsize=8)
         figure.supxlabel("seconds")

@@ -13,7 +13,8 @@ from typing import Callable, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from common.data.records import NUM_BINS, NUM_FRAMES, RECORD_BYTES, RecordError, open_record_file
+from common.data.form import NUM_BINS, NUM_FRAMES
+from common.data.records import RECORD_BYTES, RecordError, open_record_file
 from common.data.values import HINT_BYTES, foreign_hint
 from common.doctor.measure import DESCRIPTOR_SIZE, MEASURES, measure
 

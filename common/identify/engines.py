@@ -14,6 +14,7 @@ import numpy as np
 
 from common.errors import UserError
 from common.network.layers import EMBEDDING, INPUT, OUTPUT, NetworkSpec
+from common.network.onnx_session import open_session
 from common.training.trained import Trained
 
 if TYPE_CHECKING:  # slow to import, and ONNX Runtime needs neither
@@ -96,13 +97,9 @@ class OnnxEngine:
 
     def __init__(self, path: Path, threads: int) -> None:
         """Raises UserError for a file that is no such export."""
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
-        except Exception as error:  # of ONNX Runtime's own kinds, which have nothing in common
+            self._session = open_session(path, threads)
+        except Exception as error:  # of whatever kind
             raise UserError(f"{path} is no ONNX file that ONNX Runtime can read ({' '.join(str(error).split())[:200]}); make "
                             "one with python -m tf_impl.export or python -m caffe2_impl.export") from None
         self.trained = Trained.read(self._session.get_modelmeta().custom_metadata_map, str(path))

@@ -14,12 +14,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple, Union
 
+from common.data.form import NUM_BINS, NUM_FRAMES
 from common.errors import UserError
 
 Shape = Tuple[int, ...]
 Pair = Tuple[int, int]  # (along frequency, along time)
 
-NUM_BINS = 512
 # What an ONNX file calls a network's ends: (N, 512, frames) -> (N, num_speakers), and what the last layer sees.
 INPUT, OUTPUT, EMBEDDING = "spectrograms", "logits", "embedding"
 
@@ -155,7 +155,7 @@ class NetworkSpec:
         """The same network without its last layer: what is left knows voices, but no names."""
         return NetworkSpec(self.name, self.layers[:-1], self.num_speakers)
 
-    def steps(self, frames: int = 300) -> List[Step]:
+    def steps(self, frames: int = NUM_FRAMES) -> List[Step]:
         """Every layer with its shapes, parameters and multiply-accumulates for `frames` frames.
 
         Raises UserError when the utterance is too short for a window of the network.
@@ -183,7 +183,7 @@ class NetworkSpec:
         """Number of trained values (running statistics are not trained)."""
         return sum(p.size for p in self.parameters() if p.trainable)
 
-    def macs(self, frames: int = 300) -> int:
+    def macs(self, frames: int = NUM_FRAMES) -> int:
         """Multiply-accumulates of convolutions and dense layers for one utterance, forward."""
         return sum(step.macs for step in self.steps(frames))
 

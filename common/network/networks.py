@@ -9,6 +9,7 @@ import math
 import sys
 from typing import Callable, Dict, List, Optional, Tuple
 
+from common.data.form import NUM_FRAMES
 from common.errors import UserError, friendly
 from common.network.layers import (
     AveragePool,
@@ -97,7 +98,7 @@ def _scaled(channels: int, width: float) -> int:
     return max(1, round(channels * width))
 
 
-def table(spec: NetworkSpec, frames: int = 300) -> List[List[object]]:
+def table(spec: NetworkSpec, frames: int = NUM_FRAMES) -> List[List[object]]:
     """Rows of layer, type, output shape, trained values, millions of multiply-accumulates."""
     rows: List[List[object]] = []
     for step in spec.steps(frames):
@@ -113,7 +114,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m common.network.networks", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speakers", type=int, default=50, help="number of speakers (50)")
-    parser.add_argument("--frames", type=int, default=300, help="frames an utterance has (300)")
+    parser.add_argument("--frames", type=int, default=NUM_FRAMES, help=f"frames an utterance has ({NUM_FRAMES})")
     parser.add_argument("--width", type=float, default=1.0, help="factor on every width (1.0)")
     options = parser.parse_args(argv)
     from tabulate import tabulate

@@ -13,7 +13,8 @@ from typing import Dict, List, Mapping, NamedTuple, Tuple
 
 import numpy as np
 
-from common.network.layers import NUM_BINS, BatchNorm, NetworkSpec, Step
+from common.data.form import NUM_BINS
+from common.network.layers import BatchNorm, NetworkSpec, Step
 from common.network.optimizer import SGD
 from common.network.params import Params
 from common.network.reference_layers import LAYERS, Weights, running_statistics

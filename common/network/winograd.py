@@ -20,6 +20,7 @@ from typing import Dict, Iterator, List, Mapping, NamedTuple, Tuple
 
 import numpy as np
 
+from common.data.form import NUM_FRAMES
 from common.network.layers import Convolution, NetworkSpec
 
 # Where the polynomials are evaluated, besides infinity. More points save more multiplications and round
@@ -126,7 +127,7 @@ class Place(NamedTuple):
     input_shape: Tuple[int, ...]
 
 
-def places(spec: NetworkSpec, plan: Plan, frames: int = 300) -> Iterator[Place]:
+def places(spec: NetworkSpec, plan: Plan, frames: int = NUM_FRAMES) -> Iterator[Place]:
     """All of a network's layers that are computed like this."""
     for step in spec.steps(frames):
         if step.layer.name in plan:

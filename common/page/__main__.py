@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, List, Optional
 
-from common.commands.options import make_parser, prepare_threads
+from common.commands.options import add_options, make_parser, prepare_threads
 from common.errors import UserError, friendly
 
 if TYPE_CHECKING:  # slow to import, and --help does not need it
@@ -75,8 +75,7 @@ def _parser() -> argparse.ArgumentParser:
                         help="the address to listen at (127.0.0.1: this computer only)")
     parser.add_argument("--gallery", type=Path, metavar="FILE", help="keep the voices that are enrolled in this file, see "
                         "python -m common.enroll (default: they are forgotten when the page ends)")
-    parser.add_argument("--threads", type=int, default=0, metavar="N",
-                        help="threads of each engine (default: all of this process's CPUs)")
+    add_options(parser, "--threads")
     return parser
 
 

@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, Optional, Protocol, Tuple
 import numpy as np
 
 from common.contenders import Contender
-from common.data.records import NUM_BINS, NUM_FRAMES
+from common.data.form import NUM_BINS, NUM_FRAMES
 from common.errors import UserError
 from common.identify.engines import Engine, OnnxEngine, TwinEngine
 from common.speed.worker import Worker, WorkerError

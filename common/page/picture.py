@@ -10,7 +10,8 @@ import threading
 import numpy as np
 from matplotlib.figure import Figure
 
-from common.prepare.features import FFT_POINTS, NUM_BINS, SAMPLE_RATE, WINDOW_SAMPLES
+from common.data.form import NUM_BINS
+from common.prepare.features import FFT_POINTS, SAMPLE_RATE, WINDOW_SAMPLES
 
 _COLUMNS = 900  # one window each, however long the recording
 _RANGE_DB = 80  # below the loudest; what is fainter is black

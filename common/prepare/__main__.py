@@ -31,8 +31,9 @@ from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Tuple
 
 from common.data.form import SCALES
 from common.errors import UserError, friendly
+from common.machine import available_cores
 from common.prepare.options import CROPS, SAMPLE_RATE, SEGMENT_SAMPLES, SNR, Options
-from common.prepare.workers import available_cores, begin_imports
+from common.prepare.workers import begin_imports
 
 if TYPE_CHECKING:  # slow to import, and --help does not need them
     from common.prepare.building import Progress
@@ -82,8 +83,8 @@ def progress_bar(total: int) -> "Iterator[Progress]":
 def prepare(args: argparse.Namespace) -> "Summary":
     """What the command does, with its parsed options. Raises UserError."""
     begin_imports()
-    from common.prepare.building import build
     from common.data.dataset import read_info
+    from common.prepare.building import build
     from common.prepare.copies import plan_copies
     from common.prepare.plan import choose_cast, make_plan
     from common.prepare.sources import find_recordings

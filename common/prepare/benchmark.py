@@ -24,8 +24,10 @@ from typing import Callable, Dict, List, NamedTuple, Optional
 
 import numpy as np
 
+from common.data.form import NUM_BINS, NUM_FRAMES
 from common.errors import UserError, friendly
 from common.files import read_json
+from common.machine import available_cores
 from common.measured import facts, told
 from common.prepare.audio import load_audio
 from common.prepare.features import (
@@ -38,7 +40,6 @@ from common.prepare.features import (
     spectrogram,
 )
 from common.prepare.sources import Recording, find_recordings
-from common.prepare.workers import available_cores
 
 TOLERANCE = 0.05  # of values with unit variance; the two resample and round differently
 
@@ -55,7 +56,7 @@ def plain_spectrograms(path: Path) -> np.ndarray:
         bins = np.abs(librosa.stft(segment, n_fft=FFT_POINTS, hop_length=STEP_SAMPLES, win_length=WINDOW_SAMPLES,
                                    window=np.hamming(WINDOW_SAMPLES), center=False))[:-1]  # (512, 300)
         made.append((bins - bins.mean(axis=1, keepdims=True)) / (bins.std(axis=1, keepdims=True) + DEVIATION_FLOOR))
-    return np.array(made, dtype=np.float32).reshape(-1, FFT_POINTS // 2, 300)
+    return np.array(made, dtype=np.float32).reshape(-1, NUM_BINS, NUM_FRAMES)
 
 
 def _plain_one(tree: Path, out: Path, labels: Dict[str, int], recording: Recording) -> int:

@@ -13,15 +13,14 @@ from typing import Optional
 
 import numpy as np
 
-from common.data.form import SCALES
+from common.data.form import NUM_BINS, SCALES
 from common.prepare.options import SAMPLE_RATE, SEGMENT_SAMPLES
 
 __all__ = ["SAMPLE_RATE", "SEGMENT_SAMPLES", "normalise_bins", "num_frames", "spectrogram"]
 
 WINDOW_SAMPLES = 400  # 25 ms
 STEP_SAMPLES = 160  # 10 ms
-FFT_POINTS = 1024
-NUM_BINS = FFT_POINTS // 2  # bin 512, the Nyquist frequency, is left out
+FFT_POINTS = 2 * NUM_BINS  # of whose 513 bins the last, the Nyquist frequency, is left out
 FRAMES_AT_ONCE = 60  # so that they stay in a core's cache: twice as fast as all 300 at once
 
 # Samples lie within -1 and 1. The rounding noise of 16-bit audio then has magnitudes of about 1e-4:

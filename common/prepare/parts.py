@@ -16,7 +16,8 @@ from typing import Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from common.data.dataset import SessionRow, read_sessions, sidecar_path, write_sessions
-from common.data.records import NUM_BINS, NUM_FRAMES, RECORD_BYTES, NoRecords, RecordWriter, open_record_file
+from common.data.form import NUM_BINS, NUM_FRAMES
+from common.data.records import RECORD_BYTES, NoRecords, RecordWriter, open_record_file
 from common.errors import UserError
 from common.files import read_json, write_json
 from common.prepare.audio import AudioError, Heard, read_blocks

@@ -66,8 +66,3 @@ def start_worker() -> None:
 def _end_with_parent() -> None:
     wait([multiprocessing.parent_process().sentinel])
     os._exit(1)
-
-
-def available_cores() -> int:
-    """Cores this process may use, which can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0))

@@ -14,6 +14,7 @@ import numpy as np
 
 from common.data.records import RecordSet
 from common.network.onnx_file import INPUT, OUTPUT, annotate
+from common.network.onnx_session import open_session
 from common.training.checkpoint import Checkpoint
 from common.training.trained import Trained
 from common.twin import Twin
@@ -47,11 +48,7 @@ def crosscheck(path: Path, records: RecordSet, indices: np.ndarray, native: np.n
 
 def run_onnx(path: Path, records: RecordSet, indices: np.ndarray, threads: int) -> np.ndarray:
     """Logits float32 (N, speakers) by ONNX Runtime on the CPU."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+    session = open_session(path, threads)
     return _predict(lambda x: session.run([OUTPUT], {INPUT: x})[0], records, indices)
 
 

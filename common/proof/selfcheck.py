@@ -18,8 +18,9 @@ from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 import numpy as np
 
 from common.data.batches import Batch
+from common.data.form import NUM_BINS
 from common.network import reference
-from common.network.layers import NUM_BINS, NetworkSpec
+from common.network.layers import NetworkSpec
 from common.network.params import Params, initialise
 from common.proof.parity import RUNGS, differences, same_shapes
 from common.proof.recording import Rungs

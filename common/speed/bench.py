@@ -22,11 +22,12 @@ import numpy as np
 
 from common.data.batches import Batch, BatchReader
 from common.data.dataset import open_dataset
+from common.data.form import NUM_BINS, NUM_FRAMES
 from common.data.splits import split_dataset
 from common.errors import UserError
 from common.machine import best_gflops, peak_memory_mib
 from common.network import params as parameters
-from common.network.layers import NUM_BINS, NetworkSpec
+from common.network.layers import NetworkSpec
 from common.network.networks import build
 from common.network.optimizer import SGD
 from common.network.params import Params
@@ -55,7 +56,7 @@ class Work:
     network: str
     num_speakers: int
     width: float = 1.0
-    frames: int = 300
+    frames: int = NUM_FRAMES
     batch_size: int = 16
     seed: int = 0  # of the parameters, and of the order of the data or the random spectrograms
     device: str = "cpu"

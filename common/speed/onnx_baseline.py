@@ -12,6 +12,7 @@ import numpy as np
 
 from common.network.layers import NetworkSpec
 from common.network.onnx_file import INPUT, OUTPUT
+from common.network.onnx_session import open_session
 from common.network.optimizer import SGD
 from common.network.params import Params
 from common.speed.bench import INFERENCE, Bench, Engine
@@ -25,11 +26,7 @@ class Network:
     kinds = (INFERENCE,)
 
     def __init__(self, path: Path, threads: int) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        self._session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+        self._session = open_session(path, threads)
         self._threads = threads
 
     def stage(self, spectrograms: np.ndarray, speakers: np.ndarray) -> None:

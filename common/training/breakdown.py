@@ -13,7 +13,7 @@ from typing import Callable, Dict, List, Optional, Sequence
 import numpy as np
 
 from common.data.dataset import Dataset
-from common.data.records import NUM_FRAMES
+from common.data.form import NUM_FRAMES
 from common.prepare.options import SEGMENT_SAMPLES
 from common.training import metrics
 

@@ -12,7 +12,7 @@ from reprlib import repr as short  # a file may hold anything, of any length
 from typing import Any, Dict, Optional
 
 from common.data.augment import Augmentation
-from common.data.records import NUM_FRAMES
+from common.data.form import NUM_FRAMES
 from common.errors import UserError
 from common.files import read_json, write_json
 from common.network.networks import build

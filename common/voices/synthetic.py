@@ -24,8 +24,9 @@ import numpy as np
 
 from common.errors import UserError, friendly
 from common.files import cache_folder, locked, make_folder
+from common.machine import available_cores
 from common.prepare.options import SAMPLE_RATE, SEGMENT_SAMPLES
-from common.prepare.workers import CONTEXT, available_cores, start_worker, starting
+from common.prepare.workers import CONTEXT, start_worker, starting
 
 if TYPE_CHECKING:
     from common.voices.espeak import Voice

@@ -9,7 +9,8 @@ import pytest
 
 from common.data.augment import Augmentation, augment
 from common.data.batches import BatchReader
-from common.data.records import NUM_BINS, NUM_FRAMES, RecordSet, RecordWriter
+from common.data.form import NUM_BINS, NUM_FRAMES
+from common.data.records import RecordSet, RecordWriter
 from common.errors import UserError
 
 

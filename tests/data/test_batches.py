@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from common.data.batches import Batch, BatchReader, epoch_order
-from common.data.records import NUM_BINS, NUM_FRAMES, RecordSet, RecordWriter
+from common.data.form import NUM_BINS, NUM_FRAMES
+from common.data.records import RecordSet, RecordWriter
 from common.errors import UserError
 
 RECORDS = 7

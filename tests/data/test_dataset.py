@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from common.data.dataset import SessionRow, open_dataset, sidecar_path, write_sessions
-from common.data.records import NUM_BINS, NUM_FRAMES, RecordWriter, write_classes
+from common.data.form import NUM_BINS, NUM_FRAMES
+from common.data.records import RecordWriter, write_classes
 from common.errors import UserError
 
 SPEAKERS = ["Ada", "Bea", "Cleo"]

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from common.data import records as module
-from common.data.records import NUM_BINS, NUM_FRAMES, RECORD_BYTES, RecordError, RecordSet, RecordWriter
+from common.data.form import NUM_BINS, NUM_FRAMES
+from common.data.records import RECORD_BYTES, RecordError, RecordSet, RecordWriter
 
 
 def spectrogram(seed: int) -> np.ndarray:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from common.data.dataset import Dataset, SessionRow, open_dataset, write_sessions
-from common.data.records import NUM_BINS, NUM_FRAMES, RecordWriter, write_classes
+from common.data.form import NUM_BINS, NUM_FRAMES
+from common.data.records import RecordWriter, write_classes
 from common.data.splits import Split, load_split, make_split, official_split, save_split, split_dataset
 from common.errors import UserError
 

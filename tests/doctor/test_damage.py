@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from damage import PER_FILE, codes, examine, finding, make_folder, of_noise, patch, places
 
-from common.data.records import NUM_BINS, NUM_FRAMES, RECORD_BYTES
+from common.data.form import NUM_BINS, NUM_FRAMES
+from common.data.records import RECORD_BYTES
 from common.doctor.measure import measure
 from common.prepare.levels import SILENCE
 

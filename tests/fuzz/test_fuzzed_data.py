@@ -9,12 +9,24 @@ from typing import List, Tuple
 
 import numpy as np
 import pytest
-from fuzzing import HEADS, SPEAKERS, Tally, anything, damaged_bytes, damaged_json, fuzz, other_numbers, rearranged, text_of
+from fuzzing import (
+    HEADS,
+    SPEAKERS,
+    Tally,
+    anything,
+    damaged_bytes,
+    damaged_json,
+    fuzz,
+    other_numbers,
+    rearranged,
+    text_of,
+)
 from hypothesis import strategies as st
 
 from common.data.classes import read_classes, write_classes
 from common.data.dataset import Dataset, SessionRow, open_dataset, write_sessions
-from common.data.records import NUM_BINS, NUM_FRAMES, RECORD_BYTES, RecordSet, RecordWriter
+from common.data.form import NUM_BINS, NUM_FRAMES
+from common.data.records import RECORD_BYTES, RecordSet, RecordWriter
 from common.data.splits import Split, load_split, save_split, split_dataset
 from common.data.values import bad_values
 from common.doctor.diagnosis import Diagnosis, diagnose

@@ -10,7 +10,8 @@ import pytest
 
 from common.data.classes import write_classes
 from common.data.dataset import SessionRow, open_dataset, write_sessions
-from common.data.records import NUM_BINS, NUM_FRAMES, RECORD_BYTES, RecordWriter
+from common.data.form import NUM_BINS, NUM_FRAMES
+from common.data.records import RECORD_BYTES, RecordWriter
 from common.doctor.__main__ import main
 from common.prepare.features import SEGMENT_SAMPLES, normalise_bins, spectrogram
 
