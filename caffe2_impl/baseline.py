@@ -41,6 +41,7 @@ class Network:
     kinds = (TRAINING, INFERENCE)
 
     def __init__(self, spec: NetworkSpec, params: Params, optimizer: SGD) -> None:
+        self._label_smoothing = spec.label_smoothing
         self._model = _model(spec, params).to(_device)
         decaying: Dict[bool, List[nn.Parameter]] = {True: [], False: []}
         for module in self._model:
@@ -63,7 +64,8 @@ class Network:
             group["lr"] = learning_rate
         self._model.train()
         self._optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(self._model(self._spectrograms), self._speakers)
+        loss = nn.functional.cross_entropy(
+            self._model(self._spectrograms), self._speakers, label_smoothing=self._label_smoothing)
         loss.backward()
         self._optimizer.step()
         return loss.item()

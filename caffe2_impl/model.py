@@ -60,6 +60,7 @@ class Model:
         self._make_size_net()
         for scope in (self._scope, self._test_scope):
             self._feed_constants(scope)
+        workspace.FeedBlob(f"{self._scope}targets", spec.targets(), device_option=self._tail_device())
         self.load(params, momenta)
         names = None
         for net in (self._train_net, self._backward, self._forward):  # each the beginning of the one before
@@ -176,8 +177,9 @@ class Model:
         """Append loss and gradients to the training net; returns a copy that ends there."""
         network, scope = self._training, self._scope
         logits = network.outputs[self.spec.layers[-1].name]
-        network.add("SoftmaxWithLoss", [logits, self.input_blobs[1]],
-                    [f"{scope}probabilities", f"{scope}loss"])
+        network.add("Gather", [f"{scope}targets", self.input_blobs[1]], [f"{scope}target"])
+        network.add("SoftmaxWithLoss", [logits, f"{scope}target"],
+                    [f"{scope}probabilities", f"{scope}loss"], label_prob=1)
         network.add("Accuracy", [f"{scope}probabilities", self.input_blobs[1]],
                     [f"{scope}accuracy"])
         self._forward = network.net.Clone(f"{scope}forward")

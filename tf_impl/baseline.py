@@ -46,16 +46,18 @@ class Network:
     kinds = (TRAINING, INFERENCE)
 
     def __init__(self, spec: NetworkSpec, params: Params, optimizer: SGD) -> None:
+        self._num_speakers = spec.num_speakers
         self._model = _model(spec, optimizer)
         for layer in spec.layers:
             own = [params[p] for p in params if p.split("/")[0] == layer.name]
             self._model.get_layer(layer.name).set_weights(_weights(layer, own, spec))
         self._model.compile(
             keras.optimizers.SGD(RATE, optimizer.momentum, optimizer.nesterov),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+            keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=spec.label_smoothing), metrics=["accuracy"])
 
     def stage(self, spectrograms: np.ndarray, speakers: np.ndarray) -> None:
-        self._batch = tf.data.Dataset.from_tensors((tf.constant(spectrograms), tf.constant(speakers)))
+        self._batch = tf.data.Dataset.from_tensors(
+            (tf.constant(spectrograms), tf.one_hot(speakers, self._num_speakers)))
 
     def run(self, kind: str, steps: int, tick: Tick) -> None:
         self._model.optimizer.learning_rate = RATE

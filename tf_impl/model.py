@@ -170,8 +170,8 @@ class Model:
                  ) -> Tuple[tf.Tensor, Dict[str, tf.Tensor], List[Statistics]]:
         outputs, statistics = layers.forward(
             self.spec, self._plan, spectrograms, self._variables, True, tables)
-        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(
-            speakers, _logits(outputs)))
+        loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(
+            tf.gather(self.spec.targets(), speakers), _logits(outputs)))
         return loss, outputs, statistics
 
     def _backward(self, spectrograms: tf.Tensor, speakers: tf.Tensor, tables: _Tables

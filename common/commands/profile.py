@@ -62,14 +62,8 @@ def _work(network: str, options: argparse.Namespace, threads: int):
 
     work = Work(network, options.speakers, options.width, options.frames, options.batch_size,
                 device=options.device, threads=threads)
-    _spec(work).steps(options.frames)  # refuses what cannot be
+    work.spec.steps(options.frames)  # refuses what cannot be
     return work
-
-
-def _spec(work):
-    from common.network.networks import build
-
-    return build(work.network, work.num_speakers, work.width)
 
 
 def _head(options: argparse.Namespace, measured: Mapping[str, str]) -> str:
@@ -91,7 +85,7 @@ def _tables(profiles: Dict[str, Dict], work) -> str:
 
     parts = []
     for kind, each in profiles.items():
-        rows = table(_spec(work), each, work.frames, work.batch_size)
+        rows = table(work.spec, each, work.frames, work.batch_size)
         parts.append(f"\n## {work.network}, {kind}\n\n"
                      + tabulate(rows, headers="keys", tablefmt="github", floatfmt=".1f") + "\n")
     return "".join(parts)

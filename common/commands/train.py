@@ -53,6 +53,7 @@ _SETTINGS = {
     "schedule": "how the learning rate goes from the first to the last",
     "momentum": "of SGD",
     "weight_decay": "on weights; not on biases, not on batch normalisation",
+    "label_smoothing": "share of each target that is spread evenly over all speakers",
     "seed": "of the first parameters, the split, the order, crops and masks",
     "crop_frames": "train on random windows of so many frames",
     "time_mask": "augmentation: blank up to so many frames",

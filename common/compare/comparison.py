@@ -40,7 +40,6 @@ from common.data.splits import Split
 from common.errors import UserError
 from common.machine import MATRIX_SIZE, best_gflops, matmul
 from common.network.layers import NetworkSpec
-from common.network.networks import build
 from common.proof import crosscheck
 from common.proof.crosscheck import CrossCheck
 from common.speed import gate
@@ -103,7 +102,7 @@ class Comparison:
             yield self._compare(config)
 
     def _spec(self, config: TrainingConfig) -> NetworkSpec:
-        return build(config.network, len(self._dataset.speakers), config.width)
+        return config.spec(len(self._dataset.speakers))
 
     def _learned(self, config: TrainingConfig) -> int:
         """Utterances of the learning run, each as long as a crop, counted in whole ones."""
@@ -187,7 +186,8 @@ class Comparison:
         choice = self._choices.get((config.network, name))
         return Work(config.network, len(self._dataset.speakers), config.width,
                     batch_size=self._plan.batch_size, seed=config.seed, device=self._plan.device,
-                    threads=self._plan.threads, data=self._plan.data, plan=choice and dict(choice.plan))
+                    threads=self._plan.threads, data=self._plan.data, plan=choice and dict(choice.plan),
+                    label_smoothing=config.label_smoothing)
 
     def _exported(self, workers: Dict[str, Worker], what: str = "initial") -> Path:
         """The network with its parameters of now as ONNX: Caffe2's export, the smaller graph."""

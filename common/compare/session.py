@@ -60,7 +60,7 @@ class Session(Bench):
         config = self._config = from_dict(job_.config, "job")
         work = Work(config.network, job_.num_speakers, config.width, batch_size=job_.batch_size,
                     seed=config.seed, device=job_.device, threads=job_.threads, data=job_.data,
-                    plan=job_.plan)
+                    plan=job_.plan, label_smoothing=config.label_smoothing)
         built = self._build(work, config.optimizer)
         self._job = job_
         self._dataset = open_dataset([Path(path) for path in job_.data])

@@ -4,6 +4,7 @@
 """
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import List, Tuple
 
 import numpy as np
@@ -35,8 +36,7 @@ def fold_batch_norm(spec: NetworkSpec, params: Params) -> Tuple[NetworkSpec, Par
 def folded_spec(spec: NetworkSpec) -> NetworkSpec:
     """The spec alone that `fold_batch_norm` returns."""
     gone = [layer for _, layer in _foldable(spec)]
-    return NetworkSpec(spec.name, tuple(layer for layer in spec.layers if layer not in gone),
-                       spec.num_speakers)
+    return replace(spec, layers=tuple(layer for layer in spec.layers if layer not in gone))
 
 
 def _foldable(spec: NetworkSpec) -> List[Tuple[Layer, BatchNorm]]:

@@ -11,8 +11,10 @@ spectrogram, (1, 512, frames).
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict, List, Optional, Tuple, Union
+
+import numpy as np
 
 from common.data.form import NUM_BINS, NUM_FRAMES
 from common.errors import UserError
@@ -144,16 +146,26 @@ class Step:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """A network: a name, its layers in order, and how many speakers its logits tell apart."""
+    """A network: a name, its layers in order, and how many speakers its logits tell apart.
+
+    label_smoothing: what share of a training target is spread evenly over all speakers, its own included
+                     (Szegedy et al. 2016, section 7); 0 is plain cross entropy
+    """
 
     name: str
     layers: Tuple[Layer, ...]
     num_speakers: int
+    label_smoothing: float = 0.0
+
+    def targets(self) -> np.ndarray:
+        """float32 (num_speakers, num_speakers): row s has the probabilities that a network is trained to give speaker s."""
+        even = np.full((self.num_speakers, self.num_speakers), self.label_smoothing / self.num_speakers)
+        return (even + (1 - self.label_smoothing) * np.eye(self.num_speakers)).astype(np.float32)
 
     @property
     def embedding(self) -> NetworkSpec:
         """The same network without its last layer: what is left knows voices, but no names."""
-        return NetworkSpec(self.name, self.layers[:-1], self.num_speakers)
+        return replace(self, layers=self.layers[:-1])
 
     def steps(self, frames: int = NUM_FRAMES) -> List[Step]:
         """Every layer with its shapes, parameters and multiply-accumulates for `frames` frames.

@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from dataclasses import replace
 from typing import Callable, Dict, List, Optional, Tuple
 
 from common.data.form import NUM_FRAMES
@@ -73,7 +74,7 @@ def tdnn(num_speakers: int, width: float = 1.0) -> NetworkSpec:
 NETWORKS: Dict[str, Callable[..., NetworkSpec]] = {"vgg_m": vgg_m, "tdnn": tdnn}
 
 
-def build(name: str, num_speakers: int, width: float = 1.0) -> NetworkSpec:
+def build(name: str, num_speakers: int, width: float = 1.0, label_smoothing: float = 0.0) -> NetworkSpec:
     """The network called `name`; `width` scales every number of channels but the speakers'."""
     if name not in NETWORKS:
         raise UserError(f"there is no network {name!r}; choose from {', '.join(NETWORKS)}")
@@ -81,7 +82,9 @@ def build(name: str, num_speakers: int, width: float = 1.0) -> NetworkSpec:
         raise UserError(f"a network needs at least 2 speakers to tell apart, not {num_speakers}")
     if not 0 < width < math.inf:
         raise UserError(f"the width factor must be above 0 and finite, not {width}")
-    return NETWORKS[name](num_speakers, width)
+    if not 0 <= label_smoothing < 1:
+        raise UserError(f"label smoothing must be at least 0 and below 1, not {label_smoothing}")
+    return replace(NETWORKS[name](num_speakers, width), label_smoothing=label_smoothing)
 
 
 def _conv(name: str, channels: int, kernel: Pair, stride: Pair = (1, 1), padding: Pair = (0, 0),

@@ -23,7 +23,7 @@ from common.network.reference_layers import LAYERS, Weights, running_statistics
 class Gradients(NamedTuple):
     """One batch's loss and what a training step makes of it."""
 
-    loss: float  # mean cross entropy in nats, without weight decay
+    loss: float  # mean cross entropy in nats with the targets of the spec, without weight decay
     gradients: Params  # of every trainable tensor, without weight decay
     running: Params  # batch normalisation's running statistics after this batch
 
@@ -83,7 +83,7 @@ def backward(spec: NetworkSpec, params: Mapping[str, np.ndarray], spectrograms: 
     """
     inputs = [spectrograms[:, None].astype(dtype),
               *(outputs[layer.name].astype(dtype) for layer in spec.layers)]
-    loss, dy = cross_entropy(inputs[-1], speakers)
+    loss, dy = cross_entropy(inputs[-1], speakers, spec.label_smoothing)
     gradients: Params = {}
     running: Params = {}
     for step, x in reversed(list(zip(_steps(spec, spectrograms), inputs))):
@@ -96,14 +96,19 @@ def backward(spec: NetworkSpec, params: Mapping[str, np.ndarray], spectrograms: 
     return Gradients(loss, _in_order(spec, gradients), _in_order(spec, running))
 
 
-def cross_entropy(scores: np.ndarray, speakers: np.ndarray) -> Tuple[float, np.ndarray]:
-    """Mean of -log softmax(scores)[speaker] over the batch, and its gradient to the scores."""
+def cross_entropy(scores: np.ndarray, speakers: np.ndarray, smoothing: float = 0.0) -> Tuple[float, np.ndarray]:
+    """Mean of -log softmax(scores)[speaker] over the batch, and its gradient to the scores.
+
+    With `smoothing` it is (1 - smoothing) of that, and as much of the mean of -log softmax(scores) over all speakers.
+    """
     rows = np.arange(len(speakers))
     shifted = scores - scores.max(axis=1, keepdims=True)  # exp cannot overflow
     log_softmax = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     gradient = np.exp(log_softmax)
-    gradient[rows, speakers] -= 1
-    return float(-log_softmax[rows, speakers].mean()), gradient / len(speakers)
+    gradient[rows, speakers] -= 1 - smoothing
+    gradient -= smoothing / scores.shape[1]
+    losses = -(1 - smoothing) * log_softmax[rows, speakers] - smoothing * log_softmax.mean(axis=1)
+    return float(losses.mean()), gradient / len(speakers)
 
 
 def update(spec: NetworkSpec, params: Mapping[str, np.ndarray], momenta: Mapping[str, np.ndarray],

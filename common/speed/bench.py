@@ -64,6 +64,11 @@ class Work:
     data: Optional[List[str]] = None  # None: random spectrograms, of any number of frames
     # How a twin computes convolutions, see `common.network.winograd`; None: by default.
     plan: Optional[Dict[str, int]] = None
+    label_smoothing: float = 0.0  # see `common.network.layers.NetworkSpec`
+
+    @property
+    def spec(self) -> NetworkSpec:
+        return build(self.network, self.num_speakers, self.width, self.label_smoothing)
 
 
 class Runner(Protocol):
@@ -168,7 +173,7 @@ class Bench:
         if self._engine is None:
             self._engine = self._load()
             self._engine.configure(work.device, work.threads)
-        spec = build(work.network, work.num_speakers, work.width)
+        spec = work.spec
         self._initial = parameters.initialise(spec, work.seed)
         self._first_steps: Dict[str, List[float]] = {}  # kind -> seconds, taken for `evidence`
         planned = {} if work.plan is None else {"plan": work.plan}
@@ -185,7 +190,7 @@ class Bench:
             runner.stage(batch.spectrograms, batch.speakers)
             return Steps(*(lambda kind=kind: runner.run(kind, 1, lambda: None) for kind in (TRAINING, INFERENCE)))
 
-        spec = build(work_.network, work_.num_speakers, work_.width)
+        spec = work_.spec
         return dataclasses.asdict(search(spec, Race(start), seconds))
 
     def selfcheck(self, work: Dict[str, Any]) -> Dict[str, Any]:

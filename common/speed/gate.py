@@ -21,7 +21,6 @@ from typing import Dict, List, Optional, Sequence
 from common.contenders import CONTENDERS, Contender
 from common.errors import UserError
 from common.files import make_folder, write_json
-from common.network.networks import build
 from common.network.winograd import DIRECT
 from common.proof.selfcheck import Deviation
 from common.remembered import remembered, settings
@@ -66,7 +65,8 @@ def require(twin: Twin, checkpoint: Checkpoint, device: str, threads: int, convo
     """
     config = checkpoint.config
     contender = CONTENDERS[twin.framework.lower()]
-    work = Work(config.network, len(checkpoint.speakers), config.width, device=device, threads=threads)
+    work = Work(config.network, len(checkpoint.speakers), config.width, device=device, threads=threads,
+                label_smoothing=config.label_smoothing)
     with Workers(threads) as workers:
         work = as_known(contender, work) if convolutions is None else dataclasses.replace(
             work, plan=dict(choose(contender, work, convolutions, workers).plan))
@@ -116,5 +116,5 @@ def _memory(contender: Contender, work: Work) -> Path:
                       work.device, {
                           "contender": [contender.key, contender.module, contender.arguments,
                                         dict(contender.environment)],
-                          "network": repr(build(work.network, work.num_speakers, work.width)),
+                          "network": repr(work.spec),
                           "plan": work.plan, "threads": work.threads})

@@ -19,7 +19,6 @@ from common.contenders import Contender
 from common.errors import UserError
 from common.files import make_folder, read_json, write_json
 from common.network.layers import Convolution, NetworkSpec
-from common.network.networks import build
 from common.network.winograd import DIRECT, Plan, algorithm, candidates, default_plan
 from common.remembered import remembered
 from common.speed.bench import Work
@@ -37,7 +36,7 @@ class Choice(NamedTuple):
 
 def choose(contender: Contender, work: Work, mode: str, workers: Workers) -> Choice:
     """The plan of a framework's network, by one of `CONVOLUTIONS`. Raises UserError if measuring fails."""
-    spec = build(work.network, work.num_speakers, work.width)
+    spec = work.spec
     if mode == OWN or work.device == "gpu":
         return Choice(DIRECT, "as asked for" if mode == OWN else "as always on a GPU")
     if mode == DEFAULT or not any(other_ways(spec, default_plan(spec))):
@@ -67,7 +66,7 @@ def as_known(contender: Contender, work: Work) -> Work:
     """`work` by the plan that is `known`, for a framework; baselines have one way alone."""
     if not contender.framework:
         return work
-    spec = build(work.network, work.num_speakers, work.width)
+    spec = work.spec
     return dataclasses.replace(work, plan=dict(known(_package(contender), spec, work.device, work.threads)))
 
 

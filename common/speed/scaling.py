@@ -17,7 +17,6 @@ from typing import Callable, Dict, List, Mapping, Sequence
 import numpy as np
 
 from common.contenders import CONTENDERS
-from common.network.networks import build
 from common.speed.bench import INFERENCE, TRAINING, Work
 from common.speed.benchmark import turns
 from common.speed.plans import as_known
@@ -107,7 +106,7 @@ class Scaling:
         return [point for group in groups for point in self._turns(axis, value, work, group, together)]
 
     def _turns(self, axis: str, value: int, work: Work, names: List[str], together: bool) -> List[Point]:
-        macs = build(work.network, work.num_speakers, work.width).macs(work.frames)
+        macs = work.spec.macs(work.frames)
         seconds: Dict[str, Dict[str, List[float]]] = {kind: {name: [] for name in names} for kind in KINDS}
         with ExitStack() as stack:
             workers = {name: stack.enter_context(Worker.of(CONTENDERS[name], work.threads))

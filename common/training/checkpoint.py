@@ -16,7 +16,6 @@ import numpy as np
 
 from common.data.form import SCALES
 from common.errors import UserError
-from common.network import networks
 from common.network import params as parameters
 from common.network.layers import NetworkSpec
 from common.network.params import Params
@@ -63,7 +62,7 @@ class Checkpoint:
 
     @property
     def spec(self) -> NetworkSpec:
-        return networks.build(self.config.network, len(self.speakers), self.config.width)
+        return self.config.spec(len(self.speakers))
 
 
 _ALLOWED: Dict[str, Callable[[Any], bool]] = {
@@ -102,7 +101,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     speakers = facts.pop("speakers")
     if not (isinstance(speakers, list) and len(speakers) > 1 and all(isinstance(name, str) for name in speakers)):
         raise UserError(f"{path}: the names of its speakers are damaged")
-    spec = networks.build(config.network, len(speakers), config.width)
+    spec = config.spec(len(speakers))
     tensors = spec.parameters()
     return Checkpoint(
         config, tuple(speakers),

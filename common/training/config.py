@@ -15,6 +15,7 @@ from common.data.augment import Augmentation
 from common.data.form import NUM_FRAMES
 from common.errors import UserError
 from common.files import read_json, write_json
+from common.network.layers import NetworkSpec
 from common.network.networks import build
 from common.network.optimizer import SGD, Schedule
 
@@ -36,6 +37,7 @@ class TrainingConfig:
     schedule: str = "exponential"
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    label_smoothing: float = 0.0  # share of each target that is spread over all speakers
     seed: int = 0  # of the first parameters, the split, the order and the crops
     crop_frames: Optional[int] = None  # train on random windows of so many frames
     time_mask: int = 0  # frames that are blanked at most, per utterance
@@ -62,10 +64,14 @@ class TrainingConfig:
         if not 1 <= frames <= NUM_FRAMES:
             raise UserError(f"crop_frames must be from 1 to {NUM_FRAMES}, not {frames}")
         # What these are made of raises on values that make no sense.
-        build(self.network, 2, self.width).steps(frames)
+        self.spec(2).steps(frames)
         self.optimizer, self.schedule_over(1)
         if self.augmentation:
             self.augmentation.check_frames(frames)
+
+    def spec(self, num_speakers: int) -> NetworkSpec:
+        """The network that is trained, and the targets of its loss."""
+        return build(self.network, num_speakers, self.width, self.label_smoothing)
 
     @property
     def optimizer(self) -> SGD:

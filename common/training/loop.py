@@ -21,7 +21,6 @@ from common.data.splits import Split
 from common.errors import UserError
 from common.files import write_json
 from common.network import params as parameters
-from common.network.networks import build
 from common.network.params import Params
 from common.training.certificate import Stretch, certify, stated_facts
 from common.training.checkpoint import Checkpoint, Part, load_checkpoint, save_checkpoint
@@ -39,7 +38,7 @@ OnEpoch = Callable[[EpochRecord], None]
 
 def fresh(config: TrainingConfig, dataset: Dataset) -> Checkpoint:
     """The start of a run: initial parameters by the configuration's seed, epoch 0."""
-    spec = build(config.network, len(dataset.speakers), config.width)
+    spec = config.spec(len(dataset.speakers))
     return Checkpoint(config, dataset.speakers, parameters.initialise(spec, config.seed),
                       parameters.zeros(spec), scale=dataset.scale, normalised=dataset.normalised,
                       synthetic=dataset.synthetic)

@@ -91,6 +91,8 @@ def test_layer_names_are_unique(name):
     (("vgg_m", 50, 0.0), "width factor must be above 0"),
     (("vgg_m", 50, float("nan")), "width factor must be above 0"),
     (("vgg_m", 50, float("inf")), "width factor must be above 0 and finite"),
+    (("vgg_m", 50, 1.0, 1.0), "label smoothing must be at least 0 and below 1, not 1.0"),
+    (("vgg_m", 50, 1.0, float("nan")), "label smoothing must be at least 0 and below 1, not nan"),
 ])
 def test_impossible_networks_are_clear_errors(arguments, message):
     with pytest.raises(UserError, match=message):

@@ -178,6 +178,18 @@ def test_cross_entropy_is_scipys_and_its_gradient_numerical():
     np.testing.assert_allclose(gradient, numerical, atol=1e-8)
 
 
+def test_smoothed_targets_are_those_that_the_twins_are_given_and_their_gradient_numerical():
+    random = np.random.default_rng(3)
+    scores, speakers = random.standard_normal((4, 6)), np.array([5, 0, 2, 2])
+    targets = NetworkSpec("none", (), 6, label_smoothing=0.3).targets()
+    np.testing.assert_allclose(targets, np.where(np.eye(6), 0.75, 0.05), rtol=1e-6)
+    loss, gradient = reference.cross_entropy(scores, speakers, 0.3)
+    weighted = targets.astype(np.float64)[speakers] * scipy.special.log_softmax(scores, axis=1)
+    assert loss == pytest.approx(-weighted.sum(axis=1).mean(), rel=1e-6)
+    numerical = numerical_gradient(lambda: reference.cross_entropy(scores, speakers, 0.3)[0], scores)
+    np.testing.assert_allclose(gradient, numerical, atol=1e-8)
+
+
 def test_cross_entropy_of_huge_scores_stays_finite():
     loss, gradient = reference.cross_entropy(np.array([[1e4, -1e4]]), np.array([1]))
     assert loss == pytest.approx(2e4) and np.isfinite(gradient).all()

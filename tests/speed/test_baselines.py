@@ -16,7 +16,7 @@ from common.speed import onnx_baseline
 from common.speed.bench import Bench, Work, twin_engine
 from common.twin import Twin
 
-NETWORKS = {"vgg_m": Work("vgg_m", 5, 0.03, 130, 6), "tdnn": Work("tdnn", 5, 0.05, 60, 6)}
+NETWORKS = {"vgg_m": Work("vgg_m", 5, 0.03, 130, 6), "tdnn": Work("tdnn", 5, 0.05, 60, 6, label_smoothing=0.3)}
 KERAS_AND_TORCH = ["tf_impl.baseline", "caffe2_impl.baseline"]
 TWINS = ["tf_impl", "caffe2_impl"]
 

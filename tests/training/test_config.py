@@ -15,7 +15,7 @@ from common.training.config import TrainingConfig, from_dict, load_config, save_
 def test_round_trip(tmp_path: Path) -> None:
     config = TrainingConfig(recipe="robust", network="tdnn", width=0.5, epochs=3, batch_size=7, learning_rate=0.1,
                             final_learning_rate=0.01, schedule="cosine", momentum=0.5, weight_decay=0.0,
-                            seed=9, crop_frames=200, time_mask=10, frequency_mask=20, patience=4)
+                            seed=9, crop_frames=200, time_mask=10, frequency_mask=20, patience=4, label_smoothing=0.2)
     fields = dataclasses.asdict(TrainingConfig())
     assert all(getattr(config, name) != value for name, value in fields.items()), "a field is left out above"
     save_config(tmp_path / "config.json", config)
@@ -51,7 +51,7 @@ def test_a_configuration_is_an_object(value: Any) -> None:
 
 @pytest.mark.parametrize("name, value", [
     ("network", "vgg"), ("schedule", "linear"),
-    ("width", 0.0), ("width", -1.0), ("width", 1e6), ("width", float("inf")), ("width", float("nan")),
+    ("label_smoothing", -0.1), ("label_smoothing", 1.0), ("width", 0.0), ("width", -1.0), ("width", 1e6), ("width", float("inf")), ("width", float("nan")),
     ("epochs", 0), ("epochs", -3), ("batch_size", 0), ("batch_size", 1),
     ("learning_rate", 0.0), ("learning_rate", -0.1), ("learning_rate", float("nan")), ("learning_rate", float("inf")),
     ("final_learning_rate", 0.0), ("final_learning_rate", float("nan")), ("final_learning_rate", float("inf")),

@@ -65,7 +65,9 @@ def test_every_layers_output_in_training_mode(twin, spec):
     assert_close(seen.outputs, reference.forward(spec, params, batch[0], training=True), 1e-5)
 
 
-def test_loss_and_every_gradient(twin, spec):
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.2])
+def test_loss_and_every_gradient(twin, spec, label_smoothing):
+    spec = replace(spec, label_smoothing=label_smoothing)
     params, batch = drawn_params(spec), drawn_batch()
     seen = twin.model(spec, params, SGD(weight_decay=0.5)).inspect(*batch)
     expected = reference.loss_and_gradients(spec, params, *batch)
