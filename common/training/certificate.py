@@ -37,7 +37,7 @@ _WORDS = {"network": "specification", "optimizer": "optimiser", "device": "devic
 class Certificate:
     """What has to be the same on both sides; hashes are 16 hexadecimal digits."""
 
-    network: str  # hash of the whole specification
+    network: str  # hash of the whole specification, the targets of its loss included
     initial_parameters: str  # hash of what the framework gave back before the first step
     data: str  # hash of labels and values
     order: str  # hash of the order of the first epoch

@@ -31,7 +31,7 @@ class Recipe:
 
 
 _ROBUST = {"schedule": "cosine", "learning_rate": 0.02, "final_learning_rate": 0.0002,
-           "frequency_mask": 60, "time_mask": 20}
+           "frequency_mask": 60, "time_mask": 20, "label_smoothing": 0.1}
 RECIPES: Dict[str, Recipe] = {
     ROBUST: Recipe("for recordings of other sessions than those trained on", "--scale log --raw", "log", False,
                    {"tdnn": {**_ROBUST, "epochs": 30, "crop_frames": 200},

@@ -81,7 +81,7 @@ def test_what_differs_is_named(field: str, equal: Certificate, tiny_data: Path, 
 @pytest.mark.parametrize("settings, expected", [
     ({"time_mask": 5}, {"crops"}), ({"frequency_mask": 5}, {"crops"}), ({"weight_decay": 0.0}, {"optimizer"}),
     ({"learning_rate": 0.02}, {"schedule"}), ({"schedule": "cosine"}, {"schedule"}), ({"epochs": 3}, {"schedule"}),
-    ({"network": "vgg_m"}, {"network", "initial_parameters", "macs"}),
+    ({"network": "vgg_m"}, {"network", "initial_parameters", "macs"}), ({"label_smoothing": 0.1}, {"network"}),
 ])
 def test_every_setting_is_in_some_fact(settings: Dict[str, Any], expected: Set[str], equal: Certificate,
                                        tiny_data: Path) -> None:
@@ -91,7 +91,7 @@ def test_every_setting_is_in_some_fact(settings: Dict[str, Any], expected: Set[s
 def test_the_settings_of_a_run_are_all_tried_above() -> None:
     tried = {name for settings, _, _ in CASES.values() for name in settings}
     tried |= {"recipe", "patience"}  # a name: what it sets is in the others; and where a run ends, which its log tells
-    tried |= {"time_mask", "frequency_mask", "weight_decay", "learning_rate", "schedule", "epochs", "network"}
+    tried |= {"time_mask", "frequency_mask", "weight_decay", "learning_rate", "schedule", "epochs", "network", "label_smoothing"}
     assert tried == {field.name for field in dataclasses.fields(TrainingConfig)}
 
 
