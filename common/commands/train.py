@@ -66,7 +66,7 @@ _CHOICES = {"recipe": tuple(RECIPES), "network": tuple(NETWORKS), "schedule": SC
 def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     """Train as the options say; returns the exit status."""
     options = _parser(prog).parse_args(argv)
-    if options.resume and (options.out or options.force or set(_given(options)) - {"epochs"}):
+    if options.resume and (options.out or options.force or options.share is not None or set(_given(options)) - {"epochs"}):
         raise UserError("--resume goes on with the run's own settings in its own folder; beside it only --data (if "
                         "the data have moved), --epochs (for more of them), --device, --threads, --convolutions "
                         "and --save-minutes make sense")
@@ -179,6 +179,9 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=None,
                             choices=_CHOICES.get(field.name), help=_SETTINGS[field.name] + default,
                             metavar=None if field.name in _CHOICES else kind.__name__.upper())
+    parser.add_argument("--share", type=float, metavar="S",
+                        help="train on this share of each speaker's training utterances, to see what more data bring; by the "
+                        "same seed a smaller share is a part of a larger one (1)")
     parser.add_argument("--save-minutes", type=float, default=5.0, metavar="M",
                         help="within an epoch, save so often what to go on from; 0: after every step (5)")
     add_options(parser, "--device", "--threads", "--convolutions")
@@ -194,13 +197,15 @@ def _given(options: argparse.Namespace) -> dict:
 @contextlib.contextmanager
 def _new(options: argparse.Namespace) -> Iterator[Tuple]:
     """A run that starts, its folder held: checkpoint, data, split, folder."""
-    from common.data.splits import split_dataset
+    from common.data.splits import split_dataset, with_less_training
     from common.training.loop import check_batch, fresh
     from common.training.run_folder import WRITES, claimed, saved, start_run
 
     config = configure(_given(options))
     dataset = _open(options.data)
     split = split_dataset(dataset, config.seed)
+    if options.share is not None:
+        split = with_less_training(split, dataset.records.labels, options.share, config.seed)
     check_batch(split, config)
     folder = options.out or numbered(f"train-{config.network}-{dataset.name}")
     with claimed(folder):

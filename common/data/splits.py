@@ -5,6 +5,7 @@
 """
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from reprlib import repr as short  # a file may hold anything, of any length
@@ -127,6 +128,22 @@ def official_split(dataset: Dataset) -> Split:
         raise UserError(f"{dataset.name}: the official split leaves {dataset.speakers[absent[0]]!r} "
                         "without training records")
     return Split(train, dev, test, seed=0, by="official")
+
+
+def with_less_training(split: Split, labels: np.ndarray, share: float, seed: int) -> Split:
+    """The same with a share of each speaker's training records, at least one of them; the rest is on no side.
+
+    labels: int (N,) of all records. By the same seed a smaller share is a part of a larger one.
+    Raises `UserError` for a share that is none.
+    """
+    if not 0 < share <= 1:
+        raise UserError(f"a share of the training side must be above 0 and at most 1, not {share}")
+    kept = []
+    for speaker in np.unique(labels[split.train]):
+        own = split.train[labels[split.train] == speaker]
+        order = np.random.Generator(np.random.PCG64([seed, int(speaker), 1])).permutation(len(own))  # another than the sides'
+        kept.append(own[order[:max(1, round(share * len(own)))]])
+    return dataclasses.replace(split, train=_sorted(kept))
 
 
 def shortcomings(split: Split, labels: np.ndarray, speakers: Sequence[str]) -> List[Tuple[str, str]]:

@@ -12,7 +12,15 @@ import pytest
 from common.data.dataset import Dataset, SessionRow, open_dataset, write_sessions
 from common.data.form import NUM_BINS, NUM_FRAMES
 from common.data.records import RecordWriter, write_classes
-from common.data.splits import Split, load_split, make_split, official_split, save_split, split_dataset
+from common.data.splits import (
+    Split,
+    load_split,
+    make_split,
+    official_split,
+    save_split,
+    split_dataset,
+    with_less_training,
+)
 from common.errors import UserError
 
 Corpus = Tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -179,3 +187,16 @@ def test_official_split(dataset: Dataset) -> None:
             name: "train" if name.startswith("speaker0") else "test" for name in official}))
     with pytest.raises(UserError, match="needs sidecars"):
         official_split(dataclasses.replace(data, recordings=None))
+
+
+def test_less_training_is_a_part_of_more_speaker_by_speaker(tiny_data: Path, tmp_path: Path) -> None:
+    dataset = open_dataset([tiny_data])
+    labels, whole = dataset.records.labels, split_dataset(dataset)
+    parts = [with_less_training(whole, labels, share, 0) for share in (0.01, 0.3, 0.5, 1.0)]
+    assert [np.bincount(labels[part.train]).tolist() for part in parts] == [[1] * 4, [2] * 4, [3] * 4, [6] * 4]
+    assert all(set(less.train) < set(more.train) for less, more in zip(parts, parts[1:]))
+    assert all(np.array_equal(getattr(part, side), getattr(whole, side)) for part in parts for side in ("dev", "test"))
+    assert parts[3].train.tolist() == whole.train.tolist()
+    assert with_less_training(whole, labels, 0.5, 1).train.tolist() != parts[2].train.tolist()
+    save_split(tmp_path / "split.json", parts[1], dataset)
+    assert load_split(tmp_path / "split.json", dataset).train.tolist() == parts[1].train.tolist()
