@@ -32,7 +32,7 @@ def export_onnx(spec: NetworkSpec, params: Params, path: Path) -> None:
 
     def network(spectrograms: tf.Tensor) -> tf.Tensor:
         # Constants of the graph: a tensor from outside would become an input of the ONNX file.
-        constants = {name: tf.constant(to_framework(name, value))
+        constants = {name: tf.constant(to_framework(value))
                      for name, value in params.items()}
         outputs, _ = layers.forward(spec, DIRECT, spectrograms, constants, training=False, tables={})
         return outputs[spec.layers[-1].name]

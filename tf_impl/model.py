@@ -48,9 +48,9 @@ class Model:
         self._parameters = spec.parameters()
         params, momenta = parameters.state(spec, params, momenta)
         with tf.device(runtime.device()):
-            self._variables = {p.name: tf.Variable(_shaped(p.name, params[p.name]), trainable=p.trainable, name=p.name)
+            self._variables = {p.name: tf.Variable(to_framework(params[p.name]), trainable=p.trainable, name=p.name)
                                for p in self._parameters}
-            self._momenta = {name: tf.Variable(_shaped(name, -value)) for name, value in momenta.items()}
+            self._momenta = {name: tf.Variable(to_framework(-value)) for name, value in momenta.items()}
         self._tables: Dict[bool, Tuple[Tuple[int, ...], _Tables]] = {}  # training -> last size and its
         batch = _SPECTROGRAMS, _SPEAKERS, self._table_specs(training=True)
         self._train = _traced(self._train_step, (*batch, _SCALAR))
@@ -92,24 +92,24 @@ class Model:
             loss, outputs, gradients = self._inspect(spectrograms, speakers, tables)
         return Inspection(
             {name: output_to_canonical(value.numpy()) for name, value in outputs.items()},
-            float(loss), {name: to_canonical(name, value.numpy())
+            float(loss), {name: to_canonical(value.numpy())
                           for name, value in gradients.items()})
 
     def params(self) -> Params:
-        return {name: to_canonical(name, variable.numpy())
+        return {name: to_canonical(variable.numpy())
                 for name, variable in self._variables.items()}
 
     def momenta(self) -> Params:
         # TensorFlow's fused update keeps the buffer with the opposite sign.
-        return {name: -to_canonical(name, variable.numpy())
+        return {name: -to_canonical(variable.numpy())
                 for name, variable in self._momenta.items()}
 
     def load(self, params: Params, momenta: Optional[Params] = None) -> None:
         params, momenta = parameters.state(self.spec, params, momenta)
         for name, value in params.items():
-            self._variables[name].assign(_shaped(name, value))
+            self._variables[name].assign(to_framework(value))
         for name, value in momenta.items():
-            self._momenta[name].assign(_shaped(name, -value))
+            self._momenta[name].assign(to_framework(-value))
         self._predict = None
 
     def export_onnx(self, path: Path) -> None:
@@ -121,7 +121,7 @@ class Model:
     def _folded(self) -> tf.types.experimental.ConcreteFunction:
         """Testing network with batch norm folded into weights, made again when they change."""
         spec, params = fold_batch_norm(self.spec, self.params())
-        values = {name: _shaped(name, value) for name, value in params.items()}
+        values = {name: to_framework(value) for name, value in params.items()}
         prepared = {}  # no constants: of so large ones TensorFlow keeps several copies
         for layer, axes, _ in places(spec, self._plan):
             weight = values.pop(f"{layer.name}/weight")
@@ -218,10 +218,6 @@ def _traced(function: Callable, signature: Sequence) -> "tf.types.experimental.P
     """A graph of `function`. As it stands: rewriting its Python for tensors in its conditions, of which there
     are none, costs seconds and leaves source files in the system's folder for temporary ones."""
     return tf.function(function, signature, autograph=False)
-
-
-def _shaped(name: str, value: np.ndarray) -> np.ndarray:
-    return to_framework(name, value)
 
 
 def _logits(outputs: Dict[str, tf.Tensor]) -> tf.Tensor:

@@ -38,14 +38,14 @@ class Context(NamedTuple):
     left_out: List[tf.Tensor]  # the bias, between two such layers
 
 
-def to_framework(name: str, value: np.ndarray) -> np.ndarray:
+def to_framework(value: np.ndarray) -> np.ndarray:
     """A canonical tensor in TensorFlow's layout: OIHW -> HWIO, (out, in) -> (in, out)."""
     if value.ndim == 4:
         return value.transpose(2, 3, 1, 0)
     return value.T
 
 
-def to_canonical(name: str, value: np.ndarray) -> np.ndarray:
+def to_canonical(value: np.ndarray) -> np.ndarray:
     """The inverse of `to_framework`."""
     if value.ndim == 4:
         return np.ascontiguousarray(value.transpose(3, 2, 0, 1))

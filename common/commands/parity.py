@@ -6,6 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from common.commands.options import (
+    BATCH_SIZE,
     add_options,
     add_out_options,
     choose_device,
@@ -75,7 +76,9 @@ def _parser(frameworks: List[str]) -> argparse.ArgumentParser:
     from common.proof.mistakes import MISTAKES
 
     parser = make_parser("python compare.py parity", _DESCRIPTION)
-    add_options(parser, "--data", "--networks", "--width", "--batch-size", "--crop-frames", "--learning-rate", "--seed")
+    # Half the others' batch: of VGG-M the reference holds every layer in float64, in 10 GB with the whole.
+    add_options(parser, "--data", "--networks", "--width", "--batch-size", "--crop-frames", "--learning-rate", "--seed",
+                batch_size=BATCH_SIZE // 2)
     parser.add_argument("--without-relus", action="store_true",
                         help="leave the ReLUs out: the evidence that only they make losses drift")
     parser.add_argument("--steps", type=int, default=3, help="training steps (3)")

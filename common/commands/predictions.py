@@ -56,7 +56,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     result = analyse(*logits, dataset.records.labels[indices])
     if choice.told:
         print(f"{dataset.name}: {choice.told}")
-    print(_text(result, models, indices, dataset))
+    print(_text(result, models, indices))
     return 0
 
 
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _text(result, models: Sequence, indices, dataset) -> str:
+def _text(result, models: Sequence, indices) -> str:
     from tabulate import tabulate
 
     names = models[0].speakers
@@ -110,14 +110,13 @@ def _text(result, models: Sequence, indices, dataset) -> str:
 
 def _comparable(models: Sequence) -> str:
     """Whether a difference between the models can be put down to their frameworks."""
-    from common.training.certificate import compare_runs, differing_facts, same_facts, whole
+    from common.training.certificate import compare_runs, differing_facts, same_facts
 
     runs = [model.stretches for model in models]
-    unknown = [f"the {name} {_unknown(run)}" for name, run in zip(("first", "second"), runs)
-               if not whole(run)]
+    unknown = [f"the {name} carries no certificate" for name, run in zip(("first", "second"), runs) if not run]
     if unknown:
         return ("CANNOT TELL whether the two trainings are comparable: " + "; ".join(unknown)
-                + ". Train again to have models that carry it")
+                + ", as what `train` has not trained does not")
     differences = compare_runs(*runs)
     if differences:
         return ("NOT COMPARABLE as frameworks, the two trainings differ in "
@@ -126,13 +125,6 @@ def _comparable(models: Sequence) -> str:
     beside = " against ".join(f"{run[0].facts['framework']} ({run[0].facts['blas']}; "
                               f"{run[0].facts['convolutions']})" for run in runs)
     return f"Comparable: same {same_facts()}. Beside each other: {beside}"
-
-
-def _unknown(run: Sequence) -> str:
-    if not run:
-        return "carries no certificate, as models saved by an older version do not"
-    return (f"was trained by an older version, which wrote no certificate, until epoch {run[0].epoch}, "
-            "and what it did is not known")
 
 
 def _nonzero(result):

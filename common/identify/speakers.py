@@ -20,7 +20,6 @@ import numpy as np
 
 from common.identify.engines import Engine
 from common.identify.pieces import Source, answers
-from common.training.metrics import softmax
 from common.training.trained import Trained
 
 
@@ -56,7 +55,9 @@ def identify(engine: Engine, sources: Iterable[Source], top: int) -> Iterator[An
 
 def probabilities(logits: np.ndarray, trained: Trained) -> np.ndarray:
     """Of each speaker in one recording: logits of its pieces (pieces, num_speakers) to float64 (num_speakers,)."""
-    return softmax(logits.astype(np.float64) / (trained.temperature or 1.0)).mean(axis=0)
+    from scipy.special import softmax  # slow to import
+
+    return softmax(logits.astype(np.float64) / (trained.temperature or 1.0), axis=1).mean(axis=0)
 
 
 def about(trained: Trained) -> str:

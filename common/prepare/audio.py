@@ -73,7 +73,7 @@ def read_blocks(path: Path, heard: Optional[Heard] = None) -> Iterator[np.ndarra
     """One recording piece by piece, at 16 kHz: (n,) float32 blocks. Raises AudioError, whatever is wrong with it."""
     heard = Heard() if heard is None else heard
     try:
-        for block in _resampled(path, _mono(path, decode(path, heard.damage), heard)):
+        for block in _resampled(_mono(path, decode(path, heard.damage), heard)):
             heard.samples += len(block)
             yield block
     except UserError:
@@ -110,7 +110,7 @@ def _mono(path: Path, blocks: Iterator[Block], heard: Heard) -> Iterator[Block]:
             return
 
 
-def _resampled(path: Path, blocks: Iterator[Block]) -> Iterator[np.ndarray]:
+def _resampled(blocks: Iterator[Block]) -> Iterator[np.ndarray]:
     """(rate, mono block) to mono blocks at 16 kHz; the rate may change from one to the next."""
     import soxr
 

@@ -22,7 +22,7 @@ from common.speed.benchmark import turns
 from common.speed.plans import as_known
 from common.speed.worker import Worker
 
-BATCH, THREADS, FRAMES, SPEAKERS = AXES = ("batch size", "threads", "frames", "speakers")
+BATCH, THREADS, FRAMES, SPEAKERS = ("batch size", "threads", "frames", "speakers")
 _FIELDS = {BATCH: "batch_size", THREADS: "threads", FRAMES: "frames", SPEAKERS: "num_speakers"}
 KINDS = (TRAINING, INFERENCE)
 _BLOCKS = 4  # of each framework: A B B A A B B A

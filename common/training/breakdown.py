@@ -197,8 +197,10 @@ def by_group(logits: np.ndarray, speakers: np.ndarray, names: Sequence[str], gro
 
 def calibrate(logits: np.ndarray, speakers: np.ndarray, temperature: float) -> Calibration:
     """Of the probabilities softmax(logits / temperature)."""
+    from scipy.special import softmax
+
     scaled = logits.astype(np.float64) / temperature
-    stated, right = metrics.softmax(scaled).max(axis=1), metrics.ranks(logits, speakers) < 1
+    stated, right = softmax(scaled, axis=1).max(axis=1), metrics.ranks(logits, speakers) < 1
     counts, probabilities, hits = metrics.reliability(stated, right)
     random = np.random.default_rng(0)
     errors = [metrics.miscalibration(stated, random.random(len(stated)) < stated) for _ in range(_DRAWS)]

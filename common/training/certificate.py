@@ -119,11 +119,6 @@ def compare_runs(a: Sequence[Stretch], b: Sequence[Stretch]) -> Differences:
     return differences
 
 
-def whole(run: Sequence[Stretch]) -> bool:
-    """Whether a run is certified from its first epoch on; one of an older version is not."""
-    return bool(run) and run[0].epoch == 0
-
-
 def _told(run: Sequence[Stretch], values: Sequence[str]) -> str:
     """A fact of a run, with the epochs (counted from 1) at which it changed."""
     text = values[0]

@@ -85,7 +85,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     facts = {"format": FORMAT, "config": dataclasses.asdict(checkpoint.config),
              "speakers": list(checkpoint.speakers),
              "stretches": [dataclasses.asdict(stretch) for stretch in checkpoint.stretches],
-             "part": dataclasses.asdict(checkpoint.part),
+             **({"part": dataclasses.asdict(checkpoint.part)} if checkpoint.part.steps else {}),
              **{name: getattr(checkpoint, name) for name in _FACTS}}
     text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
     parameters.save(path, params=checkpoint.params, momenta=checkpoint.momenta,
@@ -113,7 +113,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def _trained_on(group: Params, path: Path) -> FrozenSet[int]:
-    utterances = group.pop("utterances", np.zeros(0, np.uint64))  # older checkpoints have none
+    utterances = group.pop("utterances", np.zeros(0))
     if group or utterances.dtype != np.uint64 or utterances.ndim != 1:
         raise UserError(f"{path}: the list of utterances it was trained on is damaged; use an earlier checkpoint")
     return frozenset(utterances.tolist())
@@ -130,9 +130,9 @@ def _part(steps: int = 0, loss: float = 0.0, correct: int = 0, seconds: float = 
 
 def _facts(group: Params, path: Path) -> Dict[str, Any]:
     try:
-        facts = {"temperature": None, **json.loads(np.asarray(group["json"], np.uint8).tobytes().decode())}  # older have none
-        stretches = facts.pop("stretches", [])  # checkpoints from before certificates have none
-        part = _part(**facts.pop("part", {}))
+        facts = json.loads(np.asarray(group["json"], np.uint8).tobytes().decode())
+        stretches = facts.pop("stretches")
+        part = _part(**facts.pop("part", {}))  # none where no epoch is under way
         if facts.pop("format") != FORMAT or set(facts) != {"config", "speakers", *_FACTS}:
             raise ValueError("written by another version")
         facts.update(stretches=read_stretches(stretches), part=part)

@@ -15,10 +15,10 @@ import soundfile
 from commands import PROJECT, run, succeed
 from mean_model import NAMES, TEMPERATURE, mean_model
 from recordings import write_noise
+from scipy.special import softmax
 
 from common.identify.engines import OnnxEngine
 from common.identify.pieces import Listening, Source, pieces
-from common.training.metrics import softmax
 
 ALONE = """
 import sys
@@ -58,7 +58,7 @@ def test_probabilities_are_the_mean_over_pieces_at_the_models_temperature(place:
     engine = OnnxEngine(place / "speaker.onnx", 1)
     spectrograms = np.stack(list(pieces(Source("", path), engine.trained, Listening(""))))
     assert len(spectrograms) == 3
-    expected = softmax(engine.logits(spectrograms).astype(np.float64) / TEMPERATURE).mean(axis=0)
+    expected = softmax(engine.logits(spectrograms).astype(np.float64) / TEMPERATURE, axis=1).mean(axis=0)
     answer, = json.loads(succeed("common.identify", place / "speaker.onnx", path, "--json"))["recordings"]
     assert [each["speaker"] for each in answer["speakers"]] == [NAMES[i] for i in expected.argsort()[::-1]]
     assert [each["probability"] for each in answer["speakers"]] == pytest.approx(sorted(expected)[::-1], abs=1e-6)

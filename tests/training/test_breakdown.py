@@ -8,6 +8,7 @@ from typing import Dict, List, Tuple
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from common.data.dataset import Dataset, open_dataset
 from common.show.breakdown import draw_breakdown
@@ -93,7 +94,7 @@ def drawn(temperature: float, total: int = 4000) -> Tuple[np.ndarray, np.ndarray
     """Logits, and speakers drawn by softmax(logits / temperature)."""
     random = np.random.default_rng(1)
     logits = random.normal(0, 3, (total, 4))
-    bounds = metrics.softmax(logits / temperature).cumsum(axis=1)
+    bounds = softmax(logits / temperature, axis=1).cumsum(axis=1)
     return logits, (random.random((total, 1)) > bounds).sum(axis=1)
 
 

@@ -87,12 +87,6 @@ def test_the_same_checkpoint_is_the_same_file(path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["last.npz"]
 
 
-def test_checkpoints_from_before_certificates_temperatures_and_parts_can_be_read(path: Path) -> None:
-    with_facts(path, stretches=..., temperature=..., part=...)
-    found = load_checkpoint(path)
-    assert (found.stretches, found.temperature, found.part, found.epoch) == ((), None, Part(), 3)
-
-
 def test_one_for_use_alone_has_half_the_size_and_no_momenta(path: Path) -> None:
     whole = load_checkpoint(path)
     save_checkpoint(path.with_name("half.npz"), dataclasses.replace(whole, params=parameters.halved(whole.params), momenta={}))
