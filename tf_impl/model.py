@@ -9,11 +9,14 @@ Methods and their contract: `common.twin.Model`.
 """
 from __future__ import annotations
 
+import contextlib
+import functools
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.eager import context
 
 from common.data.form import NUM_BINS, NUM_FRAMES
 from common.network import params as parameters
@@ -80,7 +83,9 @@ class Model:
         spectrograms, _ = self._batch
         if self._predict is None:
             self._predict = self._folded()
-        return self._predict(spectrograms, self._tables_of(spectrograms, training=False)).numpy()
+        tables = self._tables_of(spectrograms, training=False)
+        with _rewritten_once():
+            return self._predict(spectrograms, tables).numpy()
 
     def run_staged(self, until: str) -> None:
         tables = self._tables_of(self._batch[0], training=True)
@@ -218,6 +223,35 @@ def _traced(function: Callable, signature: Sequence) -> "tf.types.experimental.P
     """A graph of `function`. As it stands: rewriting its Python for tensors in its conditions, of which there
     are none, costs seconds and leaves source files in the system's folder for temporary ones."""
     return tf.function(function, signature, autograph=False)
+
+
+@contextlib.contextmanager
+def _rewritten_once() -> Iterator[None]:
+    """Have a testing network's graph rewritten once, by the passes that find something: they fuse operations.
+
+    TensorFlow's others change nothing in it and copy all weights each time, again whenever these are others: for
+    VGG-M a second and more. Not on GPUs, where one of them chooses the layout.
+    """
+    eager = context.context()
+    before = eager.function_call_options
+    if not runtime.on_gpu():
+        eager.function_call_options = _fusing()
+    try:
+        yield
+    finally:
+        eager.function_call_options = before
+
+
+@functools.lru_cache(maxsize=None)
+def _fusing() -> context.FunctionCallOptions:
+    """Kept, because making it takes a good part of a small prediction."""
+    config = context.context().config
+    config.allow_soft_placement = True  # as TensorFlow itself has it for functions
+    rewriting = config.graph_options.rewrite_options
+    rewriting.optimizers.extend(("pruning", "remap"))  # the first takes away what stands between two operations
+    rewriting.meta_optimizer_iterations = rewriting.ONE
+    rewriting.disable_tfg_optimizer = True
+    return context.FunctionCallOptions(config_proto=config)
 
 
 def _logits(outputs: Dict[str, tf.Tensor]) -> tf.Tensor:

@@ -1,18 +1,23 @@
 """Which libraries and kernels compute is decided here as far as it can be, and stated as they themselves say."""
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
 import subprocess
 import sys
-from typing import Dict, Tuple
+from typing import Dict, List, Tuple
 
+import numpy as np
 import pytest
 from commands import PROJECT
+from small_networks import SPECS
 
 import tf_impl
-from common.twin import Twin
+from common.network.optimizer import SGD
+from common.network.params import initialise
+from common.twin import Model, Twin
 
 # oneDNN tells on standard output which operations it runs; then TensorFlow's facts.
 FACTS = """
@@ -69,3 +74,24 @@ def test_mkl_says_which_kernels_it_takes() -> None:
     told = {kind: subprocess.run([sys.executable, "-c", source], cwd=PROJECT, capture_output=True, text=True, check=True,
                                  env={**os.environ, "MKL_DEBUG_CPU_TYPE": kind}).stdout for kind in ("4", "5")}
     assert told["4"].startswith("MKL: type 4; ") and told["5"].startswith("MKL: AVX2; ")
+
+
+@pytest.mark.parametrize("network", SPECS)
+def test_tensorflow_predicts_by_the_operations_it_would_choose_itself(network: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only sooner: all its passes over the graph find no more than the two that are asked for."""
+    from tf_impl import model as module
+
+    twin, spec = tf_impl.load(), SPECS[network]
+    params = {name: value + np.float32(0.5) for name, value in initialise(spec).items()}  # what is 0 would be left out
+    model = twin.model(spec, params, SGD())
+    model.stage(np.random.default_rng(0).standard_normal((3, 512, 117), np.float32))
+    quick, operators = model.predict_staged(), kinds(twin, model)
+    monkeypatch.setattr(module, "_rewritten_once", contextlib.nullcontext)
+    model.load(params)
+    np.testing.assert_array_equal(model.predict_staged(), quick)
+    assert kinds(twin, model) == operators and any("Fused" in kind for kind in operators)
+
+
+def kinds(twin: Twin, model: Model) -> List[str]:
+    """The operators of a prediction by TensorFlow's profiler."""
+    return sorted(each.operator for each in twin.profile(model, False, 1))
