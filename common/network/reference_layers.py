@@ -56,11 +56,11 @@ def convolution_backward(layer: Convolution, weights: Weights, x: np.ndarray,
     windows = _windows(padded, layer.kernel, layer.stride, layer.dilation)
     gradients = {"weight": np.tensordot(dy, windows, axes=((0, 2, 3), (0, 2, 3))),
                  "bias": dy.sum(axis=(0, 2, 3))}
+    by_taps = np.tensordot(dy, weights["weight"], axes=(1, 0))  # (N, h, w, C, kernel height, kernel width)
     d_padded = np.zeros_like(padded)
     d_windows = _windows(d_padded, layer.kernel, layer.stride, layer.dilation)
     for tap in np.ndindex(*layer.kernel):  # one tap of all windows: no position occurs twice
-        d_windows[(..., *tap)] += np.einsum("nohw,oc->nchw", dy,
-                                            weights["weight"][(..., *tap)], optimize=True)
+        d_windows[(..., *tap)] += by_taps[(..., *tap)].transpose(0, 3, 1, 2)
     (top, _), (left, _) = layer.pads
     height, width = x.shape[2:]
     return d_padded[:, :, top:top + height, left:left + width], gradients

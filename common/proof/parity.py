@@ -162,13 +162,18 @@ def _relative(actual: Mapping[str, np.ndarray],
     scales: Dict[str, float] = {}
     for name, value in expected.items():
         layer = name.split("/")[0]
-        scales[layer] = max(scales.get(layer, 0.0), float(np.abs(value).max()))
+        scales[layer] = max(scales.get(layer, 0.0), _largest(value))
     for name, value in expected.items():
         if actual[name].shape != value.shape:
             yield name, np.inf
             continue
-        worst = float(np.abs(actual[name] - value).max())
+        worst = _largest(actual[name] - value)
         yield name, worst / scales[name.split("/")[0]] if worst else 0.0
+
+
+def _largest(value: np.ndarray) -> float:
+    """The largest absolute value, not a number if one is none; without a second array of that size."""
+    return float(np.maximum(value.max(), -value.min()))
 
 
 def _expected(trial: Trial, actual: Rungs, exact: Rungs) -> Rungs:

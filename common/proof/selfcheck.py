@@ -76,15 +76,14 @@ def hold(model: Model) -> List[Deviation]:
                              {"start": {**params, **_momenta(momenta)}}))
     for size in TRAINED:
         # How a tensor is updated has nothing to do with the size, and the first tells it.
-        found += _train(model, params, momenta if size == TRAINED[0] else None, size)
-        params = model.params()
-        found += _predict(model, params, size)
+        deviations, params = _train(model, params, momenta if size == TRAINED[0] else None, size)
+        found += [*deviations, *_predict(model, params, size)]
     return found + list(_predict(model, params, SINGLE))
 
 
 def _train(model: Model, before: Params, momenta: Optional[Params], size: Tuple[int, int]
-           ) -> Iterator[Deviation]:
-    """One training step at one size, from parameters as they stand; its update only with momenta."""
+           ) -> Tuple[List[Deviation], Params]:
+    """One training step at one size, from parameters as they stand, and these after it; its update only with momenta."""
     spec, batch = model.spec, _batch(model.spec, size)
     seen = model.inspect(batch.spectrograms, batch.speakers)
     model.stage(batch.spectrograms, batch.speakers)
@@ -93,10 +92,9 @@ def _train(model: Model, before: Params, momenta: Optional[Params], size: Tuple[
     shapes = {step.layer.name: np.empty((len(batch.speakers), *step.output_shape))
               for step in spec.steps(size[1])}
     if not same_shapes(seen.outputs, shapes):
-        yield Deviation(size, "outputs", _misshapen(seen.outputs, shapes), np.inf)
-        return
+        return [Deviation(size, "outputs", _misshapen(seen.outputs, shapes), np.inf)], after
     exact = reference.backward(spec, before, batch.spectrograms, batch.speakers, seen.outputs)
-    yield from _deviations(size, {
+    found = list(_deviations(size, {
         "outputs": seen.outputs, "loss": {"loss": np.asarray(seen.loss)},
         "training step": {"loss": np.asarray(loss)},
         "gradients": seen.gradients, "running statistics": {name: after[name] for name in exact.running},
@@ -104,13 +102,14 @@ def _train(model: Model, before: Params, momenta: Optional[Params], size: Tuple[
         "outputs": reference.layer_by_layer(spec, before, batch.spectrograms, seen.outputs),
         "loss": {"loss": np.asarray(exact.loss)}, "training step": {"loss": np.asarray(exact.loss)},
         "gradients": exact.gradients, "running statistics": exact.running,
-    })
+    }))
     if momenta is not None:
-        found, (_, right) = model.momenta(), reference.update(
+        moved, (_, right) = model.momenta(), reference.update(
             spec, before, momenta, seen.gradients, RATE, model.optimizer)
-        steps = {name: before[name].astype(np.float64) - after[name] for name in found}
-        yield from _deviations(size, {"training step": _momenta(found), "update": steps},
-                               {"training step": _momenta(right), "update": found})
+        steps = {name: before[name].astype(np.float64) - after[name] for name in moved}
+        found += _deviations(size, {"training step": _momenta(moved), "update": steps},
+                             {"training step": _momenta(right), "update": moved})
+    return found, after
 
 
 def _predict(model: Model, params: Params, size: Tuple[int, int]) -> Iterator[Deviation]:
