@@ -6,7 +6,6 @@ PyTorch as it comes: `torch.nn` modules run eagerly, its SGD, nothing tuned.
 """
 from __future__ import annotations
 
-import sys
 from typing import Callable, Dict, List
 
 import numpy as np
@@ -171,4 +170,4 @@ _BUILDERS: Dict[type, Callable[[Step, bool], List[nn.Module]]] = {
 
 
 if __name__ == "__main__":
-    sys.exit(serve(Bench(load)))
+    serve(Bench(load))

@@ -60,7 +60,7 @@ def matmul(size: int) -> Callable[[], object]:
     return lambda: np.matmul(a, b, out=out)
 
 
-def best_gflops(multiply: Callable[[], object], size: int, repeats: int = 5) -> float:
+def best_gflops(multiply: Callable[[], object], size: int, repeats: int = 3) -> float:
     """Billions of float32 operations a second of a matrix product, best of `repeats`.
 
     The practical ceiling for convolutions: they are matrix products too.

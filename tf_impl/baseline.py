@@ -9,7 +9,6 @@ the biased variance, which no step and no speed depends on.
 from __future__ import annotations
 
 import os
-import sys
 from typing import Callable, Dict, List
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -175,4 +174,4 @@ def _weights(layer: Layer, own: List[np.ndarray], spec: NetworkSpec) -> List[np.
 
 
 if __name__ == "__main__":
-    sys.exit(serve(Bench(load)))
+    serve(Bench(load))

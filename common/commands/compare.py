@@ -137,8 +137,8 @@ def _add_timing_options(group: "argparse._ArgumentGroup") -> None:
                        help="seconds of timing a network: more rounds until every ratio is known to 5 %%, or "
                        "so long (30)")
     group.add_argument("--steps", type=int, default=1, help="timed training steps in a block, at least (1)")
-    group.add_argument("--block-seconds", type=float, default=0.5, metavar="S",
-                       help="add steps until a block takes about so long (0.5)")
+    group.add_argument("--block-seconds", type=float, default=0.3, metavar="S",
+                       help="add steps until a block takes about so long (0.3)")
     group.add_argument("--calls", type=int, default=10,
                        help="of one utterance in a block, for latency (10)")
     group.add_argument("--clocks", action=Names, among=_CLOCKS, default=["resident"], help="where the input of a step comes "

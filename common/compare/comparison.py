@@ -12,7 +12,7 @@ import dataclasses
 import itertools
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -22,6 +22,7 @@ from common.compare.accuracy import CEPSTRAL, pair
 from common.compare.forecast import (
     CHECKING,
     LEARNING,
+    PREPARING,
     PROVING,
     STARTING,
     TIMING,
@@ -45,9 +46,9 @@ from common.proof.crosscheck import CrossCheck
 from common.speed import gate
 from common.speed.bench import END_TO_END, INFERENCE, LATENCY, RESIDENT, TRAINING, Work
 from common.speed.benchmark import rate_ratio, turns
-from common.speed.plans import Choice, choose
+from common.speed.plans import Choice, as_known, choose
 from common.speed.timing import Timing, TimingPlan, pairs
-from common.speed.worker import Worker, Workers
+from common.speed.worker import Worker, Workers, at_once
 from common.training import cepstral
 from common.training.certificate import Certificate, compare_certificates
 from common.training.config import TrainingConfig
@@ -97,12 +98,19 @@ class Comparison:
         gflops = best_gflops(matmul(MATRIX_SIZE), MATRIX_SIZE)
         self._forecast = Forecast(sum((phases(
             config.network, self._spec(config).macs(), self._plan.batch_size, self._plan.timing,
-            self._learned(config), gflops) for config in self._plan.configs), []))
-        for config in self._plan.configs:
-            yield self._compare(config)
+            self._learned(config), self._unchecked(config), gflops) for config in self._plan.configs), []))
+        with Workers(self._plan.threads) as preparing:  # kept from network to network: starting takes seconds
+            for config in self._plan.configs:
+                yield self._compare(config, preparing)
 
     def _spec(self, config: TrainingConfig) -> NetworkSpec:
         return config.spec(len(self._dataset.speakers))
+
+    def _unchecked(self, config: TrainingConfig) -> int:
+        """How many contenders are still to be held against the reference on this machine."""
+        work = self._work(config, "")
+        return sum(not gate.passed(CONTENDERS[name], as_known(CONTENDERS[name], work))
+                   for name in (*self._plan.timing.frameworks, *self._plan.timing.baselines) if CONTENDERS[name].is_twin)
 
     def _learned(self, config: TrainingConfig) -> int:
         """Utterances of the learning run, each as long as a crop, counted in whole ones."""
@@ -111,12 +119,15 @@ class Comparison:
         whole = 1.0 if config.crop_frames is None else config.crop_frames / NUM_FRAMES
         return round(config.epochs * len(self._split.train) * whole)
 
-    def _compare(self, config: TrainingConfig) -> NetworkResult:
+    def _compare(self, config: TrainingConfig, preparing: Workers) -> NetworkResult:
         plan = self._plan
         self._network = config.network
         spec = self._spec(config)
+        self._forecast.begin(config.network, PREPARING)
+        self._prepare(config, preparing)
+        if config is plan.configs[-1]:
+            preparing.close()  # memory is for what is timed
         self._forecast.begin(config.network, STARTING)
-        self._prepare(config)
         with ExitStack() as stack:
             workers: Dict[str, Worker] = {}
             opened = {name: self._open(name, config, workers, stack)
@@ -128,11 +139,11 @@ class Comparison:
                 work()
             self._forecast.begin(config.network, CHECKING)
             measured = {name: timing.measured(name, *opened[name]) for name in workers}
-            held = self._hold(workers, config)
+            held, probed = self._hold(workers, config), self._probe(workers)
             frameworks = {name: FrameworkResult(
                 **vars(measured[name]), proof=timing.proof(name), timed=held[name],
                 certificate=Certificate(**opened[name][0]["certificate"]),
-                probe=self._probe(workers[name], name)) for name in plan.timing.frameworks}
+                probe=probed[name]) for name in plan.timing.frameworks}
             self._forecast.begin(config.network, LEARNING)
             if config.network in plan.learning:
                 self._learn(workers, frameworks, config.epochs)
@@ -151,18 +162,23 @@ class Comparison:
         result.checks = judge(result)
         return result
 
-    def _prepare(self, config: TrainingConfig) -> None:
+    def _prepare(self, config: TrainingConfig, workers: Workers) -> None:
         """Have convolutions chosen and networks held against the reference, where it is not known already."""
         plan = self._plan
-        with Workers(plan.threads) as workers:
-            for name in plan.timing.frameworks:
-                self._step(f"{name}, choosing convolutions")
-                self._choices[config.network, name] = choose(
-                    CONTENDERS[name], self._work(config, name), plan.convolutions, workers)
-            for name in (*plan.timing.frameworks, *plan.timing.baselines):
-                if CONTENDERS[name].is_twin:
-                    self._step(f"{name}, self-check")
-                    gate.ensure(CONTENDERS[name], self._work(config, name), workers)
+        for name in plan.timing.frameworks:
+            self._step(f"{name}, choosing convolutions")
+            self._choices[config.network, name] = choose(
+                CONTENDERS[name], self._work(config, name), plan.convolutions, workers)
+        checked: Dict[str, List[str]] = {}  # framework -> its contenders, which one process checks
+        for name in (*plan.timing.frameworks, *plan.timing.baselines):
+            if CONTENDERS[name].is_twin:
+                checked.setdefault(CONTENDERS[name].own_of or name, []).append(name)
+        self._step(f"{', '.join(itertools.chain(*checked.values()))}, self-check")
+        at_once([partial(self._self_check, names, config, workers) for names in checked.values()])
+
+    def _self_check(self, names: Sequence[str], config: TrainingConfig, workers: Workers) -> None:
+        for name in names:
+            gate.ensure(CONTENDERS[name], self._work(config, name), workers)
 
     def _open(self, name: str, config: TrainingConfig, workers: Dict[str, Worker],
               stack: ExitStack) -> Tuple[Dict[str, Any], float]:
@@ -205,20 +221,22 @@ class Comparison:
         names = self._plan.timing.frameworks
         params = self._folder / f"{self._network}-timed.npz"
         workers[names[0]].ask("save", path=str(params))
-        logits = {}
-        for name in names:
-            self._step(f"{name}, checking predictions")
-            logits[name] = np.array(workers[name].ask("answer", path=str(params))["logits"])
+        self._step(f"{', '.join(names)}, checking predictions")
+        answers = at_once([partial(workers[name].ask, "answer", path=str(params)) for name in names])
         onnx = self._exported(workers, "timed")
         batch = epoch_order(self._split.train, config.seed, 0)[:self._plan.batch_size]
         right = crosscheck.run_onnx(onnx, self._dataset.records, batch, self._plan.threads)
         for path in (params, onnx):
             path.unlink()
-        return {name: CrossCheck.of(right, own) for name, own in logits.items()}
+        return {name: CrossCheck.of(right, np.array(own["logits"])) for name, own in zip(names, answers)}
 
-    def _probe(self, worker: Worker, name: str) -> List[float]:
-        self._step(f"{name}, comparing first steps")
-        return worker.ask("probe", steps=PROBE_STEPS, learning_rate=PROBE_RATE)["losses"]
+    def _probe(self, workers: Dict[str, Worker]) -> Dict[str, List[float]]:
+        """Each framework's losses of its first steps at a low rate."""
+        names = self._plan.timing.frameworks
+        self._step(f"{', '.join(names)}, comparing first steps")
+        probed = at_once([partial(workers[name].ask, "probe", steps=PROBE_STEPS, learning_rate=PROBE_RATE)
+                          for name in names])
+        return {name: own["losses"] for name, own in zip(names, probed)}
 
     def _learn(self, workers: Dict[str, Worker], frameworks: Dict[str, FrameworkResult],
                epochs: int) -> None:

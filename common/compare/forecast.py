@@ -1,6 +1,6 @@
 """How long a comparison still takes: from its plan at first, corrected by what its phases then take.
 
-    forecast = Forecast(phases("tdnn", macs, batch_size=16, timing=plan, learned=0, gflops=150))
+    forecast = Forecast(phases("tdnn", macs, batch_size=16, timing=plan, learned=0, unchecked=0, gflops=150))
     forecast.begin("tdnn", STARTING)
     forecast.left                     # seconds
 """
@@ -12,13 +12,17 @@ from typing import Callable, List, NamedTuple, Sequence
 from common.contenders import CONTENDERS
 from common.speed.bench import INFERENCE, LATENCY, RESIDENT
 from common.speed.timing import PROOF_STEPS, TimingPlan, lanes
+from common.speed.tuning import SECONDS
 
-STARTING, PROVING, WARMING_UP, TIMING, CHECKING, LEARNING = PHASES = (
-    "starting", "proving", "warming up", "timing", "checking", "learning")
+PREPARING, STARTING, PROVING, WARMING_UP, TIMING, CHECKING, LEARNING = PHASES = (
+    "preparing", "starting", "proving", "warming up", "timing", "checking", "learning")
 # Guesses, until the machine has shown itself.
 _START_SECONDS = 3.0  # of a process and its framework
 _SHARE_OF_MATMUL = 0.7  # that a step reaches; learning, with its reader and small crops, about as much
 _FIRST_STEPS = 2.0  # times as long as others: nets are made, memory is taken
+_SELF_CHECK = 180.0  # utterances' forward passes that it is worth: the reference computes in float64
+_ROUND_SECONDS = 0.5  # of matrix products between two rounds
+_BLOCK_SECONDS = 0.1  # that pass beside the steps of a block
 
 
 class Phase(NamedTuple):
@@ -30,9 +34,10 @@ class Phase(NamedTuple):
     least: float = 0.0  # that it takes on any machine
 
 
-def phases(network: str, macs: int, batch_size: int, timing: TimingPlan, learned: int,
+def phases(network: str, macs: int, batch_size: int, timing: TimingPlan, learned: int, unchecked: int,
            gflops: float) -> List[Phase]:
-    """The phases of one network; `learned`: utterances that the frameworks learn from, or 0."""
+    """The phases of one network; `learned`: utterances that the frameworks learn from, or 0; `unchecked`: contenders
+    that this machine has not held against the reference before, nor tuned."""
     utterance = 2 * macs / (gflops * 1e9 * _SHARE_OF_MATMUL)  # seconds, forward
     predict, train = batch_size * utterance, 3 * batch_size * utterance
     contenders = [*timing.frameworks, *timing.baselines]
@@ -40,17 +45,21 @@ def phases(network: str, macs: int, batch_size: int, timing: TimingPlan, learned
 
     def block(kind: str) -> float:
         if kind == LATENCY:
-            return 2 * timing.calls * utterance
-        return max(timing.block_seconds, timing.steps * (2 * predict if kind == INFERENCE else train))
+            return _BLOCK_SECONDS + 2 * timing.calls * utterance
+        steps = max(timing.block_seconds, timing.steps * (2 * predict if kind == INFERENCE else train))
+        return _BLOCK_SECONDS + steps + (predict if kind == INFERENCE else 0)
 
     every_lane = sum(lanes(timing), [])
+    preparing = len(timing.frameworks) * (_START_SECONDS + SECONDS) + unchecked * _SELF_CHECK * utterance
     warmed = sum(2 * train if lane.kind != INFERENCE else 4 * predict for lane in every_lane
                  if lane.clock == RESIDENT and lane.kind != LATENCY)
     return [
+        Phase(network, PREPARING, preparing if unchecked else 0.0),
         Phase(network, STARTING, _START_SECONDS * len(contenders)),
         Phase(network, PROVING, _FIRST_STEPS * PROOF_STEPS * train * trained),
         Phase(network, WARMING_UP, warmed),
-        Phase(network, TIMING, timing.blocks * sum(block(lane.kind) for lane in every_lane), timing.budget),
+        Phase(network, TIMING, timing.blocks * (2 * _ROUND_SECONDS + sum(block(lane.kind) for lane in every_lane)),
+              timing.budget),
         Phase(network, CHECKING, len(timing.frameworks) * 5 * train),
         Phase(network, LEARNING, len(timing.frameworks) * 3 * learned * utterance),
     ]

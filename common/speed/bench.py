@@ -45,8 +45,9 @@ RESIDENT, FED, END_TO_END = CLOCKS = ("resident", "fed", "end-to-end")
 RATE = 1e-3  # of timed training steps: the same batch again and again must not end in NaN
 _STABLE = 0.05  # warm-up ends when the last three steps differ by no more
 _PATIENCE = 5.0  # or after so many seconds: what has not settled by then is told
-# Before a block: threads of the process that computed before may still be waiting for work, awake.
-_SETTLE_SECONDS = 0.2
+# Before a block: threads of the process that computed before may still be waiting for work, awake. Those of
+# OpenMP were seen to do so for 8 ms, those of ONNX Runtime for 30.
+_SETTLE_SECONDS = 0.05
 
 
 @dataclass(frozen=True)

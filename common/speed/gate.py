@@ -76,18 +76,23 @@ def require(twin: Twin, checkpoint: Checkpoint, device: str, threads: int, convo
 
 def ensure(contender: Contender, work: Work, workers: Workers) -> None:
     """The same for a framework's worker, with or without what was added to its convolutions."""
-    memory = _memory(contender, work)
-    if memory.exists():
+    if passed(contender, work):
         return
     print(f"checking {work.network} in {contender.label} against the reference, once on this machine",
           file=sys.stderr, flush=True)
     outcome, = selfcheck(contender, [work], workers)
     if outcome.wrong:
         raise UserError(_refusal(outcome))
+    memory = _memory(contender, work)
     with suppress(UserError):  # where nothing can be kept the next run checks again
         make_folder(memory.parent)
         write_json(memory, {"contender": contender.label, "network": work.network, **outcome.facts,
                             "settings": settings(), "worst": str(outcome.worst)})
+
+
+def passed(contender: Contender, work: Work) -> bool:
+    """Whether that is known already."""
+    return _memory(contender, work).exists()
 
 
 def selfcheck(contender: Contender, works: Sequence[Work], workers: Workers) -> List[Outcome]:

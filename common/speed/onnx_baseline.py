@@ -64,4 +64,4 @@ def engine(path: Path) -> Engine:
 
 
 if __name__ == "__main__":
-    sys.exit(serve(Bench(lambda: engine(Path(sys.argv[1])))))
+    serve(Bench(lambda: engine(Path(sys.argv[1]))))

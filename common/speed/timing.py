@@ -44,7 +44,7 @@ class TimingPlan:
     blocks: int = 5  # timed blocks of each lane, at least
     budget: float = 30.0  # seconds for more of them, until every ratio is known
     steps: int = 1  # timed training steps in a block; predictions are twice as many
-    block_seconds: float = 0.5  # steps are added until a block takes about so long
+    block_seconds: float = 0.3  # steps are added until a block takes about so long
     calls: int = 10  # of one utterance in a block of latency
     clocks: Sequence[str] = (RESIDENT,)
     parts: bool = False  # forward and backward apart

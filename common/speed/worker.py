@@ -19,8 +19,9 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, NoReturn, Optional, Sequence, TypeVar
 
 from common.contenders import CONTENDERS, Contender
 from common.errors import UserError
@@ -28,6 +29,7 @@ from common.errors import UserError
 _ROOT = Path(__file__).resolve().parents[2]
 _LAST_LINES = 15
 _SECONDS_BETWEEN_LOOKS = 0.5
+T = TypeVar("T")
 
 
 class WorkerError(UserError):
@@ -124,12 +126,28 @@ class Workers:
     def __enter__(self) -> "Workers":
         return self
 
+    def close(self) -> None:
+        """End all that run; who is asked for after that is started again."""
+        while self._workers:
+            self._workers.popitem()[1].close()
+
     def __exit__(self, *_: object) -> None:
-        for worker in self._workers.values():
-            worker.close()
+        self.close()
 
 
-def serve(served: object) -> int:
+def at_once(asked: Sequence[Callable[[], T]]) -> List[T]:
+    """What these return, all called side by side: for what several workers do while nothing is timed.
+
+    Raises the first error of any, without waiting for the others: closing their workers ends them.
+    """
+    pool = ThreadPoolExecutor(max(1, len(asked)))
+    try:
+        return [future.result() for future in [pool.submit(each) for each in asked]]
+    finally:
+        pool.shutdown(wait=False)
+
+
+def serve(served: object) -> NoReturn:
     """The worker's end: run commands from standard input until it ends, or the parent is gone."""
     # Ctrl-C reaches the whole process group; the parent decides what happens to its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -148,7 +166,7 @@ def serve(served: object) -> int:
             answer = {"defect": f"{type(error).__name__}: {error}"}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
-    return 0
+    os._exit(0)  # frameworks take a second to tidy up what is gone with the process
 
 
 def _end_with_parent(parent: int) -> None:

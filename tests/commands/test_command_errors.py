@@ -49,7 +49,7 @@ def commands() -> List[str]:
              for folder in ("common", "tf_impl", "caffe2_impl")
              for path in sorted((PROJECT / folder).rglob("*.py"))}
     found = [path for path, text in texts.items()
-             if '__name__ == "__main__"' in text and "sys.exit(serve(" not in text]
+             if '__name__ == "__main__"' in text and "\n    serve(" not in text]
     return ["compare.py", *(f"compare.py {name}" for name in compare.COMMANDS),
             *(".".join(path.with_suffix("").parts).replace(".__main__", "") for path in found)]
 

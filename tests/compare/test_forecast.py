@@ -30,8 +30,9 @@ def test_it_learns_how_slow_the_machine_is() -> None:
 
 def test_phases_of_a_plan() -> None:
     plan = TimingPlan(["tensorflow", "caffe2"], ["onnxruntime"], budget=7)
-    made = phases("tdnn", 10**9, 16, plan, learned=0, gflops=100)
+    made = phases("tdnn", 10**9, 16, plan, learned=0, unchecked=0, gflops=100)
     assert [each.name for each in made] == list(PHASES) and made[-1].seconds == 0
     assert [each.least for each in made if each.least] == [7]
-    slower = phases("tdnn", 10**9, 16, plan, learned=1000, gflops=50)
-    assert slower[-1].seconds > 0 and slower[1].seconds == pytest.approx(2 * made[1].seconds)
+    slower = phases("tdnn", 10**9, 16, plan, learned=1000, unchecked=2, gflops=50)
+    assert slower[-1].seconds > 0 and slower[2].seconds == pytest.approx(2 * made[2].seconds)
+    assert made[0].seconds == 0 < slower[0].seconds, "preparing takes time once on a machine"

@@ -133,7 +133,7 @@ def load():
 
     return replace(twin, model=Model)
 
-sys.exit(serve(Session(load)))
+serve(Session(load))
 """
 
 

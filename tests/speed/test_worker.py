@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Callable
@@ -17,7 +18,8 @@ from commands import PATHS, PROJECT
 from common.compare.session import Job
 from common.contenders import Contender
 from common.errors import UserError, friendly
-from common.speed.worker import Worker, WorkerError
+from common.speed import worker
+from common.speed.worker import Worker, WorkerError, Workers, at_once
 from common.training.config import TrainingConfig
 
 SERVE = """
@@ -30,7 +32,7 @@ from common.speed.worker import serve
 def load():
     {load}
 
-sys.exit(serve(Session(load)))
+serve(Session(load))
 """
 
 
@@ -50,7 +52,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 @pytest.fixture()
 def job(tiny_data: Path) -> dict:
     config = TrainingConfig(network="tdnn", width=0.02, batch_size=4, epochs=2)
-    return dataclasses.asdict(Job([str(tiny_data)], 4, dataclasses.asdict(config), "cpu", 1))
+    return dataclasses.asdict(Job([str(tiny_data)], 4, dataclasses.asdict(config), 4, "cpu", 1))
 
 
 def gone(pid: int) -> bool:
@@ -65,10 +67,11 @@ def gone(pid: int) -> bool:
     return False
 
 
-def test_commands_run_one_after_the_other_on_one_session(package: Callable[[str], str], job: dict) -> None:
+def test_commands_run_one_after_the_other_on_one_session(package: Callable[[str], str], job: dict, tmp_path: Path) -> None:
     with Worker(package(SERVE.format(load="return numpy_twin.load()")), threads=1) as worker:
         opened = worker.ask("open", job=job)
         assert opened["facts"]["engine"] == "NumPy"
+        worker.ask("learn", folder=str(tmp_path / "run"))
         first, second = worker.ask("train_epoch"), worker.ask("train_epoch")
         assert len(first["losses"]) == len(second["losses"]) == 6
         assert second["losses"] != first["losses"]
@@ -204,3 +207,34 @@ def test_ctrl_c_is_the_parents_business(package: Callable[[str], str], job: dict
         worker.ask("peak_memory")
         os.kill(worker._process.pid, signal.SIGINT)
         assert worker.ask("peak_memory")["mib"] > 10
+
+
+def test_what_is_not_timed_runs_side_by_side() -> None:
+    meeting = threading.Barrier(3, timeout=10)  # broken unless all three are there
+    assert sorted(at_once([meeting.wait] * 3)) == [0, 1, 2]
+    assert at_once([lambda: "first", lambda: "second"]) == ["first", "second"] and at_once([]) == []
+
+
+def test_an_error_of_one_waits_for_no_other() -> None:
+    ended = threading.Event()
+
+    def wrong() -> None:
+        raise UserError("wrong numbers")
+
+    try:
+        with pytest.raises(UserError, match="^wrong numbers$"):
+            at_once([wrong, lambda: ended.wait(60)])
+        assert not ended.is_set()
+    finally:
+        ended.set()
+
+
+def test_workers_that_were_ended_start_again(package: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    row = Contender("made", "Made", "Made", package(SERVE.format(load="return numpy_twin.load()")), "numpy", "red")
+    monkeypatch.setitem(worker.CONTENDERS, "made", row)
+    with Workers(threads=1) as workers:
+        first = workers.of(row)
+        assert workers.of(row) is first
+        workers.close()
+        assert first._process.poll() == 0
+        assert workers.of(row) is not first and workers.of(row).ask("peak_memory")["mib"] > 10
