@@ -52,7 +52,7 @@ _NONE = "none"  # of the baselines
 _CLOCKS = ("resident", "fed", "end-to-end")
 # What pays within five minutes on two cores. VGG-M learns the few default voices by heart in them, and
 # still does not know them in another session: it has no learning run unless it is asked for.
-_DEFAULT_EPOCHS = {"tdnn": 8, "vgg_m": 0}
+_DEFAULT_EPOCHS = {"tdnn": 6, "vgg_m": 0}
 _SHORT_RUN = {"learning_rate": 2e-2, "crop_frames": 100}  # without a recipe
 
 
