@@ -1,0 +1,21 @@
+"""What both frameworks share; imports neither.
+
+Rooms, the lower ones first (tests/test_imports.py holds the order): data and network (records, layers as data), prepare and
+voices (from recordings to records), training, proof (are the numbers right?), speed, identify and verify (who speaks?),
+compare, show (pictures), doctor, page, commands. A new layer goes into `network`, a new baseline into `contenders.py`, a
+new column into `compare/numbers.py`, a new command into `commands` and compare.py's table.
+
+Words of the house:
+    twin        what a framework offers: `common.twin`; tf_impl and caffe2_impl are two
+    contender   who is timed: a twin, a twin with its framework's own convolutions, a baseline such as Keras
+    plan        which convolutions are computed by Winograd, and with how many points; a place is one such layer
+    gate        before anything is computed: its network passes the self-check, or nothing happens
+    ladder      kinds of tensors from cause to effect, its rungs: start, outputs, loss, gradients, update, ...
+    arbiter     the reference in float64, and in float32 to show what rounding explains
+    trial       what climbs the ladder: parameters, momenta, batches (in `verify`: two recordings to compare)
+    clock       where a timed step's input comes from: resident, fed, or end to end
+    lane        one figure of one contender: a kind of step by a clock
+    block       timed steps without a pause; in a round each lane has one, in turns; a tick ends a step
+    stretch     a part of a training run without a stop, so in one framework
+    piece       3.015 s of a recording, as long as a record
+"""

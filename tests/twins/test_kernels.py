@@ -7,13 +7,15 @@ import json
 import os
 import subprocess
 import sys
-from typing import Dict, List, Tuple
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 import pytest
 from commands import PROJECT
 from small_networks import SPECS
 
+import caffe2_impl
 import tf_impl
 from common.network.optimizer import SGD
 from common.network.params import initialise
@@ -23,6 +25,7 @@ from common.twin import Model, Twin
 FACTS = """
 import importlib
 import json
+import caffe2_impl
 import tf_impl
 from common.twin import Twin
 tf_impl.load()
@@ -66,6 +69,20 @@ def test_what_bounds_the_instructions_is_stated(monkeypatch: pytest.MonkeyPatch,
     assert runtime.facts()["instructions"].endswith("oneDNN: by the processor")
     monkeypatch.setenv("DNNL_MAX_CPU_ISA", "AVX2")
     assert runtime.facts()["instructions"].endswith("DNNL_MAX_CPU_ISA=AVX2")
+
+
+@pytest.mark.parametrize("processor, given, expected", [
+    ("vendor_id : AuthenticAMD flags : fma avx2 bmi2", None, "5"), ("vendor_id : AuthenticAMD flags : fma avx2 bmi2", "4", "4"),
+    ("vendor_id : AuthenticAMD flags : sse4_1 popcnt", None, None), ("vendor_id : GenuineIntel flags : avx2 bmi2", None, None)])
+def test_mkl_is_asked_for_its_quick_kernels_where_it_would_take_slow_ones(
+        processor: str, given: Optional[str], expected: Optional[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    caffe2_impl.load()  # imported before it reads what is made up
+    monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", given or "any")  # so that what is set below ends with the test
+    if given is None:
+        monkeypatch.delenv("MKL_DEBUG_CPU_TYPE")
+    monkeypatch.setattr(Path, "read_text", lambda path: processor)
+    caffe2_impl.load()
+    assert os.environ.get("MKL_DEBUG_CPU_TYPE") == expected
 
 
 def test_mkl_says_which_kernels_it_takes() -> None:
