@@ -116,7 +116,7 @@ def _parser(others: Mapping[str, Tuple[str, str]]) -> argparse.ArgumentParser:
     parser.add_argument("--baselines", action=Names, among=[*BASELINES, _NONE], default=[], help="time these beside them: of "
                         f"{', '.join([*BASELINES, _NONE])} (each framework's own convolutions, beside ours)")
     parser.add_argument("--recipe", choices=tuple(RECIPES),
-                        help="learn as `train` does by this recipe, and keep the runs (default: a short run, by the values in "
+                        help="learn as `train` does by this recipe, and keep checkpoints, log and split (default: a short run, by the values in "
                         "brackets, which is not kept)")
     parser.add_argument("--epochs", type=int, help="of the learning run, for every network "
                         f"({', '.join(f'{n}: {e}' for n, e in _DEFAULT_EPOCHS.items())}); 0: "

@@ -36,8 +36,12 @@ class _Parser(argparse.ArgumentParser):
 
 
 def make_parser(prog: str, description: str) -> argparse.ArgumentParser:
-    """A parser that shows `description` as it is laid out."""
-    return _Parser(prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """A parser that shows `description` as it is laid out.
+
+    Options are written in full: `--batch-size` is one of several commands, and `--batch-sizes` of one.
+    """
+    return _Parser(prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter,
+                   allow_abbrev=False)
 
 
 class Names(argparse.Action):

@@ -46,7 +46,7 @@ def pair(logits: Mapping[str, np.ndarray], speakers: np.ndarray) -> List[Paired]
 
 
 def told(results: Sequence["NetworkResult"], style: str = "simple", width: Optional[int] = None) -> str:
-    """The accuracy of all networks, and the differences; nothing where nothing was learned.
+    """The accuracy of all networks, and the differences of valid ones; nothing where nothing was learned.
 
     style, width: see `common.compare.tables`
     """
@@ -59,16 +59,16 @@ def told(results: Sequence["NetworkResult"], style: str = "simple", width: Optio
         rows.append(["", CEPSTRAL, "", *_figures(cepstral), ""])
     parts = [table(rows, ["network", "framework", "recipe", "top-1", "95 % interval", "top-5", "test utterances", "epoch"],
                    style, width)]
-    differences = [[result.network, *_difference(each)] for result in learned for each in result.paired]
+    differences = [[result.network, *_difference(each)] for result in learned if result.valid for each in result.paired]
     if differences:
         parts.append(table(differences, ["network", "of whom", "difference of top-1, points", "right alone", "McNemar's p"],
                            style, width))
     return "\n\n".join([*parts, _NOTE])
 
 
-_NOTE = (f"Tested is the epoch with the best development accuracy. The {CEPSTRAL}: cepstral statistics and a linear "
-         "discriminant, of the same training side (`compare.py baseline`). McNemar's p: how often chance alone parts those "
-         "who are right alone so unevenly.")
+_NOTE = ("Tested is the epoch with the best development accuracy, the last where there is no development side. "
+         f"The {CEPSTRAL}: cepstral statistics and a linear discriminant, of the same training side (`compare.py baseline`). "
+         "McNemar's p: how often chance alone parts those who are right alone so unevenly.")
 
 
 def _rows(result: "NetworkResult") -> List[List[str]]:

@@ -37,7 +37,7 @@ from common.speed.benchmark import TARGET
 from common.training.certificate import differing_facts, same_facts
 from common.typed import plain, typed
 
-VERSION = 1  # of report.json: another wherever what it holds is another
+VERSION = 1  # of report.json: another where one of before can no longer be read; a field that is added has a default
 _END_TO_END = 0.02  # the share of speed that reading may cost
 
 _LEGEND = """\
@@ -92,12 +92,12 @@ class Report:
         write_json(folder / "report.json", self.stored(), sort=False)
 
     def stored(self) -> Dict[str, Any]:
-        """As JSON has it: its version, the verdict beside the results, and no ratio of wrong numbers."""
+        """As JSON has it: its version, the verdict beside the results, and no ratio or difference of wrong numbers."""
         report = plain(self)
         for result, values in zip(self.results, report["results"]):
             values["valid"] = result.valid
             if not result.valid:
-                values["ratios"] = values["end_to_end"] = []
+                values["ratios"] = values["end_to_end"] = values["paired"] = []
         return {"version": VERSION, "verdict": verdict(self.results), **report}
 
     def _head(self) -> str:

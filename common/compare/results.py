@@ -41,7 +41,7 @@ class FrameworkResult(Measured):
     epochs: List[Epoch] = field(default_factory=list)
     evaluation: Optional[Evaluation] = None  # on the testing side
     crosscheck: Optional[CrossCheck] = None
-    tested_epoch: Optional[int] = None  # the best on the development side, from 1; None: the last, there was no choice
+    tested_epoch: Optional[int] = None  # from 1, see Trainer.load_best; None in reports stored before: the last
 
 
 @dataclass

@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import itertools
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,14 +24,14 @@ import numpy as np
 from common.data.batches import BatchReader
 from common.data.dataset import open_dataset
 from common.data.splits import split_dataset
-from common.files import make_folder, replacing
+from common.files import replacing
 from common.network import params as parameters
 from common.speed.bench import Bench, Engine, TwinRunner, Work, twin_engine
 from common.training.certificate import certify, stated_facts
 from common.training.config import from_dict
 from common.training.evaluation import Evaluation
 from common.training.loop import Trainer, fresh
-from common.training.run_folder import start_run
+from common.training.run_folder import claimed, start_run
 from common.twin import Model, Twin
 
 
@@ -105,15 +106,20 @@ class Session(Bench):
         return {"logits": self._runner.answer(self._batch.spectrograms).tolist()}
 
     def learn(self, folder: str) -> Dict[str, Any]:
-        """Begin the learning run, as `train` does it and in a folder like its own; what was timed goes."""
+        """Begin the learning run as `train` does it, in a folder with its checkpoints, log and split; what was timed goes.
+
+        The folder is held against other processes until this one ends. What the command that asks was allowed to
+        replace in it is gone already, so that a file of somebody else's stays and stops nothing.
+        """
         self._close_stream()
         del self._runner  # before there is another network
         gc.unfreeze()
         gc.collect()
         twin = dataclasses.replace(self._twin, model=partial(self._twin.model, plan=self._job.plan))
         checkpoint, place = fresh(self._config, self._dataset), Path(folder)
-        make_folder(place)
-        start_run(place, checkpoint, self._dataset, self._split, [Path(path) for path in self._job.data])
+        self._held = ExitStack()
+        self._held.enter_context(claimed(place))
+        start_run(place, checkpoint, self._dataset, self._split, [Path(path) for path in self._job.data], force=True)
         self._trainer = Trainer(twin, self._dataset, self._split, checkpoint, place)
         self._runner = TwinRunner(twin, self._trainer.model)
         self._losses: List[float] = []

@@ -115,13 +115,20 @@ class Workers:
     def __init__(self, threads: int) -> None:
         self._threads = threads
         self._workers: Dict[str, Worker] = {}
+        self._left, self._starting = False, threading.Lock()
 
     def of(self, contender: Contender) -> Worker:
-        """That of the contender's framework; whoever asks says by which plan it is to compute."""
+        """That of the contender's framework; whoever asks says by which plan it is to compute.
+
+        Raises WorkerError once the context was left: a thread may still ask, and nobody would end what it starts.
+        """
         name = contender.own_of or contender.key
-        if name not in self._workers:
-            self._workers[name] = Worker.of(CONTENDERS[name], self._threads)
-        return self._workers[name]
+        with self._starting:
+            if self._left:
+                raise WorkerError(f"the processes were ended before {name} was asked for")
+            if name not in self._workers:
+                self._workers[name] = Worker.of(CONTENDERS[name], self._threads)
+            return self._workers[name]
 
     def __enter__(self) -> "Workers":
         return self
@@ -132,13 +139,16 @@ class Workers:
             self._workers.popitem()[1].close()
 
     def __exit__(self, *_: object) -> None:
+        with self._starting:
+            self._left = True
         self.close()
 
 
 def at_once(asked: Sequence[Callable[[], T]]) -> List[T]:
     """What these return, all called side by side: for what several workers do while nothing is timed.
 
-    Raises the first error of any, without waiting for the others: closing their workers ends them.
+    Raises the first error of any, without waiting for the others: they end when whoever asked leaves the context
+    of their workers, by an error of their own that nobody sees.
     """
     pool = ThreadPoolExecutor(max(1, len(asked)))
     try:

@@ -223,7 +223,7 @@ def test_csv_has_a_row_for_each_network_and_framework(comparison: Done) -> None:
 
 
 def test_one_network_in_one_framework_by_a_recipe_of_train(tiny_data: Path, tmp_path: Path) -> None:
-    """Settings are the recipe's except those given; the run is kept as `train` leaves it."""
+    """Settings are the recipe's except those given; the run is kept with its checkpoints, log and split."""
     done = run("compare.py", "--data", tiny_data, "--out", tmp_path / "out", *SMALL, "--networks", "tdnn",
                "--frameworks", "caffe2", "--baselines", "none", "--recipe", "robust")
     assert done.returncode == 0, done.stderr

@@ -58,4 +58,8 @@ def test_it_stands_in_the_report_before_all_else_but_the_verdict() -> None:
 
 
 def test_accuracy_of_wrong_numbers_is_marked() -> None:
-    assert "INVALID Caffe2" in told([learned(loss_difference=0.5)])
+    """And no difference is made of them, neither shown nor stored."""
+    wrong = learned(loss_difference=0.5)
+    assert "INVALID Caffe2" in told([wrong]) and "right alone" in told([learned()])
+    assert "difference of top-1" not in told([wrong])
+    assert [bool(values["paired"]) for values in report(wrong, learned()).stored()["results"]] == [False, True]

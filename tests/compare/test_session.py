@@ -21,7 +21,7 @@ from common.speed.bench import CLOCKS
 from common.training.checkpoint import load_checkpoint
 from common.training.config import TrainingConfig
 from common.training.loop import Trainer, fresh
-from common.training.run_folder import read_log, run_data
+from common.training.run_folder import claimed, read_log, run_data
 from common.twin import StepResult
 
 CONFIG = TrainingConfig(network="tdnn", width=0.02, batch_size=8, epochs=2, crop_frames=60, learning_rate=0.02)
@@ -61,6 +61,18 @@ def test_it_learns_as_the_training_command_does(tiny_data: Path, tmp_path: Path)
     last, own = (load_checkpoint(tmp_path / name / "last.npz") for name in ("trained", "learned"))
     assert all(np.array_equal(last.params[name], own.params[name]) for name in last.params)
     assert run_data(tmp_path / "learned") == [tiny_data] and (tmp_path / "learned" / "split.json").exists()
+
+
+def test_a_run_holds_its_folder_and_leaves_what_is_not_of_a_run(tiny_data: Path, tmp_path: Path) -> None:
+    """The command decides about an old run before anything is timed: after that nothing in the folder stops the work."""
+    old = learning(opened(tiny_data), tmp_path / "run")
+    old.train_epoch()
+    (tmp_path / "run" / "speaker.onnx").write_bytes(b"of somebody")
+    with pytest.raises(UserError, match="another process is training"), claimed(tmp_path / "run"):
+        pass
+    old._held.close()
+    learning(opened(tiny_data), tmp_path / "run")
+    assert (tmp_path / "run" / "speaker.onnx").read_bytes() == b"of somebody" and read_log(tmp_path / "run") == []
 
 
 def test_timing_and_probing_leave_no_trace_in_the_learning_run(tiny_data: Path, tmp_path: Path) -> None:

@@ -110,3 +110,11 @@ def test_command_refuses(tmp_path: Path, wrong: List[str], message: str, capsys:
 
     assert main(["scaling", *wrong, "--out", str(tmp_path / "new")]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_an_option_is_not_taken_for_another_that_begins_alike(capsys: pytest.CaptureFixture) -> None:
+    from compare import main
+
+    with pytest.raises(SystemExit):
+        main(["scaling", "--batch-size", "16"])
+    assert "unrecognized arguments: --batch-size 16" in capsys.readouterr().err

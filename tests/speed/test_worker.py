@@ -236,5 +236,15 @@ def test_workers_that_were_ended_start_again(package: Callable[[str], str], monk
         first = workers.of(row)
         assert workers.of(row) is first
         workers.close()
-        assert first._process.poll() == 0
+        assert first._process.poll() is not None
         assert workers.of(row) is not first and workers.of(row).ask("peak_memory")["mib"] > 10
+
+
+def test_no_worker_starts_once_the_context_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that `at_once` does not wait for may ask after an error has ended the work."""
+    row = Contender("made", "Made", "Made", "made_impl.worker", "numpy", "red")
+    monkeypatch.setattr(Worker, "of", lambda *_: pytest.fail("a process nobody ends"))
+    with Workers(threads=1) as workers:
+        pass
+    with pytest.raises(WorkerError, match="ended before made was asked for"):
+        workers.of(row)
