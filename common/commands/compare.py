@@ -180,7 +180,7 @@ def _plan(options: argparse.Namespace, threads: int):
         say_mismatch(configs[0], dataset)
     split = split_dataset(dataset, options.seed)
     for config in configs:
-        check_batch(split, config)
+        check_batch(split, config)  # where nothing is learned, the first steps are of its batches all the same
     if not len(split.test):
         raise UserError(f"{dataset.name} leaves nothing to test on: no speaker has more than one "
                         "recording; use more data")

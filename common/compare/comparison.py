@@ -122,7 +122,6 @@ class Comparison:
     def _compare(self, config: TrainingConfig, preparing: Workers) -> NetworkResult:
         plan = self._plan
         self._network = config.network
-        spec = self._spec(config)
         self._forecast.begin(config.network, PREPARING)
         self._prepare(config, preparing)
         if config is plan.configs[-1]:
@@ -149,12 +148,18 @@ class Comparison:
                 self._learn(workers, frameworks, config.epochs)
         baselines = {name: BaselineResult(**vars(measured[name]), proof=timing.proof(name))
                      for name in plan.timing.baselines}
+        return self._result(config, timing, frameworks, baselines)
+
+    def _result(self, config: TrainingConfig, timing: Timing, frameworks: Dict[str, FrameworkResult],
+                baselines: Dict[str, BaselineResult]) -> NetworkResult:
+        """What follows from all that was measured, and whether it may be believed."""
+        spec = self._spec(config)
         medians = {name: float(np.median(values)) for name, values in timing.gflops.items()}
         best = max(medians, key=medians.get)
         result = NetworkResult(config.network, spec.num_parameters, spec.macs(), best,
                                timing.gflops[best], medians, frameworks, baselines,
                                _ratios(frameworks, baselines), _end_to_end(frameworks),
-                               learning=config if config.network in plan.learning else None, recipe=plan.recipe)
+                               learning=config if config.network in self._plan.learning else None, recipe=self._plan.recipe)
         if len(frameworks) > 1:
             self._side_by_side(result)
         if result.learning is not None:

@@ -62,7 +62,8 @@ class RunPage:
             "## Settings", _table({name: str(value) for name, value in dataclasses.asdict(self._config).items()}),
             "## Computed by", _table(self._facts),
             "Files: best.npz is the best epoch by accuracy on the development side, last.npz the place to go on from and "
-            "previous.npz the one before it; log.jsonl has a line an epoch, split.json says which utterance is on which side, "
+            "previous.npz the one before it; log.jsonl has a line an epoch (train_loss is against smoothed targets where "
+            "label_smoothing is not 0, dev_loss is plain cross entropy), split.json says which utterance is on which side, "
             "certificate.json what has to be equal for a comparison; events.out.tfevents.* are for TensorBoard."]) + "\n")
 
 

@@ -136,9 +136,9 @@ class Breakdown:
 _LEGEND = """\
 Intervals: 95 % (Wilson), as if utterances were independent. 1 and 2 s: the middle of each record, \
 normalised as the record is. 5 and 8 s and whole recordings: log-probabilities averaged over the pieces of one recording \
-by their frames, and beside it what the first piece alone gives; pieces overlap nowhere, and what is left of a recording \
-after its last piece is not heard. True ones stay below: the error in 95 % of draws in which every answer is right with \
-exactly the probability that is stated."""
+by their frames (`identify` averages probabilities, at the model's temperature), and beside it what the first piece alone \
+gives; pieces overlap nowhere, and what is left of a recording after its last piece is not heard. True ones stay below: \
+the error in 95 % of draws in which every answer is right with exactly the probability that is stated."""
 
 
 def by_length(run: Run, dataset: Dataset, indices: np.ndarray, logits: np.ndarray) -> List[Length]:

@@ -43,9 +43,9 @@ class EpochRecord:
     epoch: int  # counted from 1
     step: int
     learning_rate: float
-    train_loss: float  # mean over the epoch's steps, each before its update
+    train_loss: float  # mean over the epoch's steps, each before its update; against smoothed targets, where so trained
     train_top1: float
-    dev_loss: Optional[float]
+    dev_loss: Optional[float]  # plain cross entropy
     dev_top1: Optional[float]
     utterances_per_second: float  # of training, evaluation and checkpoints left out
     seconds: float  # of training
