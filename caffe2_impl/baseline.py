@@ -40,7 +40,7 @@ class Network:
     kinds = (TRAINING, INFERENCE)
 
     def __init__(self, spec: NetworkSpec, params: Params, optimizer: SGD) -> None:
-        self._label_smoothing = spec.label_smoothing
+        self._label_smoothing = spec.other_target * spec.num_speakers
         self._model = _model(spec, params).to(_device)
         decaying: Dict[bool, List[nn.Parameter]] = {True: [], False: []}
         for module in self._model:

@@ -60,7 +60,6 @@ class Model:
         self._make_size_net()
         for scope in (self._scope, self._test_scope):
             self._feed_constants(scope)
-        workspace.FeedBlob(f"{self._scope}targets", spec.targets(), device_option=self._tail_device())
         self.load(params, momenta)
         names = None
         for net in (self._train_net, self._backward, self._forward):  # each the beginning of the one before
@@ -177,15 +176,32 @@ class Model:
         """Append loss and gradients to the training net; returns a copy that ends there."""
         network, scope = self._training, self._scope
         logits = network.outputs[self.spec.layers[-1].name]
-        network.add("Gather", [f"{scope}targets", self.input_blobs[1]], [f"{scope}target"])
-        network.add("SoftmaxWithLoss", [logits, f"{scope}target"],
-                    [f"{scope}probabilities", f"{scope}loss"], label_prob=1)
+        smoothed = self.spec.label_smoothing > 0
+        network.add("SoftmaxWithLoss", [logits, self._add_targets() if smoothed else self.input_blobs[1]],
+                    [f"{scope}probabilities", f"{scope}loss"], label_prob=int(smoothed))
         network.add("Accuracy", [f"{scope}probabilities", self.input_blobs[1]],
                     [f"{scope}accuracy"])
         self._forward = network.net.Clone(f"{scope}forward")
         with core.DeviceScope(network.device):  # where the gradient of the loss, a 1, is made
             network.net.AddGradientOperators([f"{scope}loss"])
         return network.net.Clone(f"{scope}backward")
+
+    def _add_targets(self) -> str:
+        """Append what makes (N, num_speakers) targets of the speakers; returns their blob.
+
+        Where nothing is smoothed the loss takes the speakers themselves: of targets it takes no logarithm below 1e-20.
+        """
+        network, spec = self._training, self.spec
+        size, other, numbers, right, targets = (f"{self._scope}{name}" for name in (
+            "num_speakers", "other_target", "numbers", "right", "targets"))
+        for blob, value in ((size, np.array([spec.num_speakers], np.int64)), (other, np.array([spec.other_target], np.float32))):
+            workspace.FeedBlob(blob, value, device_option=self._tail_device())
+        network.add("Cast", [self.input_blobs[1]], [numbers], to=core.DataType.INT64)
+        network.add("OneHot", [numbers, size], [right])
+        network.add("Cast", [right], [targets], to=core.DataType.FLOAT)
+        network.add("Scale", [targets], [targets], scale=spec.own_target - spec.other_target)
+        network.add("Add", [targets, other], [targets], broadcast=1)
+        return targets
 
     def _add_update(self, net: core.Net) -> core.Net:
         """Append the formula of `common.network.optimizer` for every parameter."""

@@ -176,7 +176,7 @@ class Model:
         outputs, statistics = layers.forward(
             self.spec, self._plan, spectrograms, self._variables, True, tables)
         loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(
-            tf.gather(self.spec.targets(), speakers), _logits(outputs)))
+            tf.one_hot(speakers, self.spec.num_speakers, self.spec.own_target, self.spec.other_target), _logits(outputs)))
         return loss, outputs, statistics
 
     def _backward(self, spectrograms: tf.Tensor, speakers: tf.Tensor, tables: _Tables

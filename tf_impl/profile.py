@@ -27,7 +27,7 @@ from common.speed.profile import (
 from common.twin import OpTime
 from tf_impl.model import Model
 
-_LOSS = ("SoftmaxCrossEntropyWithLogits", "ArgMax", "Equal")
+_LOSS = ("SoftmaxCrossEntropyWithLogits", "OneHot", "ArgMax", "Equal")
 _COPIES = ("_MklToTf", "_Copy", "_HostSend", "_HostRecv", "_Send", "_Recv")
 _WEIGHTED = ("Conv2D", "MatMul")
 _KERNEL = re.compile(r"([^:\s]+):([^:\s]+)")

@@ -11,10 +11,9 @@ spectrogram, (1, 512, frames).
 """
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, field, replace
 from typing import Dict, List, Optional, Tuple, Union
-
-import numpy as np
 
 from common.data.form import NUM_BINS, NUM_FRAMES
 from common.errors import UserError
@@ -155,12 +154,20 @@ class NetworkSpec:
     name: str
     layers: Tuple[Layer, ...]
     num_speakers: int
-    label_smoothing: float = 0.0
+    label_smoothing: float = field(default=0.0, repr=False)
 
-    def targets(self) -> np.ndarray:
-        """float32 (num_speakers, num_speakers): row s has the probabilities that a network is trained to give speaker s."""
-        even = np.full((self.num_speakers, self.num_speakers), self.label_smoothing / self.num_speakers)
-        return (even + (1 - self.label_smoothing) * np.eye(self.num_speakers)).astype(np.float32)
+    @property
+    def other_target(self) -> float:
+        """The probability that training asks for each other speaker. All that is left is asked for the right one.
+
+        A multiple of 2^-24, so that a row of targets adds up to 1 in float32 too: Caffe2 refuses another.
+        """
+        return math.floor(self.label_smoothing / max(1, self.num_speakers) * 2**24) / 2**24
+
+    @property
+    def own_target(self) -> float:
+        """The probability that training asks for the right speaker."""
+        return 1 - (self.num_speakers - 1) * self.other_target
 
     @property
     def embedding(self) -> NetworkSpec:

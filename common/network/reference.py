@@ -83,7 +83,7 @@ def backward(spec: NetworkSpec, params: Mapping[str, np.ndarray], spectrograms: 
     """
     inputs = [spectrograms[:, None].astype(dtype),
               *(outputs[layer.name].astype(dtype) for layer in spec.layers)]
-    loss, dy = cross_entropy(inputs[-1], speakers, spec.label_smoothing)
+    loss, dy = cross_entropy(inputs[-1], speakers, spec.other_target)
     gradients: Params = {}
     running: Params = {}
     for step, x in reversed(list(zip(_steps(spec, spectrograms), inputs))):
@@ -96,18 +96,19 @@ def backward(spec: NetworkSpec, params: Mapping[str, np.ndarray], spectrograms: 
     return Gradients(loss, _in_order(spec, gradients), _in_order(spec, running))
 
 
-def cross_entropy(scores: np.ndarray, speakers: np.ndarray, smoothing: float = 0.0) -> Tuple[float, np.ndarray]:
-    """Mean of -log softmax(scores)[speaker] over the batch, and its gradient to the scores.
+def cross_entropy(scores: np.ndarray, speakers: np.ndarray, other_target: float = 0.0) -> Tuple[float, np.ndarray]:
+    """Mean over the batch of -log softmax(scores), weighted by the targets, and its gradient to the scores.
 
-    With `smoothing` it is (1 - smoothing) of that, and as much of the mean of -log softmax(scores) over all speakers.
+    other_target: probability that is asked for each speaker that is not the right one, see `NetworkSpec`
     """
     rows = np.arange(len(speakers))
     shifted = scores - scores.max(axis=1, keepdims=True)  # exp cannot overflow
     log_softmax = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     gradient = np.exp(log_softmax)
-    gradient[rows, speakers] -= 1 - smoothing
-    gradient -= smoothing / scores.shape[1]
-    losses = -(1 - smoothing) * log_softmax[rows, speakers] - smoothing * log_softmax.mean(axis=1)
+    own = 1 - scores.shape[1] * other_target  # what the right one has beyond the others
+    gradient[rows, speakers] -= own
+    gradient -= other_target
+    losses = -own * log_softmax[rows, speakers] - other_target * log_softmax.sum(axis=1)
     return float(losses.mean()), gradient / len(speakers)
 
 

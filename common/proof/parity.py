@@ -106,7 +106,7 @@ def _judged_loss(trial: Trial, actual: Recording, step: int) -> Finding:
     """A step's loss against the reference's from the very parameters that the step started from."""
     own = trial.batches[step]
     exact, rounded = (reference.cross_entropy(reference.logits(trial.spec, reference.forward(
-        trial.spec, actual.states[step], own.spectrograms, True, dtype)), own.speakers, trial.spec.label_smoothing)[0]
+        trial.spec, actual.states[step], own.spectrograms, True, dtype)), own.speakers, trial.spec.other_target)[0]
         for dtype in (np.float64, np.float32))
     return _judged(step, LOSSES, "loss", abs(actual.losses[step] / exact - 1),
                    abs(rounded / exact - 1), RUNGS["loss"])

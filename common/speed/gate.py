@@ -121,5 +121,5 @@ def _memory(contender: Contender, work: Work) -> Path:
                       work.device, {
                           "contender": [contender.key, contender.module, contender.arguments,
                                         dict(contender.environment)],
-                          "network": repr(work.spec),
+                          "network": [repr(work.spec), work.label_smoothing],
                           "plan": work.plan, "threads": work.threads})

@@ -84,7 +84,9 @@ def stated_facts(model: Model) -> Dict[str, str]:
 
 def spec_hash(spec: NetworkSpec) -> str:
     """Hash of every layer and constant of a network."""
-    return _hash(repr(spec).encode())
+    # Where nothing is smoothed as it was hashed before there was smoothing: stored runs have that.
+    smoothing = f", label smoothing {spec.label_smoothing}" if spec.label_smoothing else ""
+    return _hash(f"{spec!r}{smoothing}".encode())
 
 
 def order_hash(order: np.ndarray) -> str:

@@ -6,8 +6,8 @@ import scipy.special
 from small_networks import drawn_params
 
 from common.errors import UserError
+from common.network import networks, reference
 from common.network import params as params_module
-from common.network import reference
 from common.network.layers import (
     LAYER_TYPES,
     AveragePool,
@@ -179,16 +179,24 @@ def test_cross_entropy_is_scipys_and_its_gradient_numerical():
     np.testing.assert_allclose(gradient, numerical, atol=1e-8)
 
 
-def test_smoothed_targets_are_those_that_the_twins_are_given_and_their_gradient_numerical():
+def test_smoothed_cross_entropy_is_that_of_its_targets_and_its_gradient_numerical():
     random = np.random.default_rng(3)
     scores, speakers = random.standard_normal((4, 6)), np.array([5, 0, 2, 2])
-    targets = NetworkSpec("none", (), 6, label_smoothing=0.3).targets()
-    np.testing.assert_allclose(targets, np.where(np.eye(6), 0.75, 0.05), rtol=1e-6)
-    loss, gradient = reference.cross_entropy(scores, speakers, 0.3)
-    weighted = targets.astype(np.float64)[speakers] * scipy.special.log_softmax(scores, axis=1)
-    assert loss == pytest.approx(-weighted.sum(axis=1).mean(), rel=1e-6)
-    numerical = numerical_gradient(lambda: reference.cross_entropy(scores, speakers, 0.3)[0], scores)
+    loss, gradient = reference.cross_entropy(scores, speakers, 0.05)
+    targets = np.where(np.eye(6), 0.75, 0.05)[speakers]
+    assert loss == pytest.approx(-(targets * scipy.special.log_softmax(scores, axis=1)).sum(axis=1).mean(), rel=1e-12)
+    numerical = numerical_gradient(lambda: reference.cross_entropy(scores, speakers, 0.05)[0], scores)
     np.testing.assert_allclose(gradient, numerical, atol=1e-8)
+
+
+@pytest.mark.parametrize("num_speakers", [2, 35, 462, 1211, 1251, 5994])
+def test_smoothed_targets_add_up_to_one_in_single_precision(num_speakers):
+    """Value by value, as Caffe2 adds them up; it refuses what is off by 1e-5."""
+    spec = networks.build("tdnn", num_speakers, 0.05, 0.1)
+    assert spec.other_target == pytest.approx(0.1 / num_speakers, rel=0.005)
+    row = np.full(num_speakers, spec.other_target, np.float32)
+    row[num_speakers // 2] = spec.own_target
+    assert np.cumsum(row)[-1] == 1 and np.cumsum(row[::-1])[-1] == 1
 
 
 def test_cross_entropy_of_huge_scores_stays_finite():

@@ -16,7 +16,7 @@ from common.network.networks import build
 from common.network.optimizer import SGD
 from common.network.params import initialise
 
-SPECS = {name: build(name, 4, width=0.05) for name in ("vgg_m", "tdnn")}
+SPECS = {name: build(name, 4, width=0.05, label_smoothing=0.1) for name in ("vgg_m", "tdnn")}
 
 
 @pytest.fixture(params=list(SPECS))

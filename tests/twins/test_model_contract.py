@@ -11,7 +11,7 @@ from common.data.batches import Batch
 from common.errors import UserError
 from common.network import params as parameters
 from common.network import reference
-from common.network.layers import LAYER_TYPES, AveragePool, BatchNorm, NetworkSpec
+from common.network.layers import LAYER_TYPES, AveragePool, BatchNorm, Dense, NetworkSpec
 from common.network.optimizer import SGD
 
 
@@ -73,6 +73,25 @@ def test_loss_and_every_gradient(twin, spec, label_smoothing):
     expected = reference.loss_and_gradients(spec, params, *batch)
     assert seen.loss == pytest.approx(expected.loss, rel=1e-5)
     assert_close(seen.gradients, expected.gradients, 2e-5)
+
+
+def test_smoothed_loss_over_as_many_speakers_as_voxceleb_has(twin):
+    spec = NetworkSpec("wide", (AveragePool("pooled"), Dense("scores", 1211)), 1211, label_smoothing=0.1)
+    params, batch = drawn_params(spec), drawn_batch()
+    expected = reference.loss_and_gradients(spec, params, *batch)
+    seen = twin.model(spec, params, SGD()).inspect(*batch)
+    assert seen.loss == pytest.approx(expected.loss, rel=1e-5)
+    assert_close(seen.gradients, expected.gradients, 2e-5)
+
+
+def test_loss_of_a_speaker_that_is_all_but_excluded(twin):
+    """Probabilities below single precision's smallest: the loss is of logits, not of these."""
+    spec = NetworkSpec("sure", (AveragePool("pooled"), Dense("scores", 3)), 3)
+    params = {"scores/weight": np.zeros((3, 1), np.float32), "scores/bias": np.array([200, 0, 0], np.float32)}
+    spectrograms, _ = drawn_batch()
+    speakers = np.ones(len(spectrograms), np.int32)
+    seen = twin.model(spec, params, SGD()).inspect(spectrograms, speakers)
+    assert seen.loss == pytest.approx(200, rel=1e-5)
 
 
 def test_logits_in_testing_mode(twin, spec):
