@@ -31,7 +31,7 @@ from common.twin import Twin
 
 _DESCRIPTION = """Compare TensorFlow and Caffe2 on who is speaking: speed, accuracy, and whether they agree.
 
-  python compare.py                       # both networks on the embedded synthetic voices, 8 minutes the first time
+  python compare.py                       # both networks on the embedded synthetic voices, 5 minutes the first time
   python compare.py --data DATA --epochs 10 --out runs/mine
   python compare.py --data DATA --recipe robust --baselines none --out runs/accuracy   # as long as `train` takes, in both
   python compare.py --baselines keras,onnxruntime,torch --blocks 8 --epochs 0   # speed alone, beside others
