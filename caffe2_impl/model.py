@@ -179,8 +179,7 @@ class Model:
         smoothed = self.spec.label_smoothing > 0
         network.add("SoftmaxWithLoss", [logits, self._add_targets() if smoothed else self.input_blobs[1]],
                     [f"{scope}probabilities", f"{scope}loss"], label_prob=int(smoothed))
-        network.add("Accuracy", [f"{scope}probabilities", self.input_blobs[1]],
-                    [f"{scope}accuracy"])
+        network.add("Accuracy", [f"{scope}probabilities", self.input_blobs[1]], [f"{scope}accuracy"])
         self._forward = network.net.Clone(f"{scope}forward")
         with core.DeviceScope(network.device):  # where the gradient of the loss, a 1, is made
             network.net.AddGradientOperators([f"{scope}loss"])
@@ -191,16 +190,13 @@ class Model:
 
         Where nothing is smoothed the loss takes the speakers themselves: of targets it takes no logarithm below 1e-20.
         """
-        network, spec = self._training, self.spec
-        size, other, numbers, right, targets = (f"{self._scope}{name}" for name in (
-            "num_speakers", "other_target", "numbers", "right", "targets"))
-        for blob, value in ((size, np.array([spec.num_speakers], np.int64)), (other, np.array([spec.other_target], np.float32))):
-            workspace.FeedBlob(blob, value, device_option=self._tail_device())
+        network, spec, scope = self._training, self.spec, self._scope
+        numbers, right, targets = (f"{scope}{name}" for name in ("numbers", "right", "targets"))
         network.add("Cast", [self.input_blobs[1]], [numbers], to=core.DataType.INT64)
-        network.add("OneHot", [numbers, size], [right])
+        network.add("OneHot", [numbers, f"{scope}num_speakers"], [right])
         network.add("Cast", [right], [targets], to=core.DataType.FLOAT)
         network.add("Scale", [targets], [targets], scale=spec.own_target - spec.other_target)
-        network.add("Add", [targets, other], [targets], broadcast=1)
+        network.add("Add", [targets, f"{scope}other_target"], [targets], broadcast=1)
         return targets
 
     def _add_update(self, net: core.Net) -> core.Net:
@@ -223,8 +219,7 @@ class Model:
                     momentum=self.optimizer.momentum, nesterov=int(self.optimizer.nesterov))
         for c in self._training.corrections:
             with core.DeviceScope(runtime.IDEEP):
-                net.WeightedSum([c.running, f"{self._scope}one_ideep", c.batch, c.factor],
-                                c.running)
+                net.WeightedSum([c.running, f"{self._scope}one_ideep", c.batch, c.factor], c.running)
         self._feed_learning_rate(0.0)
         self._feed_everywhere("one", 1.0)
         self._feed_everywhere("weight_decay", self.optimizer.weight_decay)
@@ -238,8 +233,7 @@ class Model:
         their layouts, and would add each gradient to some other weight.
         """
         net.Proto().op.extend([
-            core.CreateOperator("CopyIDEEPToCPU", [gradient], [f"{gradient}_cpu"],
-                                device_option=runtime.IDEEP),
+            core.CreateOperator("CopyIDEEPToCPU", [gradient], [f"{gradient}_cpu"], device_option=runtime.IDEEP),
             core.CreateOperator("CopyCPUToIDEEP", [f"{gradient}_cpu"], [f"{gradient}_plain"],
                                 device_option=runtime.IDEEP)])
         return f"{gradient}_plain"
@@ -253,8 +247,7 @@ class Model:
     def _feed_folded(self) -> None:
         _, params = fold_batch_norm(self.spec, self.params())
         for name, value in params.items():
-            workspace.FeedBlob(self._test_scope + name, value,
-                               device_option=self._testing.devices[name])
+            workspace.FeedBlob(self._test_scope + name, value, device_option=self._testing.devices[name])
         for operator in self._testing.preparation:
             workspace.RunOperatorOnce(operator)
         # A new net, because IDEEP convolutions keep the reordered weights of their first run.
@@ -282,8 +275,7 @@ class Model:
 
     def _feed(self, values: Params, suffix: str = "") -> None:
         for name, value in values.items():
-            workspace.FeedBlob(self._scope + name + suffix, value,
-                               device_option=self._training.devices[name])
+            workspace.FeedBlob(self._scope + name + suffix, value, device_option=self._training.devices[name])
 
     def _feed_learning_rate(self, value: float) -> None:
         # IDEEP's update, too, wants it as a plain CPU tensor.
@@ -332,8 +324,7 @@ class Model:
         for c in self._training.corrections:
             count = shape[0] * positions[c.layer.name]
             factor = (1 - c.layer.decay) / max(1, count - 1)
-            workspace.FeedBlob(c.factor, np.full(1, factor, np.float32),
-                               device_option=runtime.IDEEP)
+            workspace.FeedBlob(c.factor, np.full(1, factor, np.float32), device_option=runtime.IDEEP)
 
 
 def _place(device: caffe2_pb2.DeviceOption) -> str:
