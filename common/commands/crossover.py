@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from typing import Callable, List, Mapping, Optional
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable, List, Mapping, Optional, Sequence
 
 from common.commands.options import (
     add_options,
@@ -16,6 +17,9 @@ from common.commands.options import (
 from common.errors import UserError
 from common.outputs import output
 from common.twin import Twin
+
+if TYPE_CHECKING:
+    from common.training.crossover import CrossoverStudy
 
 _DESCRIPTION = """Switch the framework in the middle of a training run and see whether the loss notices.
 
@@ -38,14 +42,11 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     from common.data.batches import BatchReader
     from common.data.dataset import open_dataset
     from common.data.splits import split_dataset
-    from common.files import write_json, write_text
-    from common.measured import facts, told
+    from common.measured import facts
     from common.proof.recording import first_batches
-    from common.show.crossing_curves import draw_crossings
     from common.speed import gate
     from common.training.crossover import TOLERANCE, CrossoverStudy, cross
     from common.training.loop import fresh
-    from common.typed import plain
 
     dataset = open_dataset(data_or_embedded(options.data))
     config = _config(options)
@@ -61,16 +62,23 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
         crossings = [cross(twins[a], twins[b], start, batches, options.steps, half)
                      for a, b in itertools.permutations(twins, 2)]
         half.unlink()
+        study = CrossoverStudy(facts(threads), config.network, crossings)
         lines = [f"{c.first} to {c.second}: largest difference of the loss over {options.steps} steps "
                  f"after the switch {c.largest_difference:.1e} of itself" for c in crossings]
-        study = CrossoverStudy(facts(threads), config.network, crossings)
-        draw_crossings(study, folder)
-        write_json(folder / "crossover.json", plain(study))
-        write_text(folder / "crossover.md",
-                   f"{told(study.measured)}\n\n{config.network}, batch of {config.batch_size}, data {dataset.name}\n\n"
-                   + "\n".join(f"- {line}" for line in lines) + "\n")
+        _write(folder, study, lines, f"{config.network}, batch of {config.batch_size}, data {dataset.name}")
     print("\n".join([*lines, f"written to {folder}: crossover.md, crossover.json, crossover.png"]))
     return 0 if max(c.largest_difference for c in crossings) < TOLERANCE else 1
+
+
+def _write(folder: Path, study: "CrossoverStudy", lines: Sequence[str], of_what: str) -> None:
+    from common.files import write_json, write_text
+    from common.measured import told
+    from common.show.crossing_curves import draw_crossings
+    from common.typed import plain
+
+    draw_crossings(study, folder)
+    write_json(folder / "crossover.json", plain(study))
+    write_text(folder / "crossover.md", "\n".join([f"{told(study.measured)}\n\n{of_what}\n", *(f"- {line}" for line in lines), ""]))
 
 
 def _parser() -> argparse.ArgumentParser:

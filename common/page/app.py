@@ -46,18 +46,8 @@ def make_app(page: Page, own_names_only: bool = True) -> Flask:
     app.request_class = _InMemory
     app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES + _FORM_BYTES
 
-    @app.before_request
-    def refuse_strangers() -> None:
-        if own_names_only and urlsplit(f"//{request.host}").hostname not in _OWN_NAMES:
-            abort(403, "this page answers only where it is called localhost")
-        origin = request.headers.get("Origin")
-        if request.method != "GET" and origin not in (None, f"{request.scheme}://{request.host}"):
-            abort(403, "this did not come from the page itself")
-
-    @app.after_request
-    def protect(response: Any) -> Any:
-        response.headers.update(_HEADERS)
-        return response
+    _guard(app, own_names_only)
+    _tell_failures(app, page)
 
     @app.get("/")
     def show() -> str:
@@ -81,6 +71,29 @@ def make_app(page: Page, own_names_only: bool = True) -> Flask:
         page.forget(request.form.get("voice", ""))
         return _render(page)
 
+    return app
+
+
+def _guard(app: Flask, own_names_only: bool) -> None:
+    """Whom it answers, and what browsers are told to keep from it."""
+
+    @app.before_request
+    def refuse_strangers() -> None:
+        if own_names_only and urlsplit(f"//{request.host}").hostname not in _OWN_NAMES:
+            abort(403, "this page answers only where it is called localhost")
+        origin = request.headers.get("Origin")
+        if request.method != "GET" and origin not in (None, f"{request.scheme}://{request.host}"):
+            abort(403, "this did not come from the page itself")
+
+    @app.after_request
+    def protect(response: Any) -> Any:
+        response.headers.update(_HEADERS)
+        return response
+
+
+def _tell_failures(app: Flask, page: Page) -> None:
+    """In plain words, on the page itself."""
+
     @app.errorhandler(UserError)
     def refused(error: UserError) -> Tuple[str, int]:
         return _render(page, error=str(error)), 400
@@ -92,8 +105,6 @@ def make_app(page: Page, own_names_only: bool = True) -> Flask:
         told = {500: "something went wrong here that should not; the terminal shows what",
                 413: f"this recording is larger than {MOST_BYTES // 10**6} MB; choose a shorter one, or one that is compressed"}
         return _render(page, error=told.get(error.code, error.description)), error.code
-
-    return app
 
 
 def make_server(page: Page, host: str, port: int, own_names_only: bool = True) -> WSGIServer:
