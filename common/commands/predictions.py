@@ -105,10 +105,10 @@ def _text(result, models: Sequence, indices) -> str:
         parts.append("confusions that changed most: " + "; ".join(
             f"{names[i]} for {names[j]} {result.confusion_difference[i, j]:+d}"
             for _, i, j in changes[:5]))
-    return "\n".join([*parts, _comparable(models), f"verdict: {result.verdict}"])
+    return "\n".join([*parts, comparable(models), f"verdict: {result.verdict}"])
 
 
-def _comparable(models: Sequence) -> str:
+def comparable(models: Sequence) -> str:
     """Whether a difference between the models can be put down to their frameworks."""
     from common.training.certificate import compare_runs, differing_facts, same_facts
 

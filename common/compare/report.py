@@ -88,7 +88,7 @@ class Report:
         """report.md, report.csv and report.json in `folder`."""
         write_text(folder / "report.md", "# TensorFlow and Caffe2, who is speaking?\n\n"
                    + self.text("github"))
-        write_text(folder / "report.csv", self._csv())
+        write_text(folder / "report.csv", self.csv_text())
         write_json(folder / "report.json", self.stored(), sort=False)
 
     def stored(self) -> Dict[str, Any]:
@@ -113,7 +113,8 @@ class Report:
         return (f"{about}: {data['speakers']} {kind}, {data['train']} training, {data['dev']} development, "
                 f"{data['test']} test utterances")
 
-    def _csv(self) -> str:
+    def csv_text(self) -> str:
+        """One row a contender and network; units in the columns' names."""
         rows = [numbers(result, name) for result in self.results for name in result.contenders]
         text = io.StringIO()
         writer = csv.DictWriter(text, list(rows[0]))

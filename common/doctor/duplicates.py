@@ -52,13 +52,13 @@ def near_pairs(scan: Scan, exact: Sequence[np.ndarray]) -> NearPairs:
     for group in exact:
         wanted[group[1:]] = False
     records = np.flatnonzero(wanted)
-    candidates = _candidates(scan.descriptors[records])
+    candidates = alike(scan.descriptors[records])
     pairs = [(int(records[a]), int(records[b])) for a, b in candidates[:_MAX_CANDIDATES]]
     return NearPairs([pair for pair in pairs if similarity(scan.read(pair[0]), scan.read(pair[1])) > _SIMILARITY],
                      complete=len(candidates) <= _MAX_CANDIDATES)
 
 
-def _candidates(descriptors: np.ndarray) -> List[Tuple[int, int]]:
+def alike(descriptors: np.ndarray) -> List[Tuple[int, int]]:
     """Pairs (a, b), a < b, of similar rows; stops a little after there are too many."""
     found: List[Tuple[int, int]] = []
     starts = range(0, len(descriptors), _BLOCK)

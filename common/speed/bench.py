@@ -183,7 +183,7 @@ class Bench:
     def tune(self, work: Dict[str, Any], seconds: float) -> Dict[str, Any]:
         """Find the plan by which a twin's network is quickest, see `tuning.search`: a `tuning.Tuned`."""
         work_ = Work(**work)
-        batch = _random_batch(work_, 0)
+        batch = random_batch(work_, 0)
 
         def start(plan: Plan) -> Steps:
             self._start(dataclasses.replace(work_, plan=dict(plan)), SGD())
@@ -288,7 +288,7 @@ class Bench:
             if self._reader is not None:
                 yield from self._reader.epoch(epoch)
             else:
-                yield _random_batch(self._work, epoch)
+                yield random_batch(self._work, epoch)
 
     def _stream(self) -> Iterator[np.ndarray]:
         """Batches through the framework's own queue, which stays open from block to block.
@@ -307,7 +307,7 @@ class Bench:
             self._streaming = None
 
 
-def _random_batch(work: Work, number: int) -> Batch:
+def random_batch(work: Work, number: int) -> Batch:
     """Standard normal spectrograms: as heavy to compute as any."""
     generator = np.random.default_rng((work.seed, number))
     shape = work.batch_size, NUM_BINS, work.frames

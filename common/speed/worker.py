@@ -50,7 +50,7 @@ class Worker:
         self._log = tempfile.TemporaryFile("w+", errors="replace")
         variables = {**os.environ, **environment, **{name: str(threads) for name in (
             "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}}
-        self._process = subprocess.Popen(
+        self.process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments], cwd=_ROOT, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
             env={name: value for name, value in variables.items() if value is not None})
@@ -73,14 +73,14 @@ class Worker:
         Raises WorkerError if the worker dies, UserError for what the worker calls a user's error.
         """
         try:
-            self._process.stdin.write(json.dumps({"do": command, "with": arguments}) + "\n")
-            self._process.stdin.flush()
-            line = self._process.stdout.readline()
+            self.process.stdin.write(json.dumps({"do": command, "with": arguments}) + "\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
         except BrokenPipeError:
             line = ""
         if not line.endswith("\n"):
             raise WorkerError(f"the worker {self.module} ended during {command!r} with status "
-                              f"{self._process.wait()}; its last words:\n{self._last_words()}")
+                              f"{self.process.wait()}; its last words:\n{self._last_words()}")
         answer = json.loads(line)
         if "error" in answer:
             raise UserError(answer["error"])
@@ -92,13 +92,13 @@ class Worker:
     def close(self) -> None:
         """End the process, kindly first: it leaves when its input ends."""
         with contextlib.suppress(BrokenPipeError):  # it may have died with a request unread
-            self._process.stdin.close()
+            self.process.stdin.close()
         try:
-            self._process.wait(timeout=2)
+            self.process.wait(timeout=2)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process.stdout.close()
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
         self._log.close()
 
     def _last_words(self) -> str:

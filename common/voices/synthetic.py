@@ -99,12 +99,12 @@ def _build(folder: Path, corpus: Corpus) -> None:
     recordings = folder / "recordings"
     cores = available_cores()
     with ThreadPoolExecutor(cores) as threads:
-        list(threads.map(lambda speaker: _in_a_new_process(recordings, corpus, speaker), range(corpus.speakers)))
+        list(threads.map(lambda speaker: in_a_new_process(recordings, corpus, speaker), range(corpus.speakers)))
     plan = make_plan(find_recordings(recordings).recordings, Options(crop="fixed", scale=corpus.scale, seed=corpus.seed))
     build(recordings, folder, plan, workers=cores, notes={"synthetic": True, "made_by": "common.voices.synthetic"})
 
 
-def _in_a_new_process(tree: Path, corpus: Corpus, speaker: int) -> None:
+def in_a_new_process(tree: Path, corpus: Corpus, speaker: int) -> None:
     """What espeak-ng says depends on what it said before in its process: so every speaker gets a new one."""
     from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool

@@ -41,9 +41,9 @@ def test_near_duplicates_are_found_across_blocks(monkeypatch: pytest.MonkeyPatch
     descriptors /= np.linalg.norm(descriptors, axis=1, keepdims=True)
     for block in (7, 2048):
         monkeypatch.setattr(duplicates, "_BLOCK", block)
-        assert sorted(duplicates._candidates(descriptors)) == [(2, 7), (2, 33), (7, 33), (48, 49)]
+        assert sorted(duplicates.alike(descriptors)) == [(2, 7), (2, 33), (7, 33), (48, 49)]
     monkeypatch.setattr(duplicates, "_MAX_CANDIDATES", 2)
-    assert 2 < len(duplicates._candidates(descriptors)) <= 4
+    assert 2 < len(duplicates.alike(descriptors)) <= 4
 
 
 def test_one_recording_under_two_speakers(data: Path, capsys: pytest.CaptureFixture) -> None:

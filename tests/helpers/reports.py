@@ -96,4 +96,4 @@ def markdown_tables(text: str) -> List[Dict[str, List[str]]]:
 
 
 def csv_rows(made: Report) -> List[Dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(made._csv())))
+    return list(csv.DictReader(io.StringIO(made.csv_text())))

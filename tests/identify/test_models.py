@@ -33,7 +33,7 @@ def named(path: Path) -> str:
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """3.015 s by the first synthetic voice, in a session that no model was trained on."""
     tree = tmp_path_factory.mktemp("voices")
-    synthetic._in_a_new_process(tree, Corpus(speakers=1, sessions=3, utterances=1), 0)
+    synthetic.in_a_new_process(tree, Corpus(speakers=1, sessions=3, utterances=1), 0)
     return tree / "synthetic_01" / "session_3" / "01.wav"
 
 

@@ -93,7 +93,7 @@ def test_weight_decay_is_on_weights_alone() -> None:
         work = NETWORKS["tdnn"]
         spec = module.build(work.network, work.num_speakers, work.width)
         params = module.parameters.initialise(spec, 0)
-        batch = module._random_batch(work, 0)
+        batch = module.random_batch(work, 0)
         losses = []
         for decay in (0.0, 0.5):
             runner = engine.runner(spec, params, module.SGD(weight_decay=decay))

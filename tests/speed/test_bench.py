@@ -118,7 +118,7 @@ def test_end_to_end_needs_data() -> None:
 def test_evidence_is_of_the_initial_parameters_and_of_an_update() -> None:
     evidence = built().evidence(3, 1e-2)
     spec = build("tdnn", 4, 0.02)
-    batch = module._random_batch(WORK, 0)
+    batch = module.random_batch(WORK, 0)
     model = numpy_twin.Model(spec, initialise(spec, 0), module.SGD())
     model.stage(batch.spectrograms, batch.speakers)
     assert np.array_equal(evidence["logits"], model.predict_staged().astype(float))

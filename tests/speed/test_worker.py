@@ -161,7 +161,7 @@ def test_the_error_of_a_dead_worker_reaches_the_person(package: Callable[[str], 
     @friendly
     def main(argv: object) -> int:
         with Worker(name, threads=1) as worker:
-            worker._process.wait()
+            worker.process.wait()
             worker.ask("open", job=job)
         return 0
 
@@ -172,8 +172,8 @@ def test_the_error_of_a_dead_worker_reaches_the_person(package: Callable[[str], 
 def test_leaving_the_context_ends_a_busy_worker(package: Callable[[str], str], job: dict) -> None:
     start = time.monotonic()
     with Worker(package(SERVE.format(load="time.sleep(60)")), threads=1) as worker:
-        pid = worker._process.pid
-        worker._process.stdin.write('{"do": "open", "with": {}}\n')
+        pid = worker.process.pid
+        worker.process.stdin.write('{"do": "open", "with": {}}\n')
     assert gone(pid) and time.monotonic() - start < 10
 
 
@@ -182,7 +182,7 @@ import json, sys
 from common.speed.worker import Worker
 with Worker("made_impl.worker", threads=1) as worker:
     worker.ask("peak_memory")
-    print(worker._process.pid, flush=True)
+    print(worker.process.pid, flush=True)
     worker.ask(sys.argv[1], **json.loads(sys.argv[2]))
     sys.stdin.read()
 """
@@ -205,7 +205,7 @@ def test_no_worker_outlives_a_parent_that_is_killed(package: Callable[[str], str
 def test_ctrl_c_is_the_parents_business(package: Callable[[str], str], job: dict) -> None:
     with Worker(package(SERVE.format(load="return numpy_twin.load()")), threads=1) as worker:
         worker.ask("peak_memory")
-        os.kill(worker._process.pid, signal.SIGINT)
+        os.kill(worker.process.pid, signal.SIGINT)
         assert worker.ask("peak_memory")["mib"] > 10
 
 
@@ -236,7 +236,7 @@ def test_workers_that_were_ended_start_again(package: Callable[[str], str], monk
         first = workers.of(row)
         assert workers.of(row) is first
         workers.close()
-        assert first._process.poll() is not None
+        assert first.process.poll() is not None
         assert workers.of(row) is not first and workers.of(row).ask("peak_memory")["mib"] > 10
 
 

@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, Tuple
 import numpy_twin
 import pytest
 
-from common.commands.predictions import _comparable
+from common.commands.predictions import comparable
 from common.data.dataset import open_dataset
 from common.data.splits import load_split, split_dataset
 from common.files import make_folder
@@ -73,7 +73,7 @@ def test_a_stop_by_itself_changes_nothing() -> None:
 
 def comparison(*runs: Tuple[Stretch, ...]) -> str:
     """What `compare.py predictions` says under its table."""
-    return _comparable([Checkpoint(CONFIG, ("Ada", "Bea"), {}, {}, stretches=run) for run in runs])
+    return comparable([Checkpoint(CONFIG, ("Ada", "Bea"), {}, {}, stretches=run) for run in runs])
 
 
 def test_comparable_models_are_called_so() -> None:

@@ -74,7 +74,7 @@ def test_the_cache_is_used(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_speaker_is_the_same_in_a_larger_corpus(tiny: Path, tmp_path: Path) -> None:
-    synthetic._in_a_new_process(tmp_path, SMALLEST, 1)
+    synthetic.in_a_new_process(tmp_path, SMALLEST, 1)
     name = "synthetic_02/session_1/01.wav"
     assert (tmp_path / name).read_bytes() == (tiny / "recordings" / name).read_bytes()
 
