@@ -20,13 +20,10 @@ from common.commands.options import (
     say_device,
 )
 from common.commands.progress import Progress
-from common.commands.train import say_mismatch
 from common.contenders import BASELINES, CONTENDERS, FRAMEWORKS
 from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.outputs import output
-from common.training.recipes import RECIPES, configure
-from common.training.run_folder import WRITES as RUN_WRITES
 from common.twin import Twin
 
 _DESCRIPTION = """Compare TensorFlow and Caffe2 on who is speaking: speed, accuracy, and whether they agree.
@@ -46,8 +43,6 @@ In every run predictions and losses of all are held against each other and ONNX 
 0 every check passed; 1 a check failed: the report begins with it, is marked INVALID, and withholds
 ratios; 2 the options, the data or this machine do not allow a run."""
 
-_WRITES = ("report.md", "report.csv", "report.json", "learning-curves.png", "speed.png",
-           *(f"{network}-{framework}/{name}" for network in NETWORKS for framework in FRAMEWORKS for name in RUN_WRITES))
 _NONE = "none"  # of the baselines
 _CLOCKS = ("resident", "fed", "end-to-end")
 # What pays within five minutes on two cores. VGG-M learns the few default voices by heart in them, and
@@ -76,7 +71,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], others: Mapping[str, Tuple[str,
     from common.show.speed_bars import draw_speed
 
     plan, dataset, split = _plan(options, threads)
-    with output(options.out, f"compare-{dataset.name}", _WRITES, options.force) as folder:
+    with output(options.out, f"compare-{dataset.name}", _writes(), options.force) as folder:
         say_device(decision)
         results, width = [], terminal_width()
         # What the workers hand each other, gone with them; by its whole path, as their current folder is another.
@@ -115,9 +110,9 @@ def _parser(others: Mapping[str, Tuple[str, str]]) -> argparse.ArgumentParser:
     parser.set_defaults(networks=list(_DEFAULT_EPOCHS))  # the quick one first
     parser.add_argument("--baselines", action=Names, among=[*BASELINES, _NONE], default=[], help="time these beside them: of "
                         f"{', '.join([*BASELINES, _NONE])} (each framework's own convolutions, beside ours)")
-    parser.add_argument("--recipe", choices=tuple(RECIPES),
-                        help="learn as `train` does by this recipe, and keep checkpoints, log and split (default: a short run, by the values in "
-                        "brackets, which is not kept)")
+    parser.add_argument("--recipe", metavar="NAME",
+                        help="learn as `train` does by this recipe (robust or paper), and keep checkpoints, log and split "
+                        "(default: a short run, by the values in brackets, which is not kept)")
     parser.add_argument("--epochs", type=int, help="of the learning run, for every network "
                         f"({', '.join(f'{n}: {e}' for n, e in _DEFAULT_EPOCHS.items())}); 0: "
                         "measure speed alone, learn nothing")
@@ -147,6 +142,13 @@ def _add_timing_options(group: "argparse._ArgumentGroup") -> None:
                        help="time forward, backward and update as well")
 
 
+def _writes() -> List[str]:
+    from common.training.run_folder import WRITES
+
+    return ["report.md", "report.csv", "report.json", "learning-curves.png", "speed.png",
+            *(f"{network}-{framework}/{name}" for network in NETWORKS for framework in FRAMEWORKS for name in WRITES)]
+
+
 def _timing_plan(options: argparse.Namespace):
     from common.speed.timing import TimingPlan
 
@@ -164,6 +166,7 @@ def _timing_plan(options: argparse.Namespace):
 
 def _plan(options: argparse.Namespace, threads: int):
     from common.compare.comparison import Plan
+    from common.commands.train import say_mismatch
     from common.data.dataset import open_dataset
     from common.data.splits import split_dataset
     from common.training.loop import check_batch
@@ -192,6 +195,7 @@ def _plan(options: argparse.Namespace, threads: int):
 def _config(options: argparse.Namespace, network: str):
     """Of a network's learning run: the recipe's or the short one's, with what is given in place of theirs."""
     from common.training.config import TrainingConfig
+    from common.training.recipes import configure
 
     given = {name: getattr(options, name) for name in ("epochs", "batch_size", "learning_rate", "crop_frames")
              if getattr(options, name) is not None}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Dict, Mapping, Optional
 
+from common.errors import UserError
 from common.training.config import PAPER, ROBUST, TrainingConfig
 
 DEFAULT = ROBUST  # of `train`
@@ -44,6 +45,8 @@ RECIPES: Dict[str, Recipe] = {
 def configure(given: Mapping[str, Any]) -> TrainingConfig:
     """The recipe and network named in `given`, or the default ones, with all else given in place of theirs."""
     recipe, network = given.get("recipe", DEFAULT), given.get("network", TrainingConfig.network)
+    if recipe not in RECIPES:
+        raise UserError(f"there is no recipe {recipe!r}; choose from {', '.join(RECIPES)}")
     return TrainingConfig(**{**RECIPES[recipe].settings[network], "recipe": recipe, **given})
 
 

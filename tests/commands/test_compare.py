@@ -181,7 +181,8 @@ def test_baselines_prove_themselves_and_nothing_is_learned(tiny_data: Path, tmp_
     result, = json.loads((tmp_path / "out" / "report.json").read_text())["results"]
     assert list(result["baselines"]) == names and result["frameworks"]["caffe2"]["evaluation"] is None
     assert all(own["facts"]["threads"] == "1" for own in result["baselines"].values())
-    light = {"onnxruntime": (0.1, 50)}  # what it takes is a process and a session
+    # What it takes is a process and a session; Caffe2, once Python has compiled it, was seen to take 0.49 s.
+    light = {"onnxruntime": (0.1, 50), "caffe2": (0.3, 100), "caffe2-direct": (0.3, 100)}
     for name, own in {**result["baselines"], **result["frameworks"]}.items():
         seconds, mib = light.get(name, (0.5, 100))
         assert own["start_seconds"] > seconds and mib < own["peak_memory_mib"] < 5000
