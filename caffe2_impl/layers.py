@@ -183,8 +183,12 @@ BUILDERS: Dict[type, Callable[[Layer, str, Network], str]] = {
 
 
 def constants(spec: NetworkSpec) -> Dict[str, np.ndarray]:
-    """Blobs that a network and its loss need besides parameters."""
-    targets = {"num_speakers": np.array([spec.num_speakers], np.int64),
-               "other_target": np.array([spec.other_target], np.float32)}
-    return {**targets, **{f"{layer.name}/epsilon": np.full(1, layer.epsilon, np.float32)
-                          for layer in spec.layers if isinstance(layer, StatisticsPool)}}
+    """Blobs that a network needs besides its parameters."""
+    return {f"{layer.name}/epsilon": np.full(1, layer.epsilon, np.float32)
+            for layer in spec.layers if isinstance(layer, StatisticsPool)}
+
+
+def loss_constants(spec: NetworkSpec) -> Dict[str, np.ndarray]:
+    """Blobs that the targets of a loss are made of."""
+    return {"num_speakers": np.array([spec.num_speakers], np.int64),
+            "other_target": np.array([spec.other_target], np.float32)}

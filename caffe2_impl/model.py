@@ -297,7 +297,7 @@ class Model:
         self._size_net = net
 
     def _feed_constants(self, scope: str) -> None:
-        for name, value in layers.constants(self.spec).items():
+        for name, value in {**layers.constants(self.spec), **layers.loss_constants(self.spec)}.items():
             workspace.FeedBlob(scope + name, value, device_option=self._tail_device())
         for name, value in winograd.constants(self.spec, self._plan).items():
             workspace.FeedBlob(scope + name, value)
