@@ -181,11 +181,10 @@ def test_baselines_prove_themselves_and_nothing_is_learned(tiny_data: Path, tmp_
     result, = json.loads((tmp_path / "out" / "report.json").read_text())["results"]
     assert list(result["baselines"]) == names and result["frameworks"]["caffe2"]["evaluation"] is None
     assert all(own["facts"]["threads"] == "1" for own in result["baselines"].values())
-    # What it takes is a process and a session; Caffe2, once Python has compiled it, was seen to take 0.49 s.
-    light = {"onnxruntime": (0.1, 50), "caffe2": (0.3, 100), "caffe2-direct": (0.3, 100)}
     for name, own in {**result["baselines"], **result["frameworks"]}.items():
-        seconds, mib = light.get(name, (0.5, 100))
-        assert own["start_seconds"] > seconds and mib < own["peak_memory_mib"] < 5000
+        mib = 50 if name == "onnxruntime" else 100  # what it takes is a process and a session
+        # From the start of a process; how long a framework then takes is the machine's affair: 0.5 to 2.4 s were seen.
+        assert own["start_seconds"] > 0.1 and mib < own["peak_memory_mib"] < 5000, name
     assert result["frameworks"]["caffe2"]["facts"]["algorithm"].endswith(" other ways measured on this machine)")
     assert {check["whom"] for check in result["checks"]} == {"caffe2", *(f"{name} / caffe2" for name in names)}
     assert {(each["kind"], each["second"]) for each in result["ratios"]} == {
