@@ -9,18 +9,7 @@ from typing import List, Tuple
 
 import numpy as np
 import pytest
-from fuzzing import (
-    HEADS,
-    SPEAKERS,
-    Tally,
-    anything,
-    damaged_bytes,
-    damaged_json,
-    fuzz,
-    other_numbers,
-    rearranged,
-    text_of,
-)
+from fuzzing import HEADS, SPEAKERS, Tally, anything, damaged_bytes, damaged_json, fuzz, other_numbers, rearranged, text_of
 from hypothesis import strategies as st
 
 from common.data.classes import read_classes, write_classes

@@ -29,11 +29,15 @@ from common.remembered import settings
 twin = import_module(sys.argv[1]).load()
 twin.configure("cpu", len(os.sched_getaffinity(0)))
 print(*[f"{name}={value}" for name, value in settings().items()])
+def check(spec, plan):
+    model = twin.model(spec, initialise(spec), SGD(), plan=plan)
+    print(spec.name, model.facts(), *[str(each) for each in hold(model) if each.wrong] or ["right"])
 for name in NETWORKS:
     spec = build(name, 12)
     for plan in (default_plan(spec), DIRECT):
-        model = twin.model(spec, initialise(spec), SGD(), plan=plan)
-        print(name, model.facts(), *[str(each) for each in hold(model) if each.wrong] or ["right"])
+        check(spec, plan)
+smoothed = build("tdnn", 12, 0.25, label_smoothing=0.1)  # the default recipe's loss, whose width is the speakers'
+check(smoothed, default_plan(smoothed))
 """
 FLAGS = {"SSE41": "sse4_1", "AVX2": "avx2", "AVX512_CORE": "avx512dq"}  # oneDNN's name -> the kernel's
 
@@ -68,7 +72,8 @@ def test_both_networks_compute_right(twin: str, variables: Dict[str, str]) -> No
     done = subprocess.run([sys.executable, "-c", HOLD, twin], cwd=PROJECT, env=with_only(variables),
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count(" right\n") == 4, done.stdout  # two networks, our convolutions and its own
+    # Two networks, our convolutions and its own; and the smoothed loss.
+    assert done.stdout.count(" right\n") == 5, done.stdout
     assert all(f"{name}={value}" in done.stdout.splitlines()[0] for name, value in variables.items())
 
 
