@@ -20,6 +20,7 @@ import numpy as np
 
 from common.identify.engines import Engine
 from common.identify.pieces import Source, answers
+from common.training.metrics import probabilities
 from common.training.trained import Trained
 
 
@@ -48,16 +49,9 @@ def identify(engine: Engine, sources: Iterable[Source], top: int) -> Iterator[An
     for heard, logits in answers(engine.logits, sources, engine.trained):
         best: List[Candidate] = []
         if not heard.error:
-            shares = probabilities(logits, engine.trained)
+            shares = probabilities(logits, engine.trained.temperature)
             best = [Candidate(names[i], float(shares[i])) for i in np.argsort(-shares, kind="stable")[:top]]
         yield Answer(heard.name, round(heard.seconds, 3), best, heard.remarks, heard.error)
-
-
-def probabilities(logits: np.ndarray, trained: Trained) -> np.ndarray:
-    """Of each speaker in one recording: logits of its pieces (pieces, num_speakers) to float64 (num_speakers,)."""
-    from scipy.special import softmax  # slow to import
-
-    return softmax(logits.astype(np.float64) / (trained.temperature or 1.0), axis=1).mean(axis=0)
 
 
 def about(trained: Trained) -> str:

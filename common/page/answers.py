@@ -1,7 +1,7 @@
 """What every engine says of one recording, and whether they agree.
 
     said = ask(engines, LOGITS, heard.spectrograms)
-    rows(said, lambda logits: probabilities(logits, trained), trained.speakers)
+    rows(said, lambda logits: probabilities(logits, trained.temperature), trained.speakers)
     agreement(said)          # in words
 """
 from __future__ import annotations

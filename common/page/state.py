@@ -17,11 +17,11 @@ from typing import IO, Iterator, List, Optional, Sequence
 
 import numpy as np
 
-from common.identify.speakers import probabilities
 from common.page.answers import Row, Said, agreement, ask, first, rows
 from common.page.engines import EMBEDDINGS, LOGITS, Asked
 from common.page.listening import Heard, listen
 from common.page.picture import draw
+from common.training.metrics import probabilities
 from common.training.trained import Trained
 from common.verify.gallery import Gallery, changed, load_gallery, mean_direction
 
@@ -78,7 +78,7 @@ class Page:
         """Ask every engine about a recording. Raises UserError if it cannot be used, or none answers."""
         heard, gallery = listen(stream, name, self.trained), self._look()
         said = ask(self.engines, LOGITS, heard.spectrograms)
-        speakers = rows(said, lambda logits: probabilities(logits, self.trained), self.trained.speakers)
+        speakers = rows(said, lambda logits: probabilities(logits, self.trained.temperature), self.trained.speakers)
         voices: List[Row] = []
         if gallery.voices:
             enrolled = np.array([voice.embedding for voice in gallery.voices.values()])  # (voices, units)

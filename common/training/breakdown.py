@@ -3,7 +3,7 @@
     found = Breakdown.of(engine.logits, dataset, indices, logits, engine.trained.temperature, groups)
     print(found.text())
 
-What is longer than a record is heard in pieces of one recording: the mean of their log-probabilities, by frames.
+What is longer than a record is heard in pieces of one recording: the mean of their probabilities, as `identify` answers.
 """
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Breakdown:
         groups: of speakers by their names, see `by_group`
         """
         speakers = dataset.records.labels[indices]
-        return cls(by_length(run, dataset, indices, logits), by_speaker(logits, speakers, dataset.speakers),
+        return cls(by_length(run, dataset, indices, logits, temperature), by_speaker(logits, speakers, dataset.speakers),
                    by_group(logits, speakers, dataset.speakers, groups),
                    [calibrate(logits, speakers, each) for each in (1.0, temperature) if each is not None])
 
@@ -135,36 +135,35 @@ class Breakdown:
 
 _LEGEND = """\
 Intervals: 95 % (Wilson), as if utterances were independent. 1 and 2 s: the middle of each record, \
-normalised as the record is. 5 and 8 s and whole recordings: log-probabilities averaged over the pieces of one recording \
-by their frames (`identify` averages probabilities, at the model's temperature), and beside it what the first piece alone \
-gives; pieces overlap nowhere, and what is left of a recording after its last piece is not heard. True ones stay below: \
+normalised as the record is. 5 and 8 s and whole recordings: probabilities at the model's temperature, averaged over the pieces \
+of one recording by their frames, as `identify` answers, and beside it what the first piece alone gives; pieces overlap nowhere, and what is left of a recording after its last piece is not heard. True ones stay below: \
 the error in 95 % of draws in which every answer is right with exactly the probability that is stated."""
 
 
-def by_length(run: Run, dataset: Dataset, indices: np.ndarray, logits: np.ndarray) -> List[Length]:
+def by_length(run: Run, dataset: Dataset, indices: np.ndarray, logits: np.ndarray, temperature: Optional[float]) -> List[Length]:
     """From one second to whole recordings, as far as it is known which records are of one."""
-    from scipy.special import log_softmax
-
-    speakers, own = dataset.records.labels[indices], log_softmax(logits.astype(np.float64), axis=1)
-    records = Share.of(own, speakers)
+    speakers = dataset.records.labels[indices]
+    records = Share.of(logits, speakers)
     found = [Length(f"{frames // 100} s", "utterances", Share.of(
         _cropped(run, dataset, indices, (NUM_FRAMES - frames) // 2, frames), speakers), records) for frames in SHORT]
     found.append(Length(f"{NUM_FRAMES // 100} s", "utterances", records, records))
     recordings = _recordings(dataset, indices)
 
-    def heard(name: str, some: List[List[int]], averages: np.ndarray) -> Length:
+    def heard(name: str, some: List[List[int]], means: np.ndarray) -> Length:
         firsts = [pieces[0] for pieces in some]
-        return Length(name, "recordings", Share.of(averages, speakers[firsts]), Share.of(own[firsts], speakers[firsts]))
+        return Length(name, "recordings", Share.of(means, speakers[firsts]), Share.of(logits[firsts], speakers[firsts]))
 
     for frames in LONG:
         whole, rest = divmod(frames, NUM_FRAMES)
         some = [pieces for pieces in recordings if len(pieces) > whole]
         if some:
-            last = log_softmax(_cropped(run, dataset, indices[[pieces[whole] for pieces in some]], 0, rest), axis=1)
-            sums = NUM_FRAMES * np.array([own[pieces[:whole]].sum(axis=0) for pieces in some]) + rest * last
-            found.append(heard(f"{frames // 100} s", some, sums / frames))
+            last = _cropped(run, dataset, indices[[pieces[whole] for pieces in some]], 0, rest)
+            said = np.stack([*(logits[[pieces[number] for pieces in some]] for number in range(whole)), last], axis=1)
+            found.append(heard(f"{frames // 100} s", some, metrics.probabilities(
+                said, temperature, np.array([NUM_FRAMES] * whole + [rest]))))
     if recordings:
-        found.append(heard("whole", recordings, np.array([own[pieces].mean(axis=0) for pieces in recordings])))
+        found.append(heard("whole", recordings, np.array([
+            metrics.probabilities(logits[pieces], temperature) for pieces in recordings])))
     return found
 
 

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Tuple
+from typing import Any, Optional, Tuple
 
 import numpy as np
 
 TEMPERATURES = 0.25, 10.0  # the least and the most that is looked for
 BINS = 15  # of probabilities, from 0 to 1
+
 
 def ranks(logits: np.ndarray, speakers: np.ndarray) -> np.ndarray:
     """For each utterance how many speakers score above the right one, int64 (N,); 0 is a hit.
@@ -21,6 +22,16 @@ def ranks(logits: np.ndarray, speakers: np.ndarray) -> np.ndarray:
     """
     right = np.take_along_axis(logits, speakers[:, np.newaxis].astype(np.int64), axis=1)  # (N, 1)
     return (~(logits < right)).sum(axis=1) - 1
+
+
+def probabilities(logits: np.ndarray, temperature: Optional[float], weights: Optional[np.ndarray] = None) -> np.ndarray:
+    """Of each speaker in what was heard in pieces: logits (..., pieces, num_speakers) to float64 (..., num_speakers).
+
+    The mean of softmax(logits / temperature), 1 without one; weights: of the pieces (None: all the same)
+    """
+    from scipy.special import softmax  # slow to import
+
+    return np.average(softmax(logits.astype(np.float64) / (temperature or 1.0), axis=-1), axis=-2, weights=weights)
 
 
 def cross_entropy(logits: np.ndarray, speakers: np.ndarray) -> float:

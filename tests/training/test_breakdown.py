@@ -49,7 +49,7 @@ def heard(dataset: Dataset) -> Tuple[List[Tuple[int, ...]], Dict[str, Tuple]]:
     logits = 3 * sure(0, 0, 0, 0, 0, 0, 0)
     logits[1] = sure(1)
     return asked, {each.heard: (each.share.total, each.share.correct, each.beside.correct)
-                   for each in by_length(run, fake, np.arange(7), logits)}
+                   for each in by_length(run, fake, np.arange(7), logits, None)}
 
 
 class Records:
@@ -70,7 +70,7 @@ def test_lengths_are_of_crops_and_of_pieces_that_follow_each_other(dataset: Data
 
 def test_without_sidecars_only_records_are_known(dataset: Dataset) -> None:
     bare = dataclasses.replace(dataset, records=Records(), recordings=None, starts=None)
-    found = by_length(lambda some: sure(*[0] * len(some)), bare, np.arange(7), sure(*[0] * 7))
+    found = by_length(lambda some: sure(*[0] * len(some)), bare, np.arange(7), sure(*[0] * 7), 2.0)
     assert [each.heard for each in found] == ["1 s", "2 s", "3 s"]
 
 
@@ -111,7 +111,7 @@ def made() -> Breakdown:
     """With every part."""
     logits, speakers = drawn(2.0, 60)
     lengths = [dataclasses.replace(each) for each in by_length(
-        lambda some: sure(*[0] * len(some)), Dataset(Records(), NAMES), np.arange(7), sure(*[0] * 7))]
+        lambda some: sure(*[0] * len(some)), Dataset(Records(), NAMES), np.arange(7), sure(*[0] * 7), 2.0)]
     return Breakdown(lengths, by_speaker(logits, speakers, NAMES),
                      by_group(logits, speakers, NAMES, {"a": "north", "b": "north", "c": "south", "d": "south"}),
                      [calibrate(logits, speakers, each) for each in (1.0, 2.0)])
