@@ -49,9 +49,9 @@ class Model:
         weakref.finalize(self, give_back, self._scope).atexit = False
         for blob in self.input_blobs:
             workspace.CreateBlob(blob)
-        self._training = self._network("train", spec, training=True, scope=self._scope)
+        self.training = self._network("train", spec, training=True, scope=self._scope)
         self._backward = self._add_backward()
-        self._train_net = self._add_update(self._training.net)
+        self._train_net = self._add_update(self.training.net)
         self._inspecting: Optional[core.Net] = None
         self._folded_is_current = False
         self._make_test_net({})
@@ -64,7 +64,7 @@ class Model:
         names = None
         for net in (self._train_net, self._backward, self._forward):  # each the beginning of the one before
             finish(net)
-            names = create(net, self._training, (), self._scope, names)
+            names = create(net, self.training, (), self._scope, names)
 
     @property
     def input_blobs(self) -> Tuple[str, str]:
@@ -104,7 +104,7 @@ class Model:
             self._layouts[shape] = self._found_layouts(shape)
             if self._read_as(self._layouts[shape]):
                 workspace.RunNet(self._test_net)
-        *_, logits = self._testing.outputs.values()
+        *_, logits = self.testing.outputs.values()
         return workspace.FetchBlob(logits)
 
     def run_staged(self, until: str) -> None:
@@ -117,7 +117,7 @@ class Model:
         self.stage(spectrograms, speakers)
         self._adapt(self._scope)
         workspace.RunNet(self._inspection())
-        outputs = {name: self._output(name) for name in self._training.outputs}
+        outputs = {name: self._output(name) for name in self.training.outputs}
         gradients = {p.name: workspace.FetchBlob(f"{self._scope}{p.name}_grad")
                      for p in self._parameters if p.trainable}
         loss = float(workspace.FetchBlob(f"{self._scope}loss"))
@@ -156,8 +156,8 @@ class Model:
 
     def _output(self, layer: str) -> np.ndarray:
         """A layer's output in the canonical layout."""
-        value = workspace.FetchBlob(self._training.outputs[layer])
-        if layer in self._training.channels_last:
+        value = workspace.FetchBlob(self.training.outputs[layer])
+        if layer in self.training.channels_last:
             return np.ascontiguousarray(value.transpose(0, 3, 1, 2))
         return value
 
@@ -165,7 +165,7 @@ class Model:
         """The backward net that keeps every layer's output; made when it is first wanted."""
         if self._inspecting is None:
             self._inspecting = self._backward.Clone(f"{self._scope}inspect")
-            create(self._inspecting, self._training, self._training.outputs.values(), f"{self._scope}inspect/")
+            create(self._inspecting, self.training, self.training.outputs.values(), f"{self._scope}inspect/")
         return self._inspecting
 
     def _tail_device(self) -> caffe2_pb2.DeviceOption:
@@ -174,7 +174,7 @@ class Model:
 
     def _add_backward(self) -> core.Net:
         """Append loss and gradients to the training net; returns a copy that ends there."""
-        network, scope = self._training, self._scope
+        network, scope = self.training, self._scope
         logits = network.outputs[self.spec.layers[-1].name]
         smoothed = self.spec.label_smoothing > 0
         network.add("SoftmaxWithLoss", [logits, self._add_targets() if smoothed else self.input_blobs[1]],
@@ -190,7 +190,7 @@ class Model:
 
         Where nothing is smoothed the loss takes the speakers themselves: of targets it takes no logarithm below 1e-20.
         """
-        network, spec, scope = self._training, self.spec, self._scope
+        network, spec, scope = self.training, self.spec, self._scope
         numbers, right, targets = (f"{scope}{name}" for name in ("numbers", "right", "targets"))
         network.add("Cast", [self.input_blobs[1]], [numbers], to=core.DataType.INT64)
         network.add("OneHot", [numbers, f"{scope}num_speakers"], [right])
@@ -204,7 +204,7 @@ class Model:
         for p in self._parameters:
             if not p.trainable:
                 continue
-            device = self._training.devices[p.name]
+            device = self.training.devices[p.name]
             place = _place(device)
             blob, gradient = self._scope + p.name, f"{self._scope}{p.name}_grad"
             if len(p.shape) == 4 and place:
@@ -217,7 +217,7 @@ class Model:
                     [gradient, f"{blob}_momentum", f"{self._scope}learning_rate", blob],
                     [gradient, f"{blob}_momentum", blob],
                     momentum=self.optimizer.momentum, nesterov=int(self.optimizer.nesterov))
-        for c in self._training.corrections:
+        for c in self.training.corrections:
             with core.DeviceScope(runtime.IDEEP):
                 net.WeightedSum([c.running, f"{self._scope}one_ideep", c.batch, c.factor], c.running)
         self._feed_learning_rate(0.0)
@@ -240,33 +240,33 @@ class Model:
 
     def _make_test_net(self, layouts: Mapping[str, str]) -> None:
         """`layouts`: in which oneDNN leaves maps, see `caffe2_impl.network`."""
-        self._testing = self._network("test", folded_spec(self.spec), training=False,
+        self.testing = self._network("test", folded_spec(self.spec), training=False,
                                       scope=self._test_scope, layouts=layouts)
-        self._test_net = self._testing.net
+        self._test_net = self.testing.net
 
     def _feed_folded(self) -> None:
         _, params = fold_batch_norm(self.spec, self.params())
         for name, value in params.items():
-            workspace.FeedBlob(self._test_scope + name, value, device_option=self._testing.devices[name])
-        for operator in self._testing.preparation:
+            workspace.FeedBlob(self._test_scope + name, value, device_option=self.testing.devices[name])
+        for operator in self.testing.preparation:
             workspace.RunOperatorOnce(operator)
         # A new net, because IDEEP convolutions keep the reordered weights of their first run.
         self._create_test_net()
         self._folded_is_current = True
 
     def _create_test_net(self) -> None:
-        *_, logits = self._testing.outputs.values()
-        create(self._test_net, self._testing, [logits, *(each.blob for each in self._testing.exits)],
+        *_, logits = self.testing.outputs.values()
+        create(self._test_net, self.testing, [logits, *(each.blob for each in self.testing.exits)],
                self._test_scope)
 
     def _found_layouts(self, shape: Tuple[int, ...]) -> Dict[str, str]:
         """What oneDNN chose for the testing net's maps when it ran on an input of `shape`."""
-        return found_layouts(self._testing, {step.layer.name: step.output_shape
+        return found_layouts(self.testing, {step.layer.name: step.output_shape
                                              for step in self.spec.steps(int(shape[-1]))})
 
     def _read_as(self, layouts: Mapping[str, str]) -> bool:
         """Have the testing net read maps in these layouts; returns whether it had to be made anew."""
-        if all(layouts[each.blob] == each.layout for each in self._testing.exits):
+        if all(layouts[each.blob] == each.layout for each in self.testing.exits):
             return False
         workspace.C.delete_net(self._test_net.Name())
         self._make_test_net(layouts)
@@ -275,7 +275,7 @@ class Model:
 
     def _feed(self, values: Params, suffix: str = "") -> None:
         for name, value in values.items():
-            workspace.FeedBlob(self._scope + name + suffix, value, device_option=self._training.devices[name])
+            workspace.FeedBlob(self._scope + name + suffix, value, device_option=self.training.devices[name])
 
     def _feed_learning_rate(self, value: float) -> None:
         # IDEEP's update, too, wants it as a plain CPU tensor.
@@ -284,7 +284,7 @@ class Model:
 
     def _feed_everywhere(self, name: str, value: float) -> None:
         """Feed a number to each device on which parameters live."""
-        for device in {d.SerializeToString(): d for d in self._training.devices.values()}.values():
+        for device in {d.SerializeToString(): d for d in self.training.devices.values()}.values():
             workspace.FeedBlob(self._scope + name + _place(device), np.full(1, value, np.float32),
                                device_option=device)
 
@@ -321,7 +321,7 @@ class Model:
         """Tell the running variances how many values a batch has per channel."""
         positions = {step.layer.name: int(np.prod(step.output_shape[1:]))
                      for step in self.spec.steps(int(shape[-1]))}
-        for c in self._training.corrections:
+        for c in self.training.corrections:
             count = shape[0] * positions[c.layer.name]
             factor = (1 - c.layer.decay) / max(1, count - 1)
             workspace.FeedBlob(c.factor, np.full(1, factor, np.float32), device_option=runtime.IDEEP)

@@ -88,6 +88,17 @@ def peak_memory_mib() -> float:
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
+def available_memory_mib() -> float:
+    """Memory that can be had without swapping; where the system does not tell, what is unused."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) / 2**10
+    except OSError:
+        pass
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") / 2**20
+
+
 def _blas() -> str:
     """NumPy's, and for which processor it chose its kernels."""
     import threadpoolctl

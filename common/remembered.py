@@ -29,15 +29,12 @@ _CHOOSING = ("DNNL_", "ONEDNN_", *(f"TF_{name}" for name in _TENSORFLOW), "XLA_"
              "GOMP_", "CAFFE2_", "CUDA_", "CUDNN_", "NVIDIA_", "LD_PRELOAD")
 # --threads sets these, and threadpoolctl the last.
 _OWN = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "KMP_DUPLICATE_LIB_OK")
-_AT_START = dict(os.environ)
+AT_START = dict(os.environ)  # twins and frameworks set more of them when they are imported, always the same
 
 
 def settings() -> Dict[str, str]:
-    """The variables that choose kernels, devices or threads, as this process began with them.
-
-    Twins and frameworks set more of them when they are imported, always the same.
-    """
-    return {name: value for name, value in sorted(_AT_START.items())
+    """The variables that choose kernels, devices or threads, as this process began with them."""
+    return {name: value for name, value in sorted(AT_START.items())
             if name.startswith(_CHOOSING) and name not in _OWN}
 
 

@@ -1,5 +1,6 @@
 """The architecture as rules over the syntax tree: who may import whom, and that twins are twins."""
 import ast
+import re
 from pathlib import Path
 from typing import Dict, Iterator, List, Set, Tuple
 
@@ -149,6 +150,35 @@ def test_modules_of_the_tests_have_names_of_their_own():
     """They are imported by their names alone."""
     names = [path.name for path in (PROJECT / "tests").rglob("*.py") if path.name != "conftest.py"]
     assert sorted(names) == sorted(set(names))
+
+
+def private_names(source: str) -> Set[str]:
+    """Names of others that begin with one underscore: read, imported, or replaced by `setattr`."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) not in ("self", "cls"):
+            found.add(node.attr)
+        elif isinstance(node, ast.ImportFrom):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("setattr", "setitem", "patch", "object")):
+            found.update(a.value.rpartition(".")[2] for a in node.args
+                         if isinstance(a, ast.Constant) and isinstance(a.value, str))
+    return {name for name in found if re.match(r"_[^_]", name)}
+
+
+# Of libraries: os._exit, a named tuple's _replace, and what a server's loop goes over, which has no other name.
+OF_LIBRARIES = {"_exit", "_replace", "_map"}
+
+
+@pytest.mark.parametrize("file", sorted(modules("tests")))
+def test_tests_ask_for_what_has_a_public_name(file):
+    assert private_names(modules("tests")[file].read_text()) <= OF_LIBRARIES
+
+
+@pytest.mark.parametrize("source", ["train._new()", "from a import _b", "monkeypatch.setattr(a, '_b', 1)",
+                                    "mock.patch('common.a._b')"])
+def test_a_private_name_is_seen(source):
+    assert private_names(source) and not private_names(source.replace("_", ""))
 
 
 def test_twins_hold_the_same_files():

@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,6 @@ from commands import PROJECT
 
 from common import remembered
 from common.remembered import settings
-
 
 
 def place(code: str = "common/network", device: str = "cpu", threads: int = 2) -> Path:
@@ -30,31 +30,34 @@ def test_the_same_is_found_again_in_the_users_cache(tmp_path: Path) -> None:
 
 def test_anything_else_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
     places = [place(), place(threads=1), place(device="gpu"), place("common/proof"), place("common/files.py")]
-    for name, value in (("_processor", ["another"]), ("_version", "0"), ("_hash_of", "00ff")):
+    read_text = Path.read_text
+    for owner, name, changing in (
+            (Path, "read_text", lambda path, *given, **named: "model name: another\n" * (str(path) == "/proc/cpuinfo")
+             or read_text(path, *given, **named)),
+            (metadata, "version", lambda package: "0"), (Path, "read_bytes", lambda path: b"other code")):
         with monkeypatch.context() as changed:
-            changed.setattr(remembered, name, lambda *_, value=value: value)
+            changed.setattr(owner, name, changing)
             places.append(place())
     for variable in ("DNNL_MAX_CPU_ISA", "TF_ENABLE_ONEDNN_OPTS", "OPENBLAS_CORETYPE"):
         with monkeypatch.context() as changed:
-            changed.setitem(remembered._AT_START, variable, "something else")
+            changed.setitem(remembered.AT_START, variable, "something else")
             places.append(place())
     assert len(set(places)) == len(places) == 11
     with monkeypatch.context() as changed:
-        changed.setitem(remembered._AT_START, "OMP_NUM_THREADS", "7")
-        changed.setitem(remembered._AT_START, "TF_CLI_CONFIG_FILE", "of Terraform")
-        changed.setitem(remembered._AT_START, "SOME_OTHER", "variable")
+        changed.setitem(remembered.AT_START, "OMP_NUM_THREADS", "7")
+        changed.setitem(remembered.AT_START, "TF_CLI_CONFIG_FILE", "of Terraform")
+        changed.setitem(remembered.AT_START, "SOME_OTHER", "variable")
         assert place() == places[0], "--threads is in what is known, and the rest chooses nothing"
 
 
-def test_changed_source_is_other_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remembered, "_ROOT", tmp_path)
+def test_changed_source_is_other_code(tmp_path: Path) -> None:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "a.py").write_text("one = 1\n")
-    before = place("code")
+    before = place(str(tmp_path / "code"))
     (tmp_path / "code" / "notes.txt").write_text("not code")
-    assert place("code") == before
+    assert place(str(tmp_path / "code")) == before
     (tmp_path / "code" / "a.py").write_text("one = 2\n")
-    assert place("code") != before
+    assert place(str(tmp_path / "code")) != before
 
 
 def test_settings_are_those_the_process_began_with() -> None:

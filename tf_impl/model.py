@@ -63,6 +63,11 @@ class Model:
         self._predict: Optional[tf.types.experimental.ConcreteFunction] = None
         self._batch: Tuple[tf.Tensor, Optional[tf.Tensor]]
 
+    @property
+    def nets(self) -> Tuple[tf.types.experimental.ConcreteFunction, tf.types.experimental.ConcreteFunction]:
+        """What runs in a training step and in a prediction."""
+        return self._train.get_concrete_function(), self._folded()
+
     def stage(self, spectrograms: np.ndarray, speakers: Optional[np.ndarray] = None) -> None:
         with tf.device(runtime.device()):
             self.stage_tensors(tf.constant(spectrograms, tf.float32),

@@ -65,7 +65,7 @@ _CHOICES = {"recipe": tuple(RECIPES), "network": tuple(NETWORKS), "schedule": SC
 
 def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     """Train as the options say; returns the exit status."""
-    options = _parser(prog).parse_args(argv)
+    options = build_parser(prog).parse_args(argv)
     if options.resume and (options.out or options.force or options.share is not None or set(_given(options)) - {"epochs"}):
         raise UserError("--resume goes on with the run's own settings in its own folder; beside it only --data (if "
                         "the data have moved), --epochs (for more of them), --device, --threads, --convolutions "
@@ -74,8 +74,8 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
         raise UserError(f"--save-minutes must be 0 or more, not {options.save_minutes}")
     threads = prepare_threads(options.threads)
     device = choose_device(options.device, [load])
-    with (_resumed if options.resume else _new)(options) as (checkpoint, dataset, split, folder), Stopping(
-            _going_on(prog, folder, options), lambda: _kept(folder)) as stopping:
+    with (_resumed_run if options.resume else new_run)(options) as (checkpoint, dataset, split, folder), Stopping(
+            going_on(prog, folder, options), lambda: _kept(folder)) as stopping:
         from common.speed import gate
         from common.training.loop import Trainer
 
@@ -97,11 +97,11 @@ def _kept(folder: Path) -> str:
     return f"step {last.step} is saved" if last.part.steps else f"epoch {last.epoch} is saved"
 
 
-def _going_on(prog: str, folder: Path, options: argparse.Namespace) -> str:
+def going_on(prog: str, folder: Path, options: argparse.Namespace) -> str:
     """The command that goes on with a run, on the same part of the machine and in the same way."""
     words = [prog, "--resume", str(folder)]
     for name in ("device", "threads", "convolutions", "save_minutes"):
-        if getattr(options, name) != _parser(prog).get_default(name):
+        if getattr(options, name) != build_parser(prog).get_default(name):
             words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
     return " ".join(words + (["--data", *map(str, options.data)] if options.resume and options.data else []))
 
@@ -165,7 +165,7 @@ def _tested(trainer, split, events) -> str:
     return f"test side, by epoch {best.epoch}: {Evaluation.of(*answers)}"
 
 
-def _parser(prog: str) -> argparse.ArgumentParser:
+def build_parser(prog: str) -> argparse.ArgumentParser:
     parser = make_parser(prog, _DESCRIPTION.format(prog=prog, recipes=indent(table(), "  ")))
     add_options(parser, "--data")
     add_out_options(parser, "train-NETWORK-DATA", "the run")
@@ -195,7 +195,7 @@ def _given(options: argparse.Namespace) -> dict:
 
 
 @contextlib.contextmanager
-def _new(options: argparse.Namespace) -> Iterator[Tuple]:
+def new_run(options: argparse.Namespace) -> Iterator[Tuple]:
     """A run that starts, its folder held: checkpoint, data, split, folder."""
     from common.data.splits import split_dataset, with_less_training
     from common.training.loop import check_batch, fresh
@@ -231,7 +231,7 @@ def say_mismatch(config: TrainingConfig, dataset) -> None:
 
 
 @contextlib.contextmanager
-def _resumed(options: argparse.Namespace) -> Iterator[Tuple]:
+def _resumed_run(options: argparse.Namespace) -> Iterator[Tuple]:
     """The same of a run that goes on."""
     from common.data.splits import load_split
     from common.training.config import load_config

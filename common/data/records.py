@@ -31,7 +31,7 @@ RECORD_FLOATS = 1 + NUM_BINS * NUM_FRAMES
 RECORD_BYTES = 4 * RECORD_FLOATS
 MAX_SPEAKERS = 2**24  # float32 holds every whole number up to here
 # Records whose pages stay mapped once read, 315 MB: mapping them anew costs more than copying them.
-_KEPT_RECORDS = 512
+KEPT_RECORDS = 512
 _MARKED_BINS = 16  # up to 250 Hz: enough to tell utterances apart, 3 % of a record to read
 _MAPPED_AROUND = 2**16  # bytes that Linux maps around a page that is touched, if they are in its cache
 
@@ -69,7 +69,7 @@ class RecordSet:
         self._files = [np.frombuffer(m, dtype="<f4").reshape(-1, RECORD_FLOATS) for m in maps]
         self._starts = np.cumsum([0] + [len(file) for file in self._files])  # first record of each file
         self._kept = np.zeros(len(self.labels), bool)     # stays mapped
-        self._room = _KEPT_RECORDS                        # for more of them
+        self._room = KEPT_RECORDS                        # for more of them
         self._checked = np.zeros(len(self.labels), bool)  # was read and has values that can be used
 
     @staticmethod

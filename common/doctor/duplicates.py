@@ -16,8 +16,8 @@ from common.prepare.features import normalise_bins
 _DESCRIPTOR_SIMILARITY = 0.95
 _SIMILARITY = 0.95
 _MAX_SHIFT = 5           # frames
-_MAX_CANDIDATES = 5_000  # pairs that are compared in full, 3 ms each
-_BLOCK = 2048  # records compared with as many others at once, in 20 MB
+MAX_CANDIDATES = 5_000  # pairs that are compared in full, 3 ms each
+BLOCK = 2048  # records compared with as many others at once, in 20 MB
 
 
 def comparable(scan: Scan) -> np.ndarray:
@@ -53,20 +53,20 @@ def near_pairs(scan: Scan, exact: Sequence[np.ndarray]) -> NearPairs:
         wanted[group[1:]] = False
     records = np.flatnonzero(wanted)
     candidates = alike(scan.descriptors[records])
-    pairs = [(int(records[a]), int(records[b])) for a, b in candidates[:_MAX_CANDIDATES]]
+    pairs = [(int(records[a]), int(records[b])) for a, b in candidates[:MAX_CANDIDATES]]
     return NearPairs([pair for pair in pairs if similarity(scan.read(pair[0]), scan.read(pair[1])) > _SIMILARITY],
-                     complete=len(candidates) <= _MAX_CANDIDATES)
+                     complete=len(candidates) <= MAX_CANDIDATES)
 
 
 def alike(descriptors: np.ndarray) -> List[Tuple[int, int]]:
     """Pairs (a, b), a < b, of similar rows; stops a little after there are too many."""
     found: List[Tuple[int, int]] = []
-    starts = range(0, len(descriptors), _BLOCK)
+    starts = range(0, len(descriptors), BLOCK)
     for top, left in ((top, left) for top in starts for left in starts if top <= left):
-        similar = descriptors[top:top + _BLOCK] @ descriptors[left:left + _BLOCK].T > _DESCRIPTOR_SIMILARITY
-        pairs = np.argwhere(np.triu(similar, k=1) if top == left else similar)[:_MAX_CANDIDATES + 1]
+        similar = descriptors[top:top + BLOCK] @ descriptors[left:left + BLOCK].T > _DESCRIPTOR_SIMILARITY
+        pairs = np.argwhere(np.triu(similar, k=1) if top == left else similar)[:MAX_CANDIDATES + 1]
         found += [(top + int(a), left + int(b)) for a, b in pairs]
-        if len(found) > _MAX_CANDIDATES:
+        if len(found) > MAX_CANDIDATES:
             break
     return found
 

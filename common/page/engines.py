@@ -71,7 +71,7 @@ class Apart:
     def __init__(self, contender: Contender, model: Path, threads: int) -> None:
         self.name, self.state, self.problem = contender.label, STARTING, "is starting"
         self._contender, self._model, self._threads = contender, model, threads
-        self._worker: Optional[Worker] = None
+        self.worker: Optional[Worker] = None  # another whenever it is started again
         self._start()
 
     def ask(self, what: str, spectrograms: np.ndarray) -> Answer:
@@ -81,7 +81,7 @@ class Apart:
             if self.state == STARTING:
                 raise UserError(self.problem)
             try:
-                answer = self._worker.ask("answer", what=what, spectrograms=_packed(spectrograms))
+                answer = self.worker.ask("answer", what=what, spectrograms=_packed(spectrograms))
             except WorkerError:
                 self.problem = "its process ended; it is started again"
                 self._start()
@@ -90,14 +90,14 @@ class Apart:
 
     def close(self) -> None:
         """End its process."""
-        if self._worker is not None:
-            self._worker.close()
+        if self.worker is not None:
+            self.worker.close()
 
     def _start(self) -> None:
         self.close()
         self.state = STARTING
-        self._worker = Worker.of(self._contender, self._threads, WORD)
-        threading.Thread(target=self._open, args=(self._worker,), daemon=True).start()
+        self.worker = Worker.of(self._contender, self._threads, WORD)
+        threading.Thread(target=self._open, args=(self.worker,), daemon=True).start()
 
     def _open(self, worker: Worker) -> None:
         try:

@@ -44,10 +44,10 @@ RESIDENT, FED, END_TO_END = CLOCKS = ("resident", "fed", "end-to-end")
 
 RATE = 1e-3  # of timed training steps: the same batch again and again must not end in NaN
 _STABLE = 0.05  # warm-up ends when the last three steps differ by no more
-_PATIENCE = 5.0  # or after so many seconds: what has not settled by then is told
+PATIENCE = 5.0  # or after so many seconds: what has not settled by then is told
 # Before a block: threads of the process that computed before may still be waiting for work, awake. Those of
 # OpenMP were seen to do so for 8 ms, those of ONNX Runtime for 30.
-_SETTLE_SECONDS = 0.05
+SETTLE_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ class Bench:
     def warm_up(self, kind: str, clock: str = RESIDENT, most: int = 10) -> Dict[str, Any]:
         """Run steps until the last three take the same time, at least one.
 
-        Steps that were taken for `evidence` count. It gives up after `most` steps or `_PATIENCE`.
+        Steps that were taken for `evidence` count. It gives up after `most` steps or `PATIENCE`.
         Returns the seconds of all, and whether they settled.
         """
         seconds, start = self._first_steps.pop(kind, []), time.perf_counter()
@@ -230,14 +230,14 @@ class Bench:
         while not settled:
             seconds += timed(lambda tick: self._steps(kind, clock, 1, tick)).seconds
             settled = len(seconds) >= 3 and max(seconds[-3:]) <= (1 + _STABLE) * min(seconds[-3:])
-            late = len(seconds) >= most or time.perf_counter() - start > _PATIENCE
+            late = len(seconds) >= most or time.perf_counter() - start > PATIENCE
             if late and len(seconds) >= 3:
                 break
         return {"seconds": seconds, "settled": settled}
 
     def time(self, kind: str, steps: int, clock: str = RESIDENT) -> Dict[str, Any]:
         """Time a block of steps of one kind; returns a `benchmark.Block`."""
-        time.sleep(_SETTLE_SECONDS)
+        time.sleep(SETTLE_SECONDS)
         self._stage()
         if kind in (INFERENCE, LATENCY):  # one beforehand: it pays for new weights
             self._steps(kind, RESIDENT, 1, lambda: None)

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Sequence
 
 import numpy as np
 
 from common.contenders import CONTENDERS
+from common.machine import available_memory_mib
 from common.speed.bench import INFERENCE, TRAINING, Work
 from common.speed.benchmark import turns
 from common.speed.plans import as_known
@@ -96,7 +95,7 @@ class Scaling:
     def _measure(self, axis: str, value: int, expected: Dict[str, float]) -> List[Point]:
         """Both frameworks at one value; one after the other if both at once do not fit in memory."""
         work = dataclasses.replace(self.base, **{_FIELDS[axis]: value})
-        free = _available_mib() / _ROOM
+        free = available_memory_mib() / _ROOM
         if max(expected.values(), default=0) > free:
             self.left_out.append(f"{work.network}, {axis} {value}: would take about "
                                  f"{max(expected.values()):,.0f} MiB, {free * _ROOM:,.0f} MiB are free")
@@ -122,17 +121,6 @@ class Scaling:
             memory = {name: worker.ask("peak_memory")["mib"] for name, worker in workers.items()}
         return [Point(work.network, axis, value, kind, name, work.batch_size, macs, each[name],
                       memory[name], together) for kind, each in seconds.items() for name in names]
-
-
-def _available_mib() -> float:
-    """Memory that can be had without swapping; where the system does not tell, what is unused."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) / 2**10
-    except OSError:
-        pass
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") / 2**20
 
 
 def _steps(warm_up: Sequence[float]) -> int:

@@ -105,7 +105,7 @@ class _Engine:
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(  # of the voice file, removed at exit
             prefix="voice", dir=temporary_root(_MAX_PATH_BYTES - 20))
-        self._library, data = _load(Path(self._folder.name))
+        self._library, data = load_library(Path(self._folder.name))
         self._library.espeak_ng_InitializePath(os.fsencode(data))
         self._check("espeak_ng_Initialize", self._library.espeak_ng_Initialize(None))
         self._check("espeak_ng_InitializeOutput",
@@ -155,7 +155,7 @@ class _Engine:
 _engine: Optional[_Engine] = None
 
 
-def _load(folder: Path) -> Tuple[ctypes.CDLL, Path]:
+def load_library(folder: Path) -> Tuple[ctypes.CDLL, Path]:
     """The library, and a path to its data short enough for it, through a link in `folder` if need be."""
     try:
         import espeakng_loader

@@ -26,8 +26,8 @@ main(arguments)
 
 
 @pytest.mark.parametrize("module, work, numpy_comes_with_the_options", [
-    ("compare", "common.commands.compare._plan", False),
-    ("caffe2_impl.train", "common.commands.train._new", True)])
+    ("compare", "common.commands.compare.data_or_embedded", False),
+    ("caffe2_impl.train", "common.commands.train.data_or_embedded", True)])
 def test_threads_reach_numpy(module: str, work: str, numpy_comes_with_the_options: bool) -> None:
     done = subprocess.run([sys.executable, "-c", UP_TO_THE_WORK, module, work, "--threads", "1"], cwd=PROJECT,
                           capture_output=True, text=True, timeout=60)

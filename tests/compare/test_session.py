@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import time
 from pathlib import Path
@@ -70,7 +71,8 @@ def test_a_run_holds_its_folder_and_leaves_what_is_not_of_a_run(tiny_data: Path,
     (tmp_path / "run" / "speaker.onnx").write_bytes(b"of somebody")
     with pytest.raises(UserError, match="another process is training"), claimed(tmp_path / "run"):
         pass
-    old._held.close()
+    del old  # as with its process
+    gc.collect()
     learning(opened(tiny_data), tmp_path / "run")
     assert (tmp_path / "run" / "speaker.onnx").read_bytes() == b"of somebody" and read_log(tmp_path / "run") == []
 

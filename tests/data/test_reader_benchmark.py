@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from common.data.benchmark import MEMORY_LIMIT, WAYS, Memory, main, measure_memory, measure_speed, memory_table
-from common.data.records import _KEPT_RECORDS, RECORD_BYTES
+from common.data.records import KEPT_RECORDS, RECORD_BYTES
 
 
 def test_memory_does_not_grow_with_the_data(tmp_path: Path) -> None:
@@ -15,7 +15,7 @@ def test_memory_does_not_grow_with_the_data(tmp_path: Path) -> None:
     assert (small.records, large.records) == (651, 1302)
     batch = 8 * RECORD_BYTES / 2**20
     assert abs(large.own - small.own) < 4 * batch and abs(large.mapped - small.mapped) < 4 * batch
-    assert large.own < 200 and large.mapped < _KEPT_RECORDS * RECORD_BYTES / 2**20 + 2 * batch
+    assert large.own < 200 and large.mapped < KEPT_RECORDS * RECORD_BYTES / 2**20 + 2 * batch
     assert not list(tmp_path.iterdir())
 
 

@@ -74,7 +74,7 @@ def test_memory_stays_bounded_on_a_large_sparse_file(tmp_path: Path, monkeypatch
 
     Beyond the records that may stay mapped, which are few here so that the rest shows.
     """
-    monkeypatch.setattr(module, "_KEPT_RECORDS", 16)
+    monkeypatch.setattr(module, "KEPT_RECORDS", 16)
     path, records = tmp_path / "large.bin", 15_000
     with open(path, "wb") as file:
         file.truncate(records * RECORD_BYTES)
@@ -252,18 +252,12 @@ def test_writer_refuses_what_the_reader_would_refuse(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-def test_full_disk_is_a_clear_error() -> None:
-    class Full:
-        def write(self, data: bytes) -> int:
-            raise OSError(28, "No space left on device")
-
-        def close(self) -> None:
-            pass
-
-    writer = RecordWriter("/nowhere/a.bin")
-    writer._file = Full()  # type: ignore[assignment]
+def test_full_disk_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "open", lambda *_: open("/dev/full", "wb"), raising=False)
     with pytest.raises(RecordError, match=r"a\.bin: cannot write record 0 at byte 0: No space left"):
-        writer.append(spectrogram(0), 0)
+        with RecordWriter(tmp_path / "a.bin") as writer:
+            writer.append(spectrogram(0), 0)
+    assert os.listdir(tmp_path) == []
 
 
 def test_writer_names_a_missing_folder(tmp_path: Path) -> None:

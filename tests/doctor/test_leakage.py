@@ -40,9 +40,9 @@ def test_near_duplicates_are_found_across_blocks(monkeypatch: pytest.MonkeyPatch
     descriptors[[7, 33, 49]] = descriptors[[2, 2, 48]]
     descriptors /= np.linalg.norm(descriptors, axis=1, keepdims=True)
     for block in (7, 2048):
-        monkeypatch.setattr(duplicates, "_BLOCK", block)
+        monkeypatch.setattr(duplicates, "BLOCK", block)
         assert sorted(duplicates.alike(descriptors)) == [(2, 7), (2, 33), (7, 33), (48, 49)]
-    monkeypatch.setattr(duplicates, "_MAX_CANDIDATES", 2)
+    monkeypatch.setattr(duplicates, "MAX_CANDIDATES", 2)
     assert 2 < len(duplicates.alike(descriptors)) <= 4
 
 

@@ -80,7 +80,7 @@ def test_one_that_starts_says_so(made: Callable[[], Apart]) -> None:
 def test_one_that_died_says_so_and_is_started_again(made: Callable[[], Apart]) -> None:
     engine, values = made(), np.ones((1, 5, 7), np.float32)
     until(READY, engine)
-    os.kill(engine._worker.process.pid, signal.SIGKILL)
+    os.kill(engine.worker.process.pid, signal.SIGKILL)
     with pytest.raises(UserError, match="its process ended; it is started again"):
         engine.ask(LOGITS, values)
     until(READY, engine)
@@ -101,6 +101,6 @@ def test_one_that_does_not_start_says_why_and_is_tried_again(made: Callable[[], 
 
 def test_one_that_is_ended_while_it_starts_is_gone(made: Callable[[], Apart]) -> None:
     engine = made()
-    process = engine._worker.process
+    process = engine.worker.process
     engine.close()
     assert process.poll() is not None

@@ -194,7 +194,7 @@ def served(page: Page) -> Iterator[str]:
     server, ended = make_server(page, "127.0.0.1", 0), threading.Event()
 
     def run() -> None:
-        """As `server.run` does, which only a signal ends."""
+        """As `server.run` does, which only a signal ends; waitress has no public name for what its loop goes over."""
         while not ended.is_set():
             server.asyncore.loop(timeout=0.1, map=server._map, count=1)
         server.task_dispatcher.shutdown()

@@ -62,18 +62,18 @@ def test_under_two_speakers_none_is_kept(tree: Path, tmp_path: Path) -> None:
     assert reasons["ann/a/rec.wav"].endswith("bob/a/mine.wav") and not reasons["bob/a/mine.wav"].endswith("bob/a/mine.wav")
 
 
-@pytest.mark.parametrize("step", ["_twice", "_without", "_finish"])
+@pytest.mark.parametrize("step", ["find_twice", "read_json", "summarise"])
 def test_interrupted_while_copies_are_taken_out_the_bytes_are_the_same(tree: Path, tmp_path: Path, step: str,
                                                                        monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(tree, tmp_path / "whole", "--parts", "3") == 0
 
-    def end(*arguments: object) -> None:
+    def end(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(building, step, end)
         assert run(tree, tmp_path / "data", "--parts", "3") == 130
-    if step == "_finish":  # as if killed while that part was written again
+    if step == "summarise":  # as if killed while that part was written again
         (tmp_path / "data/unfinished/part-2.done.json").unlink()
     assert run(tree, tmp_path / "data", "--parts", "3") == 0
     assert contents(tmp_path / "data") == contents(tmp_path / "whole")

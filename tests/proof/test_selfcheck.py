@@ -133,7 +133,7 @@ def test_what_passed_is_remembered_for_what_it_was(asked: List[Work], monkeypatc
 
 
 def test_what_failed_is_refused_every_time(asked: List[Work], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(remembered._AT_START, "DNNL_MAX_CPU_ISA", "AVX2")
+    monkeypatch.setitem(remembered.AT_START, "DNNL_MAX_CPU_ISA", "AVX2")
     monkeypatch.setattr(gate, "found", [*gate.found, Deviation((1, 104), "outputs", "testing logits", 0.7)])
     for times in (1, 2):
         with pytest.raises(UserError, match=(

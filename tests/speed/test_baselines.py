@@ -11,6 +11,7 @@ import pytest
 from matplotlib.colors import is_color_like
 
 from common.contenders import CONTENDERS, FRAMEWORKS
+from common.network.optimizer import SGD
 from common.speed import bench as module
 from common.speed import onnx_baseline
 from common.speed.bench import Bench, Work, twin_engine
@@ -71,7 +72,7 @@ def test_direct_is_a_twin_with_its_frameworks_own_convolutions(package: str) -> 
 def test_onnx_runtime_on_an_export(network: str, twin: Twin, tmp_path: Path) -> None:
     work, path, bench = NETWORKS[network], tmp_path / "network.onnx", of_twin(twin)
     bench.build(dataclasses.asdict(work))
-    bench._runner.model.export_onnx(path)
+    twin.model(work.spec, module.parameters.initialise(work.spec, work.seed), SGD()).export_onnx(path)
     other = evidence(Bench(lambda: onnx_baseline.engine(path)), work)
     own = bench.evidence(1, 0.01)
     assert np.abs(np.subtract(own["logits"], other["logits"])).max() < 1e-4 * np.abs(own["logits"]).max()
@@ -80,7 +81,7 @@ def test_onnx_runtime_on_an_export(network: str, twin: Twin, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("kind", ["training", "inference"])
 def test_a_tick_for_every_step_and_none_for_the_call(kind: str, baseline: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "SETTLE_SECONDS", 0.0)
     baseline.build(dataclasses.asdict(NETWORKS["tdnn"]))
     assert len(baseline.time(kind, 3)["seconds"]) == 3
     assert len(baseline.time("latency", 2)["seconds"]) == 2

@@ -24,7 +24,7 @@ WORK = Work("tdnn", num_speakers=4, width=0.02, batch_size=4, frames=60)
 
 @pytest.fixture(autouse=True)
 def no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "SETTLE_SECONDS", 0.0)
 
 
 @pytest.fixture()
@@ -135,7 +135,7 @@ def test_warm_up_lasts_until_steps_take_the_same_time(monkeypatch: pytest.Monkey
     durations[:] = [0.02 * (1 + i % 2) for i in range(9)]
     warmed = bench.warm_up("training", most=6)
     assert len(warmed["seconds"]) == 6 and warmed["settled"] is False
-    monkeypatch.setattr(module, "_PATIENCE", -1)
+    monkeypatch.setattr(module, "PATIENCE", -1)
     durations[:] = [0.1, 0.05, 0.1, 0.05]
     assert len(bench.warm_up("training")["seconds"]) == 3, "three at the least"
 

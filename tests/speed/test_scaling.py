@@ -75,7 +75,7 @@ def test_frameworks_take_turns(asked: List) -> None:
 def test_what_does_not_fit_in_memory(asked: List, monkeypatch: pytest.MonkeyPatch, free: float, together: bool,
                                      left_out: int) -> None:
     """1,000 MiB each at a batch of 4, so about 2,000 each at 8."""
-    monkeypatch.setattr(scaling, "_available_mib", lambda: free)
+    monkeypatch.setattr(scaling, "available_memory_mib", lambda: free)
     points, made = measured({BATCH: [4, 8]})
     assert {point.together for point in points if point.value == 8} == ({together} if together is not None else set())
     assert len(made.left_out) == left_out and all("batch size 8: would take about 2,000 MiB" in each for each in made.left_out)

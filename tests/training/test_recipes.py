@@ -49,7 +49,7 @@ def test_what_it_expects_of_the_data(recipe: str, scale: str, normalised: bool, 
 def test_a_run_says_its_recipe_and_what_it_expects(tiny_data: Path, tmp_path: Path,
                                                    capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--data", str(tiny_data), "--out", str(tmp_path / "run"), "--epochs", "1", *SMALL]
-    with train._new(train._parser("train").parse_args(words)) as (checkpoint, *_):
+    with train.new_run(train.build_parser("train").parse_args(words)) as (checkpoint, *_):
         pass
     assert "was not prepared for the recipe robust: python -m common.prepare with --scale log --raw" in capsys.readouterr().err
     config = load_config(tmp_path / "run" / "config.json")

@@ -35,7 +35,8 @@ def caffe2_operators(spec: NetworkSpec, monkeypatch: pytest.MonkeyPatch) -> List
                               C=SimpleNamespace(nets=list), Blobs=list)
     for module in (model, network):  # blobs on a card need a card; nets are only built
         monkeypatch.setattr(module, "workspace", nothing)
-    monkeypatch.setattr(runtime, "_device", runtime.CUDA)
+    monkeypatch.setattr(runtime, "device", lambda: runtime.CUDA)
+    monkeypatch.setattr(runtime, "on_gpu", lambda: True)
     nets = model.Model(spec, initialise(spec), SGD()).nets
     return [operator for net in nets for operator in net.Proto().op]
 
@@ -80,7 +81,7 @@ def nodes(spec: NetworkSpec) -> Iterator:
     from tf_impl.model import Model
 
     model = Model(spec, initialise(spec), SGD(), plan={})  # as on a card
-    for function in (model._train.get_concrete_function(), model._folded()):
+    for function in model.nets:
         graph = function.graph.as_graph_def(add_shapes=False)
         yield from graph.node
         for inner in graph.library.function:

@@ -45,7 +45,7 @@ def test_every_operator_reads_what_it_read_before(model, training: bool) -> None
     from caffe2_impl.recycling import rename, shared_names
 
     net = model.nets[0 if training else 1].Proto()
-    network = model._training if training else model._testing
+    network = model.training if training else model.testing
     recycled = caffe2_pb2.NetDef.FromString(net.SerializeToString())
     rename(recycled, shared_names(net, network.sizes, set(), ""))
     before, after = ({blob for op in each.op for blob in op.output} for each in (net, recycled))

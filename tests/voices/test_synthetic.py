@@ -69,7 +69,7 @@ def test_it_is_split_by_session(tiny: Path) -> None:
 
 
 def test_the_cache_is_used(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(synthetic, "_build", lambda *_: pytest.fail("built again"))
+    monkeypatch.setattr(synthetic, "in_a_new_process", lambda *_: pytest.fail("built again"))
     assert default_corpus(tiny.parent, TINY) == tiny
 
 

@@ -58,7 +58,7 @@ def test_a_long_data_path_is_reached_through_a_link(tmp_path: Path, monkeypatch:
     deep.mkdir(parents=True)
     (deep / "espeak-ng-data").symlink_to(espeakng_loader.get_data_path())
     monkeypatch.setattr(espeakng_loader, "get_data_path", lambda: str(deep / "espeak-ng-data"))
-    _, data = voices._load(tmp_path)
+    _, data = voices.load_library(tmp_path)
     assert data == tmp_path / "espeak-ng-data" and (data / "phontab").is_file()
 
 
@@ -67,7 +67,7 @@ def test_a_missing_library_is_an_error_with_a_way_out(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(espeakng_loader, "get_library_path", lambda: str(tmp_path / "none.so"))
     with pytest.raises(UserError, match="--data"):
-        voices._load(tmp_path)
+        voices.load_library(tmp_path)
 
 
 def test_a_refused_voice_is_reported(speech: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
