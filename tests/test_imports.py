@@ -18,7 +18,7 @@ TWINS = ("tf_impl", "caffe2_impl")
 FLOORS = """
     errors
     contenders machine memory
-    device files typed
+    device files progress typed
     outputs remembered
     measured
     data

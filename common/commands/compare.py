@@ -19,11 +19,11 @@ from common.commands.options import (
     prepare_threads,
     say_device,
 )
-from common.commands.progress import Progress
 from common.contenders import BASELINES, CONTENDERS, FRAMEWORKS
 from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.outputs import output
+from common.progress import Progress
 from common.twin import Twin
 
 _DESCRIPTION = """Compare TensorFlow and Caffe2 on who is speaking: speed, accuracy, and whether they agree.

@@ -14,6 +14,7 @@ from common.commands.options import (
 )
 from common.errors import UserError
 from common.outputs import output
+from common.progress import Progress
 from common.twin import Twin
 
 if TYPE_CHECKING:
@@ -43,20 +44,20 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     from common.measured import facts, told
 
     head, trial, test = _setting(options)
-    with output(options.out, "mistakes", ("mistakes.md",), options.force) as folder:
+    with output(options.out, "mistakes", ("mistakes.md",), options.force) as folder, Progress() as progress:
         twins = {name: load() for name, load in loads.items()}
         for twin in twins.values():
             twin.configure(options.device, threads)
         broken = twins.pop(options.side)
         rows, caught = [], True
-        for row, right_rung in _rows(trial, test, broken, list(twins.values())):
+        for row, right_rung in _rows(trial, test, broken, list(twins.values()), progress):
             rows.append(row)
             caught = caught and right_rung
         text = told(facts(threads)) + "\n\n" + head.format(framework=broken.framework) + "\n\n" + tabulate(
             rows, tablefmt="github", disable_numparse=True, headers=[
                 "mistake", "what it is", "caught on rung", "at", "error there",
                 "logits after 1 step", "top-1 on test", "by chance, p"])
-        print(text)
+        progress.print(text)
         write_text(folder / "mistakes.md", text + "\n")
     print(f"\nwritten to {folder}: mistakes.md")
     return 0 if caught else 1
@@ -99,26 +100,27 @@ def _setting(options: argparse.Namespace) -> Tuple[str, "Trial", "BatchReader"]:
     return head, make_trial(spec, batches, options.learning_rate, seed=options.seed), test
 
 
-def _rows(trial: "Trial", test: "BatchReader", twin: Twin, others: List[Twin]
+def _rows(trial: "Trial", test: "BatchReader", twin: Twin, others: List[Twin], progress: Progress
           ) -> Iterator[Tuple[List[str], bool]]:
     """Rows of the table, each with whether the mistake was caught on the rung it belongs to."""
-    from rich.console import Console
-    from rich.progress import track
-
     from common.proof.costs import chance, logit_difference, train_and_test
     from common.proof.mistakes import MISTAKES
     from common.proof.parity import Arbiter, climb, first_divergence
     from common.proof.recording import record
 
+    total = 1 + len(others) + len(MISTAKES)
+    progress.show(f"honest, {twin.framework}", 0, total)
     honest = train_and_test(twin, trial, test)
     yield ["none", "", "", "", "", "", _accuracy(honest), ""], True
-    for other in others:
+    for number, other in enumerate(others, 1):
+        progress.show(f"honest, {other.framework}", number, total)
         outcome = train_and_test(other, trial, test)
         yield ["none", f"the same in {other.framework}", "", "", "",
                f"{logit_difference(outcome, honest):.1e}", _accuracy(outcome), f"{chance(outcome, honest):.2g}"], True
     first = trial.at(0, trial.params, trial.momenta)
     arbiter = Arbiter.of(first)
-    for name, mistake in track(MISTAKES.items(), "mistakes", console=Console(stderr=True)):
+    for number, (name, mistake) in enumerate(MISTAKES.items(), 1 + len(others)):
+        progress.show(name, number, total)
         try:
             recording = record(twin, mistake.make(first))
         except UserError as error:  # not in this network, or not in this framework

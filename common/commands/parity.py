@@ -16,6 +16,7 @@ from common.commands.options import (
 )
 from common.errors import UserError
 from common.outputs import output
+from common.progress import Progress
 from common.twin import Twin
 
 if TYPE_CHECKING:
@@ -116,17 +117,16 @@ def _trial(network: str, options: argparse.Namespace, dataset: "Dataset"
 def _climb_all(trial: "Trial", own: Dict[str, "Trial"], twins: Dict[str, Twin]
                ) -> Tuple[Dict[str, "Recording"], Dict[str, List["Finding"]]]:
     """What each framework made of the trial it was given, and what the ladder finds in it."""
-    from rich.console import Console
-
     from common.proof.parity import Arbiter, climb
     from common.proof.recording import record
 
     recordings: Dict[str, "Recording"] = {}
     findings: Dict[str, List["Finding"]] = {}
-    with Console(stderr=True).status(f"{trial.spec.name}: the reference") as show:
+    with Progress() as progress:
+        progress.show(f"{trial.spec.name}: the reference", 0, 1 + len(twins))
         arbiter = Arbiter.of(trial)
-        for name, twin in twins.items():
-            show.update(f"{trial.spec.name}: {twin.framework}")
+        for number, (name, twin) in enumerate(twins.items(), 1):
+            progress.show(f"{trial.spec.name}: {twin.framework}", number, 1 + len(twins))
             recordings[name] = record(twin, own[name])
             findings[name] = climb(trial, recordings[name], arbiter)
     return recordings, findings

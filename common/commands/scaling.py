@@ -5,12 +5,12 @@ import argparse
 from typing import Callable, Dict, List, Mapping, Optional
 
 from common.commands.options import add_options, add_out_options, choose_device, make_parser, prepare_threads
-from common.commands.progress import Progress
 from common.contenders import CONTENDERS, FRAMEWORKS
 from common.data.form import NUM_FRAMES
 from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.outputs import output
+from common.progress import Progress
 from common.twin import Twin
 
 _DESCRIPTION = """Time training and inference of both networks over batch size, threads, frames and speakers.

@@ -22,6 +22,7 @@ from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.network.optimizer import SCHEDULES
 from common.outputs import numbered, remove_if_empty, vacate
+from common.progress import THINGS, Progress
 from common.training.config import TrainingConfig
 from common.training.recipes import DEFAULT, RECIPES, configure, table
 from common.twin import Twin
@@ -110,7 +111,6 @@ def _train(prog: str, trainer, checkpoint, split, summary: Mapping[str, str], st
     """The run itself, and whoever watches it: the terminal, a page in its folder, TensorBoard."""
     from common.show.run_page import RunPage
     from common.training.events import EventFile
-    from common.training.progress import TrainingProgress
 
     folder = trainer.folder
     commands = {name: prog.replace("train", name) for name in ("identify", "evaluate", "export")}
@@ -118,15 +118,19 @@ def _train(prog: str, trainer, checkpoint, split, summary: Mapping[str, str], st
                  "export": f"{commands['export']} {folder} {folder}/speaker.onnx"}
     page = RunPage(folder, summary, checkpoint.config, trainer.model.facts(), following)
     with EventFile(folder, checkpoint.step) as events:
-        with TrainingProgress(checkpoint.step, trainer.total_steps) as progress:
+        with Progress(THINGS) as progress:
+            progress.show("before the first step", checkpoint.step, trainer.total_steps)
+
+            def on_step(step: int, loss: float, top1: float, rate: float) -> None:
+                progress.show(f"loss {loss:.3f}  top-1 {top1:.0%}  {rate:.1f} utterances/s", step, trainer.total_steps)
 
             def on_epoch(record) -> None:
-                progress.on_epoch(record)
+                progress.print(str(record))
                 events.epoch(record)
                 page.epoch()
 
             try:
-                trainer.run(progress.on_step, on_epoch, stopping.asked)
+                trainer.run(on_step, on_epoch, stopping.asked)
             except KeyboardInterrupt:
                 page.stopped()
                 raise

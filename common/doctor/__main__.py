@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, List, Optional
 
 from common.errors import UserError, friendly
 from common.machine import available_cores
+from common.progress import BYTES, Progress
 
 if TYPE_CHECKING:  # slow to import, and --help does not need them
     from common.doctor.diagnosis import Diagnosis
@@ -67,8 +68,6 @@ def main(argv: Optional[List[str]] = None) -> int:
 
 
 def _scan(paths: List[Path], workers: int) -> Scan:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
     from threadpoolctl import threadpool_limits
 
     from common.data.records import RECORD_BYTES
@@ -76,11 +75,10 @@ def _scan(paths: List[Path], workers: int) -> Scan:
     from common.memory import keep_freed_memory
 
     keep_freed_memory()
-    columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    size = sum(path.stat().st_size for path in paths if path.exists())
     # One BLAS thread: each of our own threads has a core already.
-    with threadpool_limits(1), Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=sum(path.stat().st_size for path in paths if path.exists()))
-        return scan_files(paths, workers, lambda records: progress.advance(task, records * RECORD_BYTES))
+    with threadpool_limits(1), Progress(BYTES) as progress:
+        return scan_files(paths, workers, lambda records: progress.show("reading", records * RECORD_BYTES, size))
 
 
 def _vacate(folder: Path, force: bool) -> None:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Callable, List, NamedTuple, Optional, Sequence
+from typing import List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -24,8 +24,7 @@ class Repaired(NamedTuple):
     sidecars: bool
 
 
-def repair(scan: Scan, good: np.ndarray, speakers: Optional[Sequence[str]], out: Path,
-           progress: Callable[[int], None] = lambda records: None) -> Repaired:
+def repair(scan: Scan, good: np.ndarray, speakers: Optional[Sequence[str]], out: Path) -> Repaired:
     """Write the records marked in `good` (bool (N,)) to files of the same names in the new folder `out`.
 
     Sidecars go along if all of them can be read. classes.txt comes last, so that an interrupted repair
@@ -48,7 +47,6 @@ def repair(scan: Scan, good: np.ndarray, speakers: Optional[Sequence[str]], out:
             with RecordWriter(target) as writer:
                 for record in kept[number]:
                     writer.append(scan.read(first + record), int(scan.labels[first + record]))
-                    progress(1)
             if rows is not None:
                 write_sessions(target, rows[number])
             written.append(target)

@@ -93,7 +93,7 @@ class _Chunk(NamedTuple):
 
 
 def scan_files(paths: Sequence[Path], workers: int, progress: Callable[[int], None] = lambda records: None) -> Scan:
-    """Measure every record. `progress` is told how many more records are done.
+    """Measure every record. `progress` is told how many records are done.
 
     Raises `RecordError` for a file that cannot be opened or read; what is in it never raises.
     """
@@ -101,11 +101,13 @@ def scan_files(paths: Sequence[Path], workers: int, progress: Callable[[int], No
     chunks = [_Chunk(file.path, first, min(_CHUNK, file.records - first))
               for file in files for first in range(0, file.records, _CHUNK)]
     parts: List[Tuple[np.ndarray, np.ndarray, np.ndarray]] = [_empty(0)]
+    done = 0
     pool = ThreadPoolExecutor(workers)  # NumPy works outside the interpreter lock
     try:
         for chunk, part in zip(chunks, pool.map(_scan_chunk, chunks)):
             parts.append(part)
-            progress(chunk.records)
+            done += chunk.records
+            progress(done)
     finally:
         pool.shutdown(cancel_futures=True)
     labels, measures, descriptors = (np.concatenate(column) for column in zip(*parts))

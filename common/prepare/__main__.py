@@ -34,9 +34,9 @@ from common.errors import UserError, friendly
 from common.machine import available_cores
 from common.prepare.options import CROPS, SAMPLE_RATE, SEGMENT_SAMPLES, SNR, Options
 from common.prepare.workers import begin_imports
+from common.progress import THINGS, Progress
 
 if TYPE_CHECKING:  # slow to import, and --help does not need them
-    from common.prepare.building import Progress
     from common.prepare.sources import Recording
     from common.prepare.summary import Summary
 
@@ -53,31 +53,6 @@ def opened_source(source: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="recordings-") as folder:
         yield unpack_recordings(source, Path(folder))
-
-
-@contextlib.contextmanager
-def progress_bar(total: int) -> "Iterator[Progress]":
-    """A progress bar on stderr, as the function that moves it."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    bar = Bar(TextColumn("recordings"), BarColumn(), MofNCompleteColumn(),
-              TextColumn("{task.fields[records]} utterances, {task.fields[rate]:.0f} a second"),
-              TimeRemainingColumn(), console=Console(stderr=True))
-    task = bar.add_task("", total=total, records=0, rate=0.0)
-    at_start: List[int] = []  # records an earlier run has made: they say nothing about the speed
-
-    def move(recordings: int, records: int) -> None:
-        if not at_start:
-            at_start.append(records)
-            bar.reset(task, completed=recordings)
-        elapsed = bar.tasks[0].elapsed or 0.0
-        bar.update(task, completed=recordings, records=records,
-                   rate=(records - at_start[0]) / elapsed if elapsed else 0.0)
-
-    with bar:
-        yield move
 
 
 def prepare(args: argparse.Namespace) -> "Summary":
@@ -108,7 +83,11 @@ def prepare(args: argparse.Namespace) -> "Summary":
         notes: Dict[str, object] = {"split": split} if split else {}
         if read_info(tree.resolve().parent).get("synthetic"):  # of a corpus beside whose data its recordings lie
             notes["synthetic"] = True
-        with progress_bar(plan.readings) as progress:
+        with Progress(THINGS) as bar:
+
+            def progress(recordings: int, records: int) -> None:
+                bar.show(f"recordings  {records:,} utterances", recordings, plan.readings)
+
             return build(tree, args.out, plan, args.workers, progress, notes, found)
 
 

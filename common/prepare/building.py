@@ -31,10 +31,10 @@ from common.prepare.workers import CONTEXT, starting
 
 POLL_SECONDS = 0.1
 
-Progress = Callable[[int, int], None]  # recordings done, records written
+Told = Callable[[int, int], None]  # recordings done, records written
 
 
-def build(tree: Path, out: Path, plan: Plan, workers: int, progress: Progress = lambda recordings, records: None,
+def build(tree: Path, out: Path, plan: Plan, workers: int, progress: Told = lambda recordings, records: None,
           notes: Optional[Mapping[str, object]] = None, found: Found = Found()) -> Summary:
     """Build the data folder `out` from the recordings below `tree`, or complete it.
 
@@ -116,7 +116,7 @@ def _copy_jobs(jobs: List[PartJob], copies: Copies) -> List[PartJob]:
     return made
 
 
-def _complete(jobs: List[PartJob], workers: int, progress: Progress) -> Dict[int, PartReport]:
+def _complete(jobs: List[PartJob], workers: int, progress: Told) -> Dict[int, PartReport]:
     """The reports of all jobs, by number; what is not built yet is built."""
     reports = {job.number: report for job in jobs for report in [read_report(job)] if report}
     missing = [job for job in jobs if job.number not in reports]
@@ -124,15 +124,15 @@ def _complete(jobs: List[PartJob], workers: int, progress: Progress) -> Dict[int
     return reports
 
 
-def _going_on(progress: Progress, jobs: List[PartJob], reports: Dict[int, PartReport]) -> Progress:
-    """Progress that counts what an earlier run has done."""
+def _going_on(progress: Told, jobs: List[PartJob], reports: Dict[int, PartReport]) -> Told:
+    """Told that counts what an earlier run has done."""
     recordings = sum(len(job.recordings) for job in jobs if job.number in reports)
     records = sum(report.records for report in reports.values())
     progress(recordings, records)
     return lambda more_recordings, more_records: progress(recordings + more_recordings, records + more_records)
 
 
-def _build_parts(jobs: List[PartJob], workers: int, progress: Progress) -> Dict[int, PartReport]:
+def _build_parts(jobs: List[PartJob], workers: int, progress: Told) -> Dict[int, PartReport]:
     """Build parts in worker processes, each by one of them. Returns their reports by number."""
     from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
     from concurrent.futures.process import BrokenProcessPool

@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from common.errors import UserError
 from common.prepare.partial import PartialFile, Source
+from common.progress import BYTES, Progress
 
 if TYPE_CHECKING:
     import requests
@@ -31,14 +32,14 @@ PAUSE_SECONDS = 1.0  # after the first of them; it doubles with each
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _GONE = (403, 404, 410)  # 403: what S3 says of a file that is not there
 
-Progress = Callable[[int, Optional[int]], None]  # bytes there, bytes in all if the server says
+Told = Callable[[int, Optional[int]], None]  # bytes there, bytes in all if the server says
 
 
 class _Interrupted(Exception):
     """The connection failed, or its answer does not fit: worth another attempt."""
 
 
-def fetch(url: str, folder: Path, progress: Progress = lambda there, total: None) -> Path:
+def fetch(url: str, folder: Path, progress: Told = lambda there, total: None) -> Path:
     """Download `url` into `folder`, or the rest of it; returns the file. Raises UserError."""
     target = folder / file_name(url)
     if target.exists():
@@ -70,7 +71,7 @@ def file_name(url: str) -> str:
     return name
 
 
-def _attempt(partial: PartialFile, progress: Progress) -> None:
+def _attempt(partial: PartialFile, progress: Told) -> None:
     """One request for what is missing. Returns once all is there.
 
     Raises _Interrupted where another attempt may do better, UserError where it will not.
@@ -139,7 +140,7 @@ def _continues(response: "requests.Response", source: Source, begin: int) -> boo
     return tuple(map(int, found.groups())) == (begin, source.length - 1, source.length)
 
 
-def _receive(response: "requests.Response", partial: PartialFile, progress: Progress) -> None:
+def _receive(response: "requests.Response", partial: PartialFile, progress: Told) -> None:
     """Append the body. Raises _Interrupted if it ends before, or goes beyond, the length that was announced."""
     import urllib3
 
@@ -192,20 +193,10 @@ def _check(path: Path, name: str, hint: str) -> None:
 
 def fetch_all(urls: List[str], folder: Path) -> List[Path]:
     """Download one after the other, with a progress bar on stderr. Raises UserError."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-    from rich.progress import Progress as Bar
-
     names = [file_name(url) for url in urls]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise UserError(f"two of the addresses end with {twice}; they would be one file")
-    paths = []
-    with Bar(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-             TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-        for name, url in zip(names, urls):
-            task = bar.add_task(name, total=None)
-            paths.append(fetch(url, folder, lambda there, total: bar.update(task, completed=there, total=total)))
-            size = paths[-1].stat().st_size
-            bar.update(task, completed=size, total=size)
-    return paths
+    with Progress(BYTES) as bar:
+        return [fetch(url, folder, lambda there, total, name=name: bar.show(name, there, total))
+                for name, url in zip(names, urls)]

@@ -50,6 +50,11 @@ class EpochRecord:
     utterances_per_second: float  # of training, evaluation and checkpoints left out
     seconds: float  # of training
 
+    def __str__(self) -> str:
+        dev = "" if self.dev_top1 is None else f"  dev top-1 {100 * self.dev_top1:5.1f} %"
+        return (f"epoch {self.epoch:3d}  loss {self.train_loss:.4f}  train top-1 {100 * self.train_top1:5.1f} %{dev}  "
+                f"{self.utterances_per_second:.1f} utterances/s  {self.seconds:.0f} s")
+
 
 def claimed(folder: Path) -> ContextManager[None]:
     """Hold a run's folder, made if need be, against a second process. Raises UserError where one has it."""

@@ -27,6 +27,7 @@ from common.files import cache_folder, locked, make_folder
 from common.machine import available_cores
 from common.prepare.options import SAMPLE_RATE, SEGMENT_SAMPLES
 from common.prepare.workers import CONTEXT, start_worker, starting
+from common.progress import Progress
 
 if TYPE_CHECKING:
     from common.voices.espeak import Voice
@@ -82,7 +83,9 @@ def default_corpus(cache_dir: Optional[Path] = None, corpus: Corpus = Corpus()) 
         if not folder.is_dir():
             unfinished = cache / f"{corpus.key}.unfinished"
             shutil.rmtree(unfinished, ignore_errors=True)
-            _build(unfinished, corpus)
+            with Progress() as progress:
+                progress.show("building the synthetic corpus, once", 0, 1)
+                _build(unfinished, corpus)
             os.replace(unfinished, folder)
     return folder
 
@@ -161,8 +164,6 @@ def sentence(generator: np.random.Generator) -> str:
 
 @friendly
 def main(argv: Optional[List[str]] = None) -> int:
-    from rich.console import Console
-
     parser = argparse.ArgumentParser(prog="python -m common.voices.synthetic", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, help="folder to keep it in (default: the user's cache)")
@@ -174,9 +175,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     corpus = Corpus(**args)
     if corpus.seed < 0 or min(corpus.speakers, corpus.sessions, corpus.utterances) < 1:
         raise UserError("--speakers, --sessions and --utterances must be above 0, --seed 0 or more")
-    with Console(stderr=True).status("building the synthetic corpus, once"):
-        folder = default_corpus(cache, corpus)
-    print(folder)
+    print(default_corpus(cache, corpus))
     return 0
 
 
