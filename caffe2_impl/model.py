@@ -246,8 +246,8 @@ class Model:
 
     def _feed_folded(self) -> None:
         _, params = fold_batch_norm(self.spec, self.params())
-        for name, value in params.items():
-            workspace.FeedBlob(self._test_scope + name, value, device_option=self.testing.devices[name])
+        for name in list(params):  # each goes as soon as it is fed
+            workspace.FeedBlob(self._test_scope + name, params.pop(name), device_option=self.testing.devices[name])
         for operator in self.testing.preparation:
             workspace.RunOperatorOnce(operator)
         # A new net, because IDEEP convolutions keep the reordered weights of their first run.

@@ -175,10 +175,9 @@ class Bench:
             self._engine = self._load()
             self._engine.configure(work.device, work.threads)
         spec = work.spec
-        self._initial = parameters.initialise(spec, work.seed)
         self._first_steps: Dict[str, List[float]] = {}  # kind -> seconds, taken for `evidence`
         planned = {} if work.plan is None else {"plan": work.plan}
-        self._runner = self._engine.runner(spec, self._initial, optimizer, **planned)
+        self._runner = self._engine.runner(spec, parameters.initialise(spec, work.seed), optimizer, **planned)
 
     def tune(self, work: Dict[str, Any], seconds: float) -> Dict[str, Any]:
         """Find the plan by which a twin's network is quickest, see `tuning.search`: a `tuning.Tuned`."""
