@@ -5,10 +5,11 @@ import argparse
 import contextlib
 from typing import Callable, List, Mapping, Optional, Tuple
 
-from common.commands.options import add_options, add_out_options, data_or_embedded, make_parser
+from common.commands.options import add_options, add_out_options, data_or_embedded
 from common.commands.utterances import Choice, add_side_options, side_of
 from common.errors import UserError
 from common.outputs import output
+from common.parser import Parser
 from common.twin import Twin
 
 _DESCRIPTION = """What a method of the 1990s makes of the same data: the least that a network has to beat.
@@ -54,7 +55,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = make_parser("python compare.py baseline", _DESCRIPTION)
+    parser = Parser("python compare.py baseline", _DESCRIPTION)
     add_options(parser, "data", "--seed")
     add_side_options(parser, "default: what training a network with --seed makes")
     add_out_options(parser, None, "figures and tables")

@@ -15,7 +15,6 @@ from common.commands.options import (
     add_out_options,
     choose_device,
     data_or_embedded,
-    make_parser,
     prepare_threads,
     say_device,
 )
@@ -23,6 +22,7 @@ from common.contenders import BASELINES, CONTENDERS, FRAMEWORKS
 from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.outputs import output
+from common.parser import Parser
 from common.progress import Progress
 from common.twin import Twin
 
@@ -101,7 +101,7 @@ def parse(others: Mapping[str, Tuple[str, str]], argv: Optional[List[str]]) -> a
 
 
 def _parser(others: Mapping[str, Tuple[str, str]]) -> argparse.ArgumentParser:
-    parser = make_parser("python compare.py", _DESCRIPTION)
+    parser = Parser("python compare.py", _DESCRIPTION)
     parser.epilog = "Other commands, each with --help:\n" + "\n".join(
         f"  {name:<12} {what} ({takes})" for name, (what, takes) in others.items())
     parser.add_argument("--version", action="store_true",

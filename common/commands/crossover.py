@@ -11,11 +11,11 @@ from common.commands.options import (
     add_out_options,
     choose_device,
     data_or_embedded,
-    make_parser,
     prepare_threads,
 )
 from common.errors import UserError
 from common.outputs import output
+from common.parser import Parser
 from common.twin import Twin
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _write(folder: Path, study: "CrossoverStudy", lines: Sequence[str], of_what:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = make_parser("python compare.py crossover", _DESCRIPTION)
+    parser = Parser("python compare.py crossover", _DESCRIPTION)
     add_options(parser, "--data", "--network", "--width", "--batch-size", "--learning-rate", learning_rate=1e-3)
     parser.add_argument("--steps", type=int, default=20, help="before and after the switch (20)")
     add_out_options(parser, "crossover-NETWORK", "crossover.md, crossover.json and crossover.png")

@@ -5,7 +5,8 @@ import argparse
 from pathlib import Path
 from typing import Callable, List, Mapping, Optional
 
-from common.commands.options import existing, make_parser
+from common.commands.options import existing
+from common.parser import Parser
 from common.twin import Twin
 
 _DESCRIPTION = """Draw the learning curves of runs of `train` beside each other.
@@ -29,7 +30,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = make_parser("python compare.py curves", _DESCRIPTION)
+    parser = Parser("python compare.py curves", _DESCRIPTION)
     parser.add_argument("runs", nargs="+", type=existing("run"), metavar="RUN", help="folder of a run, with its log.jsonl")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the picture (PNG)")
     parser.add_argument("--force", action="store_true", help="replace the picture if it is there already")

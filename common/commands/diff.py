@@ -5,7 +5,7 @@ import argparse
 from pathlib import Path
 from typing import Callable, List, Mapping, Optional
 
-from common.commands.options import make_parser
+from common.parser import Parser
 from common.twin import Twin
 
 _DESCRIPTION = """Hold a stored comparison against an earlier one of the same settings.
@@ -29,7 +29,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = make_parser("python compare.py diff", _DESCRIPTION)
+    parser = Parser("python compare.py diff", _DESCRIPTION)
     parser.add_argument("old", type=Path, help="folder of a comparison, or its report.json")
     parser.add_argument("new", type=Path, help="the one to judge")
     parser.add_argument("--style", choices=("simple", "github"), default="simple",

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
 from common.commands.engine import Load, add_engine_options, open_engine
-from common.commands.options import make_parser
 from common.commands.recordings import exit_status, say, sources
 from common.errors import UserError
+from common.parser import Parser
 
 if TYPE_CHECKING:  # slow to import, and only named in annotations
     import numpy as np
@@ -59,7 +59,7 @@ def run(prog: str, load: Load, argv: Optional[List[str]]) -> int:
 
 def _parser(prog: str, load: Load) -> argparse.ArgumentParser:
     model = "speaker.onnx" if load is None else "runs/first"
-    parser = make_parser(prog, _DESCRIPTION.format(prog=prog, model=model))
+    parser = Parser(prog, _DESCRIPTION.format(prog=prog, model=model))
     add_engine_options(parser, load)
     parser.add_argument("voices", nargs="*", metavar="NAME RECORDING ...", help="a name, and recordings of that voice or folders "
                         "of them; or one folder SPEAKER/SESSION/ of several voices")

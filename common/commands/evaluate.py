@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Iterable, List, Optional, Sequence
 
 from common.commands import breakdown
 from common.commands.engine import Load, add_engine_options, model_of_kind, open_engine
-from common.commands.options import add_options, add_out_options, make_parser
+from common.commands.options import add_options, add_out_options
 from common.commands.utterances import Choice, add_side_options, choose, data_for
 from common.errors import UserError
 from common.outputs import output
+from common.parser import Parser
 
 if TYPE_CHECKING:  # slow to import, and only named in annotations
     from common.identify.engines import Engine
@@ -76,7 +77,7 @@ def run(prog: str, load: Load, argv: Optional[List[str]]) -> int:
 
 def _parser(prog: str, load: Load) -> argparse.ArgumentParser:
     examples = (_FILE if load is None else _RUN).format(prog=prog)
-    parser = make_parser(prog, _DESCRIPTION.format(examples=examples))
+    parser = Parser(prog, _DESCRIPTION.format(examples=examples))
     add_engine_options(parser, load)
     add_options(parser, "data", "--batch-size", data="what the model's own run has")
     add_side_options(parser)

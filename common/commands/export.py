@@ -6,8 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, List, Optional
 
-from common.commands.options import MODEL, make_parser, model_file
+from common.commands.options import MODEL, model_file
 from common.errors import UserError
+from common.parser import Parser
 from common.twin import Twin
 
 if TYPE_CHECKING:  # slow to import, and only named in annotations
@@ -70,7 +71,7 @@ def _write_onnx(load: Callable[[], Twin], checkpoint: Checkpoint, path: Path, ha
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
-    parser = make_parser(prog, _DESCRIPTION.format(prog=prog))
+    parser = Parser(prog, _DESCRIPTION.format(prog=prog))
     parser.add_argument("model", type=model_file, help=MODEL)
     parser.add_argument("file", type=Path, help="the file to write: NAME.onnx or NAME.npz")
     parser.add_argument("--half", action="store_true", help="weights in half precision in the ONNX file too")

@@ -7,9 +7,10 @@ import sys
 from typing import TYPE_CHECKING, List, Optional
 
 from common.commands.engine import Load, add_engine_options, open_engine
-from common.commands.options import add_options, make_parser
+from common.commands.options import add_options
 from common.commands.recordings import HELP, exit_status, say, sources
 from common.errors import UserError
+from common.parser import Parser
 
 if TYPE_CHECKING:  # slow to import, and only named in annotations
     from common.identify.speakers import Answer
@@ -53,7 +54,7 @@ def run(prog: str, load: Load, argv: Optional[List[str]]) -> int:
 
 def _parser(prog: str, load: Load) -> argparse.ArgumentParser:
     model = "speaker.onnx" if load is None else "runs/first"
-    parser = make_parser(prog, _DESCRIPTION.format(prog=prog, model=model))
+    parser = Parser(prog, _DESCRIPTION.format(prog=prog, model=model))
     add_engine_options(parser, load)
     parser.add_argument("recordings", nargs="+", metavar="RECORDING", help=HELP)
     parser.add_argument("--top", type=int, default=5, metavar="N", help="how many speakers to list (5)")

@@ -9,11 +9,11 @@ from common.commands.options import (
     add_out_options,
     choose_device,
     data_or_embedded,
-    make_parser,
     prepare_threads,
 )
 from common.errors import UserError
 from common.outputs import output
+from common.parser import Parser
 from common.progress import Progress
 from common.twin import Twin
 
@@ -64,7 +64,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 
 
 def _parser(frameworks: List[str]) -> argparse.ArgumentParser:
-    parser = make_parser("python compare.py mistakes", _DESCRIPTION)
+    parser = Parser("python compare.py mistakes", _DESCRIPTION)
     # Some mistakes cannot be made in the other network.
     add_options(parser, "--data", "--network", "--width", "--batch-size", "--crop-frames", "--learning-rate", "--seed",
                 network="vgg_m", width=0.25, crop_frames=150)

@@ -9,12 +9,12 @@ from common.commands.options import (
     add_options,
     add_out_options,
     choose_device,
-    make_parser,
     model_file,
     prepare_threads,
 )
 from common.commands.utterances import add_side_options, choose, data_for
 from common.outputs import output
+from common.parser import Parser
 from common.twin import Twin
 
 _DESCRIPTION = """Run a trained model's weights through every way from parameters to logits.
@@ -60,7 +60,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = make_parser("python compare.py onnx", _DESCRIPTION)
+    parser = Parser("python compare.py onnx", _DESCRIPTION)
     parser.add_argument("model", type=model_file, help=MODEL)
     add_options(parser, "--data", data="what the model's own run has")
     add_side_options(parser)

@@ -3,10 +3,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, NamedTuple, NoReturn, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence
 
 from common.contenders import FRAMEWORKS
 from common.data.form import NUM_FRAMES
@@ -22,26 +21,6 @@ if TYPE_CHECKING:  # slow to import, and only named in annotations
 DEVICES = ("auto", "cpu", "gpu")
 BATCH_SIZE = 16  # of what is measured, checked or asked: what is trained by a recipe has the recipe's
 MODEL = "a run's best.npz or last.npz, or its folder"
-
-
-class _Parser(argparse.ArgumentParser):
-    """Who leaves something out is shown the first example of the command's description."""
-
-    def error(self, message: str) -> NoReturn:
-        missing = message.partition("arguments are required: ")[2]
-        example = re.search(r"^  (python .*)", self.description or "", re.MULTILINE)
-        if missing and example:
-            raise UserError(f"missing: {missing}; such as in: {example[1]}")
-        super().error(message)
-
-
-def make_parser(prog: str, description: str) -> argparse.ArgumentParser:
-    """A parser that shows `description` as it is laid out.
-
-    Options are written in full: `--batch-size` is one of several commands, and `--batch-sizes` of one.
-    """
-    return _Parser(prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter,
-                   allow_abbrev=False)
 
 
 class Names(argparse.Action):

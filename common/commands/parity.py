@@ -11,11 +11,11 @@ from common.commands.options import (
     add_out_options,
     choose_device,
     data_or_embedded,
-    make_parser,
     prepare_threads,
 )
 from common.errors import UserError
 from common.outputs import output
+from common.parser import Parser
 from common.progress import Progress
 from common.twin import Twin
 
@@ -76,7 +76,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 def _parser(frameworks: List[str]) -> argparse.ArgumentParser:
     from common.proof.mistakes import MISTAKES
 
-    parser = make_parser("python compare.py parity", _DESCRIPTION)
+    parser = Parser("python compare.py parity", _DESCRIPTION)
     # Half the others' batch: of VGG-M the reference holds every layer in float64, in 10 GB with the whole.
     add_options(parser, "--data", "--networks", "--width", "--batch-size", "--crop-frames", "--learning-rate", "--seed",
                 batch_size=BATCH_SIZE // 2)

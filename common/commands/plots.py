@@ -4,8 +4,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional
 
-from common.commands.options import existing, make_parser
+from common.commands.options import existing
 from common.errors import UserError
+from common.parser import Parser
 from common.twin import Twin
 
 _DESCRIPTION = """Draw the pictures of a comparison, profile, scaling or crossover again, without measuring.
@@ -18,7 +19,7 @@ of the picture that was there."""
 
 def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
     """Draw all pictures of each folder and name them."""
-    parser = make_parser("python compare.py plots", _DESCRIPTION)
+    parser = Parser("python compare.py plots", _DESCRIPTION)
     parser.add_argument("folders", nargs="+", type=existing("folder"), metavar="FOLDER", help="where results are stored")
     for folder in parser.parse_args(argv).folders:
         for path in _draw(folder):

@@ -4,9 +4,10 @@ from __future__ import annotations
 import argparse
 from typing import Callable, List, Mapping, Optional, Sequence
 
-from common.commands.options import add_options, choose_device, make_parser, model_file, prepare_threads
+from common.commands.options import add_options, choose_device, model_file, prepare_threads
 from common.commands.utterances import add_side_options, choose, data_for
 from common.errors import UserError
+from common.parser import Parser
 from common.twin import Twin
 
 _DESCRIPTION = """Compare what two trained models say about the same utterances.
@@ -74,7 +75,7 @@ def _compare_stored(options: argparse.Namespace, both: bool) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = make_parser("python compare.py predictions", _DESCRIPTION)
+    parser = Parser("python compare.py predictions", _DESCRIPTION)
     parser.add_argument("models", type=model_file, nargs=2, metavar="MODEL",
                         help="two runs' best.npz or last.npz, or their folders; or two stored predictions.csv")
     add_options(parser, "--data", data="for models, what the first one's own run has")

@@ -4,10 +4,11 @@ from __future__ import annotations
 import argparse
 from typing import Callable, Dict, List, Mapping, Optional
 
-from common.commands.options import add_options, add_out_options, choose_device, make_parser, prepare_threads
+from common.commands.options import add_options, add_out_options, choose_device, prepare_threads
 from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.outputs import output
+from common.parser import Parser
 from common.twin import Twin
 
 _DESCRIPTION = """Show where the time of a step goes: forward, backward and update of every layer.
@@ -49,7 +50,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = make_parser("python compare.py profile", _DESCRIPTION)
+    parser = Parser("python compare.py profile", _DESCRIPTION)
     add_options(parser, "--networks", "--width", "--batch-size", "--frames", "--speakers")
     parser.add_argument("--steps", type=int, default=3, help="profiled steps of each kind (3)")
     add_out_options(parser, "profile", "tables and plots")

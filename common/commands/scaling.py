@@ -4,12 +4,13 @@ from __future__ import annotations
 import argparse
 from typing import Callable, Dict, List, Mapping, Optional
 
-from common.commands.options import add_options, add_out_options, choose_device, make_parser, prepare_threads
+from common.commands.options import add_options, add_out_options, choose_device, prepare_threads
 from common.contenders import CONTENDERS, FRAMEWORKS
 from common.data.form import NUM_FRAMES
 from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.outputs import output
+from common.parser import Parser
 from common.progress import Progress
 from common.twin import Twin
 
@@ -67,7 +68,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = make_parser("python compare.py scaling", _DESCRIPTION)
+    parser = Parser("python compare.py scaling", _DESCRIPTION)
     add_options(parser, "--networks", "--width", "--device")
     for name, default, what in (("batch-sizes", [1, 2, 4, 8, 16, 32, 64], "utterances a step"),
                                 ("threads", None, "of an operation (1, 2, 4, ... to all CPUs)"),

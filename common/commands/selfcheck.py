@@ -4,9 +4,10 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, Optional
 
-from common.commands.options import add_options, choose_device, make_parser, prepare_threads
+from common.commands.options import add_options, choose_device, prepare_threads
 from common.contenders import CONTENDERS
 from common.errors import UserError
+from common.parser import Parser
 from common.twin import Twin
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = make_parser("python compare.py selfcheck", _DESCRIPTION)
+    parser = Parser("python compare.py selfcheck", _DESCRIPTION)
     add_options(parser, "--networks", "--frameworks", "--width", "--speakers", "--device", "--threads")
     return parser
 

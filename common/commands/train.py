@@ -14,7 +14,6 @@ from common.commands.options import (
     add_out_options,
     choose_device,
     data_or_embedded,
-    make_parser,
     prepare_threads,
 )
 from common.commands.stopping import Stopping
@@ -22,6 +21,7 @@ from common.errors import UserError
 from common.network.networks import NETWORKS
 from common.network.optimizer import SCHEDULES
 from common.outputs import numbered, remove_if_empty, vacate
+from common.parser import Parser
 from common.progress import THINGS, Progress
 from common.training.config import TrainingConfig
 from common.training.recipes import DEFAULT, RECIPES, configure, table
@@ -170,7 +170,7 @@ def _tested(trainer, split, events) -> str:
 
 
 def build_parser(prog: str) -> argparse.ArgumentParser:
-    parser = make_parser(prog, _DESCRIPTION.format(prog=prog, recipes=indent(table(), "  ")))
+    parser = Parser(prog, _DESCRIPTION.format(prog=prog, recipes=indent(table(), "  ")))
     add_options(parser, "--data")
     add_out_options(parser, "train-NETWORK-DATA", "the run")
     parser.add_argument("--resume", type=Path, metavar="FOLDER",

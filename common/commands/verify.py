@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, List, Optional, Union
 
 from common.commands.engine import Load, add_engine_options, open_engine
-from common.commands.options import add_options, add_out_options, existing, make_parser
+from common.commands.options import add_options, add_out_options, existing
 from common.commands.recordings import HELP, exit_status, say, sources
 from common.commands.trials import CALIBRATE_EQUAL, evaluate
 from common.errors import UserError
+from common.parser import Parser
 
 if TYPE_CHECKING:  # slow to import, and only named in annotations
     from common.identify.engines import Engine
@@ -47,7 +48,7 @@ def run(prog: str, load: Load, argv: Optional[List[str]]) -> int:
 
 def _parser(prog: str, load: Load) -> argparse.ArgumentParser:
     model = "speaker.onnx" if load is None else "runs/first"
-    parser = make_parser(prog, _DESCRIPTION.format(prog=prog, model=model))
+    parser = Parser(prog, _DESCRIPTION.format(prog=prog, model=model))
     add_engine_options(parser, load)
     parser.add_argument("recordings", nargs="*", metavar="RECORDING", help=HELP)
     parser.add_argument("--gallery", type=Path, metavar="FILE", help="the file of enrolled voices that enroll wrote")

@@ -26,6 +26,7 @@ from common.data.dataset import record_files
 from common.data.records import RECORD_BYTES, RECORD_FLOATS, RecordSet
 from common.errors import UserError, friendly
 from common.measured import facts, told
+from common.parser import Parser
 
 MEMORY_LIMIT = 2 * 2**30  # bytes of its own that the reading process may have
 _COPY, _MAPPED, _READ, _READER = WAYS = (
@@ -163,8 +164,7 @@ def main(argv: Optional[List[str]] = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m common.data.benchmark", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser("python -m common.data.benchmark", __doc__)
     parser.add_argument("data", nargs="+", type=Path, help="data folders or record files")
     parser.add_argument("--batch-size", type=int, default=32, help="records (32)")
     parser.add_argument("--rounds", type=int, default=9, help="of each way (9)")

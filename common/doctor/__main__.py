@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, List, Optional
 
 from common.errors import UserError, friendly
 from common.machine import available_cores
+from common.parser import Parser
 from common.progress import BYTES, Progress
 
 if TYPE_CHECKING:  # slow to import, and --help does not need them
@@ -27,8 +28,7 @@ if TYPE_CHECKING:  # slow to import, and --help does not need them
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m common.doctor", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser("python -m common.doctor", __doc__)
     parser.add_argument("data", type=Path, nargs="+", help="data folders or record files")
     parser.add_argument("--split", type=Path, metavar="FILE", help="a stored split (split.json) to look for leakage in; "
                         "default: the split of seed 0")

@@ -4,7 +4,6 @@
 """
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 from dataclasses import replace
@@ -25,6 +24,7 @@ from common.network.layers import (
     Relu,
     StatisticsPool,
 )
+from common.parser import Parser
 
 
 def vgg_m(num_speakers: int, width: float = 1.0) -> NetworkSpec:
@@ -114,8 +114,7 @@ def table(spec: NetworkSpec, frames: int = NUM_FRAMES) -> List[List[object]]:
 
 @friendly
 def main(argv: Optional[List[str]] = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m common.network.networks", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser("python -m common.network.networks", __doc__)
     parser.add_argument("--speakers", type=int, default=50, help="number of speakers (50)")
     parser.add_argument("--frames", type=int, default=NUM_FRAMES, help=f"frames an utterance has ({NUM_FRAMES})")
     parser.add_argument("--width", type=float, default=1.0, help="factor on every width (1.0)")

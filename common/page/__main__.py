@@ -18,8 +18,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, List, Optional
 
-from common.commands.options import add_options, make_parser, prepare_threads
+from common.commands.options import add_options, prepare_threads
 from common.errors import UserError, friendly
+from common.parser import Parser
 
 if TYPE_CHECKING:  # slow to import, and --help does not need it
     from common.page.state import Page
@@ -67,7 +68,7 @@ def _serve(page: "Page", host: str, port: int) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = make_parser("python -m common.page", __doc__)
+    parser = Parser("python -m common.page", __doc__)
     parser.add_argument("model", type=Path, nargs="?", default=_SHIPPED, help="a run's folder, a checkpoint (npz) or an "
                         "ONNX file; the other kind is looked for beside it (results/models/real35)")
     parser.add_argument("--port", type=_port, default=8000, help="0: any that is free (8000)")

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Tuple
 from common.data.form import SCALES
 from common.errors import UserError, friendly
 from common.machine import available_cores
+from common.parser import Parser
 from common.prepare.options import CROPS, SAMPLE_RATE, SEGMENT_SAMPLES, SNR, Options
 from common.prepare.workers import begin_imports
 from common.progress import THINGS, Progress
@@ -99,8 +100,7 @@ def _one_speaker(tree: Path, recordings: "List[Recording]") -> str:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m common.prepare", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser("python -m common.prepare", __doc__)
     parser.add_argument("sources", nargs="+", metavar="source", help="folder of recordings, SPEAKER/SESSION/*, "
                         "or a tar archive of one; with --from-url, addresses of files")
     parser.add_argument("out", type=Path, help="data folder to make, or to complete")

@@ -29,6 +29,7 @@ from common.errors import UserError, friendly
 from common.files import read_json
 from common.machine import available_cores
 from common.measured import facts, told
+from common.parser import Parser
 from common.prepare.audio import load_audio
 from common.prepare.features import (
     DEVIATION_FLOOR,
@@ -137,8 +138,7 @@ def run_plain(name: str, tree: Path, out: Path, workers: int) -> None:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m common.prepare.benchmark", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser("python -m common.prepare.benchmark", __doc__)
     parser.add_argument("tree", type=Path, help="folder of recordings, SPEAKER/SESSION/*")
     parser.add_argument("out", type=Path, nargs="?", help=argparse.SUPPRESS)
     parser.add_argument("--only", choices=PLAIN, help=argparse.SUPPRESS)  # how it starts the plain pipelines

@@ -7,7 +7,6 @@ not. Paths are relative to the folder of the recordings and have no spaces, as V
 """
 from __future__ import annotations
 
-import argparse
 import itertools
 import random
 import sys
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple
 
 from common.errors import UserError, friendly
 from common.files import read_text, write_text
+from common.parser import Parser
 
 if TYPE_CHECKING:
     from common.prepare.sources import Recording
@@ -113,8 +113,7 @@ def _across(voices: "Sequence[Sequence[Recording]]", wanted: int, chance: random
 
 @friendly
 def main(argv: Optional[List[str]] = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m common.verify.trials", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser("python -m common.verify.trials", __doc__)
     parser.add_argument("recordings", type=Path, help="folder of recordings, SPEAKER/SESSION/*")
     parser.add_argument("out", type=Path, help="the list to write")
     parser.add_argument("--targets", type=int, default=TARGETS, metavar="N",

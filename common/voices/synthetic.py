@@ -9,7 +9,6 @@ folder `recordings`, to listen to. The same options give the same recordings and
 """
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import hashlib
 import json
@@ -25,6 +24,7 @@ import numpy as np
 from common.errors import UserError, friendly
 from common.files import cache_folder, locked, make_folder
 from common.machine import available_cores
+from common.parser import Parser
 from common.prepare.options import SAMPLE_RATE, SEGMENT_SAMPLES
 from common.prepare.workers import CONTEXT, start_worker, starting
 from common.progress import Progress
@@ -164,8 +164,7 @@ def sentence(generator: np.random.Generator) -> str:
 
 @friendly
 def main(argv: Optional[List[str]] = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m common.voices.synthetic", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser("python -m common.voices.synthetic", __doc__)
     parser.add_argument("--cache", type=Path, help="folder to keep it in (default: the user's cache)")
     for field in dataclasses.fields(Corpus):
         if field.type == "int":

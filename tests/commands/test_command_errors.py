@@ -1,6 +1,7 @@
 """What a person gets wrong at the command line is told in one line, quickly; and --help is quick."""
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import re
@@ -12,7 +13,7 @@ from typing import Iterator, List
 import numpy as np
 import pytest
 import soundfile
-from commands import PROJECT
+from commands import PROJECT, main_of
 from forks import Forks
 from tiny_data import SPEAKERS, spectrogram, write_data
 
@@ -22,6 +23,7 @@ from common.data.records import write_classes
 from common.data.splits import save_split, split_dataset
 from common.network import params as parameters
 from common.network.networks import build
+from common.parser import Parser
 from common.training.checkpoint import Checkpoint, save_checkpoint
 from common.training.config import TrainingConfig
 
@@ -63,6 +65,31 @@ def test_help_is_quick_and_complete(bare: Forks, forks: Forks, name: str) -> Non
     assert done.returncode == 0, done.stderr
     assert "usage: " in done.stdout and name.split()[-1].split(".")[-1] in done.stdout
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("name", commands())
+def test_options_are_read_by_the_one_parser(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No abbreviations, and one line for what is wrong."""
+    found = []
+
+    def parse(parser: argparse.ArgumentParser, *_: object) -> None:
+        found.append(type(parser))
+        raise KeyboardInterrupt
+
+    for method in ("parse_intermixed_args", "parse_args"):
+        monkeypatch.setattr(argparse.ArgumentParser, method, parse)
+    module, *words = name.split()
+    assert main_of(module)(words) == 130 and found == [Parser]
+
+
+@pytest.mark.parametrize("line, told", [
+    ("common.prepare a b --speaker 3", "unrecognized arguments: --speaker 3; did you mean --speakers? python -m common.prepare "
+     "--help lists the options"),
+    ("compare.py --batch=8", "unrecognized arguments: --batch=8; did you mean"),
+    ("caffe2_impl.train --qqqq", "unrecognized arguments: --qqqq; python -m caffe2_impl.train --help lists the options")])
+def test_a_misspelt_option_is_guessed(line: str, told: str, capsys: pytest.CaptureFixture) -> None:
+    module, *words = line.split()
+    assert main_of(module)(words) == 2 and capsys.readouterr().err.startswith(f"error: {told}")
 
 
 @pytest.fixture(scope="module")
@@ -249,10 +276,8 @@ def assert_one_clear_error(done: "subprocess.CompletedProcess[str]", named: str,
     assert done.returncode == 2, error
     assert "Traceback" not in error
     assert done.stdout == ""
-    lines = error.splitlines()
-    message = lines[-1]
-    assert lines[:-1] == [] if message.startswith("error: ") else lines[0].startswith("usage: ")
-    assert re.search(named, message), message
+    message, = error.splitlines()
+    assert message.startswith("error: ") and re.search(named, message), message
 
 
 @pytest.mark.parametrize("line, named", QUICK_ERRORS, ids=[line for line, _ in QUICK_ERRORS])
