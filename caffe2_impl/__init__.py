@@ -10,10 +10,10 @@ from common.twin import Twin
 def load() -> Twin:
     """Import Caffe2 and return this implementation."""
     _ask_mkl_for_avx2()
-    from caffe2_impl import feeding, importer, matmul, model, profile, runtime
+    from caffe2_impl import feeding, from_onnx, matmul, model, profile, runtime
 
     return Twin("caffe2_impl", "Caffe2", runtime.configure, model.Model, feeding.staged,
-                importer.import_onnx, runtime.about, profile.profile, matmul.matmul)
+                from_onnx.import_onnx, runtime.about, profile.profile, matmul.matmul)
 
 
 def _ask_mkl_for_avx2() -> None:

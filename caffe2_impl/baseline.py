@@ -28,7 +28,7 @@ from common.network.layers import (
 from common.network.optimizer import SGD
 from common.network.params import Params
 from common.speed.bench import INFERENCE, RATE, TRAINING, Bench, Engine
-from common.speed.benchmark import Tick, repeat
+from common.speed.blocks import Tick, repeat
 from common.speed.worker import serve
 
 _device = torch.device("cpu")

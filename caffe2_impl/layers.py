@@ -1,6 +1,6 @@
 """Builds each layer type of `common.network.layers` out of Caffe2 operators.
 
-Where maps are while they are worked on: `caffe2_impl.network`.
+Where maps are while they are worked on: `caffe2_impl.construction`.
 """
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from caffe2.proto import caffe2_pb2
 from caffe2.python import utils
 
 from caffe2_impl import winograd
-from caffe2_impl.network import Correction, Network, to_cpu, to_home, to_planes, to_rows
+from caffe2_impl.construction import Correction, Construction, to_cpu, to_home, to_planes, to_rows
 from common.data.form import NUM_BINS
 from common.errors import UserError
 from common.network.layers import (
@@ -30,7 +30,7 @@ from common.network.layers import (
 _FUSED_RELU = 1  # Caffe2's FUSION_CONV_RELU
 
 
-def forward(network: Network, spec: NetworkSpec, spectrograms: str) -> str:
+def forward(network: Construction, spec: NetworkSpec, spectrograms: str) -> str:
     """Append every layer of `spec`; `spectrograms` is a blob (N, 1, 512, frames) on the CPU or GPU.
 
     Returns the blob of the logits, which are on the CPU unless the network runs on CUDA.
@@ -48,13 +48,13 @@ def forward(network: Network, spec: NetworkSpec, spectrograms: str) -> str:
     return x
 
 
-def _bins_as_channels(layer: BinsAsChannels, x: str, network: Network) -> str:
+def _bins_as_channels(layer: BinsAsChannels, x: str, network: Construction) -> str:
     # (N, 1, bins, frames) -> (N, bins, 1, frames): the same numbers in the same order.
     return network.add("Reshape", [x], [network.blob(layer.name), network.blob(f"{layer.name}_old_shape")],
                        shape=[0, NUM_BINS, 1, -1])
 
 
-def _convolution(layer: Convolution, x: str, network: Network) -> str:
+def _convolution(layer: Convolution, x: str, network: Construction) -> str:
     first = not network.devices  # nobody asks for the spectrogram's gradient
     if layer.name in network.plan:
         return _winograd(layer, to_rows(network, x), network, input_gradient=not first)
@@ -74,7 +74,7 @@ def _convolution(layer: Convolution, x: str, network: Network) -> str:
     return network.add("Conv", inputs, [network.blob(layer.name)], **arguments)
 
 
-def _winograd(layer: Convolution, x: str, network: Network, input_gradient: bool) -> str:
+def _winograd(layer: Convolution, x: str, network: Construction, input_gradient: bool) -> str:
     inputs, y = [x, *_weight_and_bias(layer, network)], network.blob(layer.name)
     operator = winograd.operator(layer, network.plan[layer.name], network.channels, inputs, y, network.scope, network.training,
                                  input_gradient)
@@ -87,11 +87,11 @@ def _winograd(layer: Convolution, x: str, network: Network, input_gradient: bool
     return y
 
 
-def _weight_and_bias(layer: Convolution, network: Network) -> List[str]:
+def _weight_and_bias(layer: Convolution, network: Construction) -> List[str]:
     return [network.parameter(f"{layer.name}/{role}") for role in ("weight", "bias")]
 
 
-def _batch_norm(layer: BatchNorm, x: str, network: Network) -> str:
+def _batch_norm(layer: BatchNorm, x: str, network: Construction) -> str:
     scale, shift, mean, variance = (
         network.parameter(f"{layer.name}/{role}")
         for role in ("scale", "shift", "running_mean", "running_variance"))
@@ -111,7 +111,7 @@ def _batch_norm(layer: BatchNorm, x: str, network: Network) -> str:
     return network.add("Squeeze", [y + "_4d"], [y], dims=[2, 3]) if network.flat else y
 
 
-def _relu(layer: Relu, x: str, network: Network) -> str:
+def _relu(layer: Relu, x: str, network: Construction) -> str:
     y = network.blob(layer.name)
     before = network.net.Proto().op[-1]
     if network.on_ideep and not network.training and before.type == "Conv":
@@ -122,17 +122,17 @@ def _relu(layer: Relu, x: str, network: Network) -> str:
     return network.add("Relu", [x], [y])
 
 
-def _max_pool(layer: MaxPool, x: str, network: Network) -> str:
+def _max_pool(layer: MaxPool, x: str, network: Construction) -> str:
     return network.add("MaxPool", [x], [network.blob(layer.name)], kernels=list(layer.kernel),
                        strides=list(layer.stride), order=network.layout)
 
 
-def _average_pool(layer: AveragePool, x: str, network: Network) -> str:
+def _average_pool(layer: AveragePool, x: str, network: Construction) -> str:
     y = network.blob(layer.name)
     return _flatten(network, _mean(network, _last_map(network, x), y + "_4d"), y)
 
 
-def _last_map(network: Network, x: str) -> str:
+def _last_map(network: Construction, x: str) -> str:
     """What is pooled over all positions, in NCHW on the CPU or GPU."""
     x = to_cpu(network, x)
     if network.layout == "NHWC" and not network.training:
@@ -141,12 +141,12 @@ def _last_map(network: Network, x: str) -> str:
     return to_planes(network, x)
 
 
-def _mean(network: Network, x: str, y: str) -> str:
+def _mean(network: Construction, x: str, y: str) -> str:
     """Over all positions: (N, channels, 1, 1). ReduceMean's gradient takes ten times as long."""
     return network.add("AveragePool", [x], [y], global_pooling=1, order="NCHW")
 
 
-def _statistics_pool(layer: StatisticsPool, x: str, network: Network) -> str:
+def _statistics_pool(layer: StatisticsPool, x: str, network: Construction) -> str:
     y = network.blob(layer.name)
     x = _last_map(network, x)
     # Two passes: mean first, then the mean of squared differences, as E[x^2] - E[x]^2 cancels.
@@ -160,17 +160,17 @@ def _statistics_pool(layer: StatisticsPool, x: str, network: Network) -> str:
     return _flatten(network, both, y)
 
 
-def _flatten(network: Network, x: str, y: str) -> str:
+def _flatten(network: Construction, x: str, y: str) -> str:
     network.flat = True
     return network.add("Squeeze", [x], [y], dims=[2, 3])  # (N, channels, 1, 1) -> (N, channels)
 
 
-def _dense(layer: Dense, x: str, network: Network) -> str:
+def _dense(layer: Dense, x: str, network: Construction) -> str:
     inputs = [x, *(network.parameter(f"{layer.name}/{role}") for role in ("weight", "bias"))]
     return network.add("FC", inputs, [network.blob(layer.name)])
 
 
-BUILDERS: Dict[type, Callable[[Layer, str, Network], str]] = {
+BUILDERS: Dict[type, Callable[[Layer, str, Construction], str]] = {
     BinsAsChannels: _bins_as_channels,
     Convolution: _convolution,
     BatchNorm: _batch_norm,

@@ -19,8 +19,8 @@ import numpy as np
 from caffe2.proto import caffe2_pb2
 from caffe2.python import core, workspace
 
-from caffe2_impl import exporter, layers, runtime, winograd
-from caffe2_impl.network import Network, create, declare_inputs, finish, found_layouts, give_back
+from caffe2_impl import layers, runtime, to_onnx, winograd
+from caffe2_impl.construction import Construction, create, declare_inputs, finish, found_layouts, give_back
 from common.network import params as parameters
 from common.network.folding import fold_batch_norm, folded_spec
 from common.network.layers import NetworkSpec
@@ -139,7 +139,7 @@ class Model:
         self._folded_is_current = False
 
     def export_onnx(self, path: Path) -> None:
-        exporter.export_onnx(self.spec, self.params(), path)
+        to_onnx.export_onnx(self.spec, self.params(), path)
 
     def facts(self) -> Dict[str, str]:
         facts = runtime.facts()
@@ -147,8 +147,8 @@ class Model:
         return {**facts, "layout": layout, "algorithm": algorithm(self.spec, self._plan)}
 
     def _network(self, name: str, spec: NetworkSpec, training: bool, scope: str,
-                 layouts: Mapping[str, str] = MappingProxyType({})) -> Network:
-        network = Network(core.Net(f"{self._scope}{name}"), runtime.device(), training, self._plan, scope=scope,
+                 layouts: Mapping[str, str] = MappingProxyType({})) -> Construction:
+        network = Construction(core.Net(f"{self._scope}{name}"), runtime.device(), training, self._plan, scope=scope,
                           layouts=layouts)
         layers.forward(network, spec, self.input_blobs[0])
         declare_inputs(network.net)
@@ -239,7 +239,7 @@ class Model:
         return f"{gradient}_plain"
 
     def _make_test_net(self, layouts: Mapping[str, str]) -> None:
-        """`layouts`: in which oneDNN leaves maps, see `caffe2_impl.network`."""
+        """`layouts`: in which oneDNN leaves maps, see `caffe2_impl.construction`."""
         self.testing = self._network("test", folded_spec(self.spec), training=False,
                                       scope=self._test_scope, layouts=layouts)
         self._test_net = self.testing.net

@@ -7,9 +7,9 @@ from __future__ import annotations
 import sys
 from typing import List, Optional
 
+from caffe2_impl import load
 from common.commands import verify
 from common.errors import friendly
-from caffe2_impl import load
 
 
 @friendly

@@ -13,6 +13,7 @@ Words of the house:
     ladder      kinds of tensors from cause to effect, its rungs: start, outputs, loss, gradients, update, ...
     arbiter     the reference in float64, and in float32 to show what rounding explains
     trial       what climbs the ladder: parameters, momenta, batches (in `verify`: two recordings to compare)
+    bench       one network in one engine, in a process of its own, that is told what to time
     clock       where a timed step's input comes from: resident, fed, or end to end
     lane        one figure of one contender: a kind of step by a clock
     block       timed steps without a pause; in a round each lane has one, in turns; a tick ends a step

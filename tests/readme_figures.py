@@ -22,8 +22,8 @@ sys.path[:0] = [str(PROJECT)]  # when it is run as a script
 from common.compare.report import Report, read_report  # noqa: E402
 from common.compare.results import NetworkResult  # noqa: E402
 from common.contenders import CONTENDERS, FRAMEWORKS, label  # noqa: E402
-from common.network.networks import build  # noqa: E402
-from common.speed.benchmark import Ratio  # noqa: E402
+from common.network.architectures import build  # noqa: E402
+from common.speed.blocks import Ratio  # noqa: E402
 from common.training.recipes import configure  # noqa: E402
 
 RESULTS = PROJECT / "results"

@@ -13,7 +13,7 @@ from common.commands import train
 from common.commands.compare import parse
 from common.commands.stopping import Stopping
 from common.errors import UserError, friendly
-from common.network.networks import build
+from common.network.architectures import build
 from common.outputs import output
 
 WRITES = ("report.md", "*.png", "work/*.*")
@@ -119,15 +119,15 @@ def test_the_first_signal_waits_for_whoever_asks_for_it(capsys: pytest.CaptureFi
 
 def test_chatter_of_compiled_code_is_held_back_and_errors_are_not(capfd: pytest.CaptureFixture, tmp_path: Path,
                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
-    from tf_impl import exporter
+    from tf_impl import to_onnx
 
     def convert(*_: object, **__: object) -> None:
         os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n"
                     b"I0000 00:00:17 5 devices.cc:67] Number of eligible GPUs: 0\nE0000 00:00:17 a real error\n")
         raise UserError("as it may")
 
-    monkeypatch.setattr(exporter.tf2onnx.convert, "from_function", convert)
+    monkeypatch.setattr(to_onnx.tf2onnx.convert, "from_function", convert)
     capfd.readouterr()  # what the import said
     with pytest.raises(UserError):
-        exporter.export_onnx(build("tdnn", 2, width=0.02), {}, tmp_path / "x.onnx")
+        to_onnx.export_onnx(build("tdnn", 2, width=0.02), {}, tmp_path / "x.onnx")
     assert capfd.readouterr().err == "E0000 00:00:17 a real error\n"

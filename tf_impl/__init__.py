@@ -16,7 +16,7 @@ def load() -> Twin:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     # TensorFlow takes several models in one process for one that is built again by mistake.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    from tf_impl import feeding, importer, matmul, model, profile, runtime
+    from tf_impl import feeding, from_onnx, matmul, model, profile, runtime
 
     return Twin("tf_impl", "TensorFlow", runtime.configure, model.Model, feeding.staged,
-                importer.import_onnx, runtime.about, profile.profile, matmul.matmul)
+                from_onnx.import_onnx, runtime.about, profile.profile, matmul.matmul)

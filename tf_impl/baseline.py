@@ -35,7 +35,7 @@ from common.network.layers import (
 from common.network.optimizer import SGD
 from common.network.params import Params
 from common.speed.bench import INFERENCE, RATE, TRAINING, Bench, Engine
-from common.speed.benchmark import Tick
+from common.speed.blocks import Tick
 from common.speed.worker import serve
 
 

@@ -1,6 +1,6 @@
 """Builds each layer type of `common.network.layers` out of plain TensorFlow operations.
 
-In the layout of `tf_impl.network`.
+In the layout of `tf_impl.construction`.
 """
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from common.network.layers import (
 from common.network.winograd import Plan
 from common.network.winograd import axes as winograd_axes
 from tf_impl import winograd
-from tf_impl.network import Context, Statistics, Variables
+from tf_impl.construction import Context, Statistics, Variables
 
 
 def forward(spec: NetworkSpec, plan: Plan, spectrograms: tf.Tensor, variables: Variables, training: bool,

@@ -27,14 +27,14 @@ from common.network.params import Params
 from common.network.tiles import network_tables
 from common.network.winograd import DIRECT, Plan, algorithm, default_plan, places
 from common.twin import Inspection, StepResult
-from tf_impl import exporter, layers, runtime, winograd
-from tf_impl.network import Statistics, output_to_canonical, to_canonical, to_framework
+from tf_impl import layers, runtime, to_onnx, winograd
+from tf_impl.construction import Statistics, output_to_canonical, to_canonical, to_framework
 
 _SPECTROGRAMS = tf.TensorSpec((None, NUM_BINS, None), tf.float32)
 _SPEAKERS = tf.TensorSpec((None,), tf.int32)
 _SCALAR = tf.TensorSpec((), tf.float32)
 
-_Tables = Dict[str, tf.Tensor]  # see `tf_impl.network.Context`
+_Tables = Dict[str, tf.Tensor]  # see `tf_impl.construction.Context`
 
 
 class Model:
@@ -123,7 +123,7 @@ class Model:
         self._predict = None
 
     def export_onnx(self, path: Path) -> None:
-        exporter.export_onnx(self.spec, self.params(), path)
+        to_onnx.export_onnx(self.spec, self.params(), path)
 
     def facts(self) -> Dict[str, str]:
         return {**runtime.facts(), "algorithm": algorithm(self.spec, self._plan)}

@@ -20,7 +20,7 @@ from common.commands.options import (
 )
 from common.contenders import BASELINES, CONTENDERS, FRAMEWORKS
 from common.errors import UserError
-from common.network.networks import NETWORKS
+from common.network.architectures import NETWORKS
 from common.outputs import output
 from common.parser import Parser
 from common.progress import Progress
@@ -150,7 +150,7 @@ def _writes() -> List[str]:
 
 
 def _timing_plan(options: argparse.Namespace):
-    from common.speed.timing import TimingPlan
+    from common.speed.rounds import TimingPlan
 
     for name, least in (("blocks", 2), ("steps", 1), ("calls", 1), ("block_seconds", 0), ("budget", 0)):
         if not getattr(options, name) >= least:
@@ -165,8 +165,8 @@ def _timing_plan(options: argparse.Namespace):
 
 
 def _plan(options: argparse.Namespace, threads: int):
-    from common.compare.comparison import Plan
     from common.commands.train import say_mismatch
+    from common.compare.comparison import Plan
     from common.data.dataset import open_dataset
     from common.data.splits import split_dataset
     from common.training.loop import check_batch

@@ -6,8 +6,8 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
-from common.commands.engine import Load, add_engine_options, open_engine
-from common.commands.recordings import exit_status, say, sources
+from common.commands.options import Load, add_engine_options, open_engine
+from common.commands.sound_files import exit_status, say, sources
 from common.errors import UserError
 from common.parser import Parser
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Iterable, List, Optional, Sequence
 
 from common.commands import breakdown
-from common.commands.engine import Load, add_engine_options, model_of_kind, open_engine
-from common.commands.options import add_options, add_out_options
+from common.commands.options import Load, add_engine_options, add_options, add_out_options, model_of_kind, open_engine
 from common.commands.utterances import Choice, add_side_options, choose, data_for
 from common.errors import UserError
 from common.outputs import output

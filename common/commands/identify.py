@@ -6,9 +6,8 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING, List, Optional
 
-from common.commands.engine import Load, add_engine_options, open_engine
-from common.commands.options import add_options
-from common.commands.recordings import HELP, exit_status, say, sources
+from common.commands.options import Load, add_engine_options, add_options, open_engine
+from common.commands.sound_files import HELP, exit_status, say, sources
 from common.errors import UserError
 from common.parser import Parser
 

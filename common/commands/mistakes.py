@@ -81,7 +81,7 @@ def _setting(options: argparse.Namespace) -> Tuple[str, "Trial", "BatchReader"]:
     from common.data.batches import BatchReader
     from common.data.dataset import open_dataset
     from common.data.splits import split_dataset
-    from common.network.networks import build
+    from common.network.architectures import build
     from common.proof.recording import first_batches, make_trial
 
     if options.epochs < 1 or options.batch_size < 2:

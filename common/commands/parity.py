@@ -47,7 +47,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     from common.data.dataset import open_dataset
     from common.files import write_json, write_text
     from common.proof.parity import first_divergence
-    from common.speed.plans import planned
+    from common.speed.convolutions import planned
 
     dataset = open_dataset(data_or_embedded(options.data))
     trials = [_trial(network, options, dataset) for network in options.networks]
@@ -97,7 +97,7 @@ def _trial(network: str, options: argparse.Namespace, dataset: "Dataset"
     """The trial, and what --break makes of it."""
     from common.data.batches import BatchReader
     from common.data.splits import split_dataset
-    from common.network.networks import build
+    from common.network.architectures import build
     from common.proof.mistakes import MISTAKES
     from common.proof.recording import first_batches, make_trial, without_relus
 

@@ -6,7 +6,7 @@ from typing import Callable, Dict, List, Mapping, Optional
 
 from common.commands.options import add_options, add_out_options, choose_device, prepare_threads
 from common.errors import UserError
-from common.network.networks import NETWORKS
+from common.network.architectures import NETWORKS
 from common.outputs import output
 from common.parser import Parser
 from common.twin import Twin
@@ -33,8 +33,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     from common.files import write_json, write_text
     from common.measured import facts
     from common.show.profile_bars import draw_profiles
-    from common.speed.profile import ProfileStudy
-    from common.speed.profiling import profile_network
+    from common.speed.profile import ProfileStudy, profile_network
     from common.typed import plain
 
     works = {name: _work(name, options, threads) for name in options.networks}

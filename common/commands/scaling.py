@@ -8,7 +8,7 @@ from common.commands.options import add_options, add_out_options, choose_device,
 from common.contenders import CONTENDERS, FRAMEWORKS
 from common.data.form import NUM_FRAMES
 from common.errors import UserError
-from common.network.networks import NETWORKS
+from common.network.architectures import NETWORKS
 from common.outputs import output
 from common.parser import Parser
 from common.progress import Progress
@@ -39,7 +39,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     from common.show.scaling_curves import draw_scaling
     from common.speed import gate
     from common.speed.bench import Work
-    from common.speed.plans import as_known
+    from common.speed.convolutions import as_known
     from common.speed.scaling import Scaling, ScalingStudy
     from common.speed.worker import Workers
     from common.typed import plain
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _values(options: argparse.Namespace, most: int) -> Dict[str, List[int]]:
     """The values of each axis that was asked for. Raises UserError for what cannot be measured."""
-    from common.network.networks import build
+    from common.network.architectures import build
     from common.speed.scaling import BATCH, FRAMES, SPEAKERS, THREADS
 
     doubling = [2**power for power in range(most.bit_length())]  # 1, 2, 4, ... up to all

@@ -31,11 +31,11 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     threads = prepare_threads(options.threads)
     device = choose_device(options.device, [loads[name] for name in options.frameworks]).device
 
-    from common.network.networks import build
+    from common.network.architectures import build
     from common.remembered import settings
     from common.speed.bench import Work
+    from common.speed.convolutions import as_known
     from common.speed.gate import selfcheck
-    from common.speed.plans import as_known
     from common.speed.worker import Workers
 
     works = [Work(name, options.speakers, options.width, device=device, threads=threads) for name in options.networks]

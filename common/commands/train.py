@@ -18,7 +18,7 @@ from common.commands.options import (
 )
 from common.commands.stopping import Stopping
 from common.errors import UserError
-from common.network.networks import NETWORKS
+from common.network.architectures import NETWORKS
 from common.network.optimizer import SCHEDULES
 from common.outputs import numbered, remove_if_empty, vacate
 from common.parser import Parser

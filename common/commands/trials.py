@@ -12,8 +12,8 @@ from common.outputs import output
 
 if TYPE_CHECKING:  # slow to import, and only named in annotations
     from common.identify.engines import Engine
-    from common.verify.evaluation import Scored, Verification
     from common.verify.gallery import Threshold
+    from common.verify.scoring import Scored, Verification
 
 WRITES = ("verification.json", "scores.csv", "scores.png")
 CALIBRATE_EQUAL = "equal"  # in place of a rate of false accepts
@@ -21,7 +21,7 @@ CALIBRATE_EQUAL = "equal"  # in place of a rate of false accepts
 
 def evaluate(engine: "Engine", options: argparse.Namespace) -> int:
     """Score a list of trials as the options say; returns the exit status."""
-    from common.verify.evaluation import Verification, score
+    from common.verify.scoring import Verification, score
     from common.verify.trials import read_trials
 
     trials = read_trials(options.trials)

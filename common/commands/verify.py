@@ -9,9 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, List, Optional, Union
 
-from common.commands.engine import Load, add_engine_options, open_engine
-from common.commands.options import add_options, add_out_options, existing
-from common.commands.recordings import HELP, exit_status, say, sources
+from common.commands.options import Load, add_engine_options, add_options, add_out_options, existing, open_engine
+from common.commands.sound_files import HELP, exit_status, say, sources
 from common.commands.trials import CALIBRATE_EQUAL, evaluate
 from common.errors import UserError
 from common.parser import Parser

@@ -3,7 +3,7 @@
     for result in Comparison(plan, dataset, split, folder, show).run(): ...
 
 For each network one worker process a framework is started, and one a baseline. Their timed blocks
-take turns, see `common.speed.timing`; so do the frameworks' training epochs. Then both predict the
+take turns, see `common.speed.rounds`; so do the frameworks' training epochs. Then both predict the
 testing side, and so does a plain baseline; both exports are run by ONNX Runtime on the same utterances.
 """
 from __future__ import annotations
@@ -45,9 +45,9 @@ from common.proof import crosscheck
 from common.proof.crosscheck import CrossCheck
 from common.speed import gate
 from common.speed.bench import END_TO_END, INFERENCE, LATENCY, RESIDENT, TRAINING, Work
-from common.speed.benchmark import rate_ratio, turns
-from common.speed.plans import Choice, as_known, choose
-from common.speed.timing import Timing, TimingPlan, pairs
+from common.speed.blocks import rate_ratio, turns
+from common.speed.convolutions import Choice, as_known, choose
+from common.speed.rounds import Timing, TimingPlan, pairs
 from common.speed.worker import Worker, Workers, at_once
 from common.training import cepstral
 from common.training.certificate import Certificate, compare_certificates

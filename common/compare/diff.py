@@ -25,7 +25,7 @@ from common.compare.report import read_report
 from common.compare.results import FrameworkResult
 from common.compare.verdict import INVALID, LOSS_TOLERANCE
 from common.errors import UserError
-from common.speed.benchmark import Speed
+from common.speed.blocks import Speed
 
 REGRESSION, NOT_COMPARABLE = 1, 3  # exit statuses; 2 is a user's error
 TOLERANCE = 0.25

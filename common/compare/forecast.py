@@ -11,7 +11,7 @@ from typing import Callable, List, NamedTuple, Sequence
 
 from common.contenders import CONTENDERS
 from common.speed.bench import INFERENCE, LATENCY, RESIDENT
-from common.speed.timing import PROOF_STEPS, TimingPlan, lanes
+from common.speed.rounds import PROOF_STEPS, TimingPlan, lanes
 from common.speed.tuning import SECONDS
 
 PREPARING, STARTING, PROVING, WARMING_UP, TIMING, CHECKING, LEARNING = PHASES = (

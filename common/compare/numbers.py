@@ -15,8 +15,8 @@ from common.compare.results import FrameworkResult, NetworkResult
 from common.compare.verdict import INVALID
 from common.contenders import label
 from common.speed.bench import BACKWARD, END_TO_END, FED, FORWARD, INFERENCE, LATENCY, RESIDENT, TRAINING
-from common.speed.benchmark import Speed, time_difference
-from common.speed.timing import Measured
+from common.speed.blocks import Speed, time_difference
+from common.speed.rounds import Measured
 
 Numbers = Dict[str, Union[str, float, None]]
 

@@ -33,7 +33,7 @@ from common.errors import UserError
 from common.files import read_json, write_json, write_text
 from common.measured import told
 from common.speed.bench import INFERENCE, RESIDENT, TRAINING
-from common.speed.benchmark import TARGET
+from common.speed.blocks import TARGET
 from common.training.certificate import differing_facts, same_facts
 from common.typed import plain, typed
 

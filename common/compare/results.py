@@ -12,8 +12,8 @@ from typing import Dict, List, Optional
 from common.compare.accuracy import Paired
 from common.compare.verdict import Check
 from common.proof.crosscheck import CrossCheck
-from common.speed.benchmark import Ratio
-from common.speed.timing import Measured, Proof
+from common.speed.blocks import Ratio
+from common.speed.rounds import Measured, Proof
 from common.training.certificate import Certificate
 from common.training.config import TrainingConfig
 from common.training.evaluation import Evaluation
@@ -73,7 +73,7 @@ class NetworkResult:
     matmuls: Dict[str, float]  # library -> median
     frameworks: Dict[str, FrameworkResult]
     baselines: Dict[str, BaselineResult]
-    ratios: List[RatioOf]  # see common.speed.timing.pairs
+    ratios: List[RatioOf]  # see common.speed.rounds.pairs
     end_to_end: List[RatioOf]  # of end to end to resident, first is the framework
     # The rest needs two frameworks; None if only one was asked for.
     sides: Optional[List[str]] = None  # frameworks in what follows, of the two furthest apart

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence
 
 from common.contenders import label
 from common.proof.crosscheck import TOLERANCE, CrossCheck
-from common.speed.timing import PROOF_STEPS, PROOF_TOLERANCE, Proof
+from common.speed.rounds import PROOF_STEPS, PROOF_TOLERANCE, Proof
 
 if TYPE_CHECKING:
     from common.compare.results import NetworkResult

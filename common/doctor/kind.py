@@ -10,7 +10,7 @@ import numpy as np
 
 from common.data.form import NUM_BINS, NUM_FRAMES
 from common.doctor.duplicates import comparable
-from common.doctor.measure import BINS, NONE, NORMALISATIONS
+from common.doctor.look import BINS, NONE, NORMALISATIONS
 from common.doctor.report import Finding, problem, warning
 from common.doctor.scan import Scan
 

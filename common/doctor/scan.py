@@ -16,7 +16,7 @@ import numpy as np
 from common.data.form import NUM_BINS, NUM_FRAMES
 from common.data.records import RECORD_BYTES, RecordError, open_record_file
 from common.data.values import HINT_BYTES, foreign_hint
-from common.doctor.measure import DESCRIPTOR_SIZE, MEASURES, measure
+from common.doctor.look import DESCRIPTOR_SIZE, MEASURES, measure
 
 MAX_PLACES = 5
 _CHUNK = 32  # records that one worker takes at a time, 20 MB

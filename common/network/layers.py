@@ -1,9 +1,9 @@
 """Layer types as data: what a network is, before any framework builds it.
 
-A layer is a small frozen dataclass; a network is a tuple of them (see `common.network.networks`). Shapes,
+A layer is a small frozen dataclass; a network is a tuple of them (see `common.network.architectures`). Shapes,
 parameters and multiply-accumulates are computed here, once, for both frameworks:
 
-    python -m common.network.networks            # prints the tables
+    python -m common.network.architectures            # prints the tables
 
 A feature map of one utterance has the shape (channels, height, width) = (channels, frequency bins,
 frames); after a pooling layer over all positions it is (channels,). The network's input is a

@@ -1,6 +1,6 @@
 """Canonical parameters: one NumPy initialisation for every framework, and npz files of them.
 
-    params = initialise(networks.build("vgg_m", 50), seed=0)
+    params = initialise(architectures.build("vgg_m", 50), seed=0)
 
 `Params` maps canonical names to float32 arrays in the spec's order: `conv1/weight` (out, in, high,
 wide), `fc7/weight` (out, in), `conv1_bn/running_mean` and so on. Each framework transposes to its

@@ -34,7 +34,7 @@ from common.errors import UserError, friendly
 from common.machine import available_cores
 from common.parser import Parser
 from common.prepare.options import CROPS, SAMPLE_RATE, SEGMENT_SAMPLES, SNR, Options
-from common.prepare.workers import begin_imports
+from common.prepare.processes import begin_imports
 from common.progress import THINGS, Progress
 
 if TYPE_CHECKING:  # slow to import, and --help does not need them

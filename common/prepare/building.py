@@ -23,11 +23,11 @@ from common.files import locked, read_json, write_json, write_text
 from common.prepare.options import Copies
 from common.prepare.parts import PartJob, PartReport, Tally, build_part, read_report, start_part_worker
 from common.prepare.plan import Plan
+from common.prepare.processes import CONTEXT, starting
 from common.prepare.samples import pick_samples
 from common.prepare.sources import Found
 from common.prepare.summary import Summary, read_summary, reason_kind, summarise
 from common.prepare.twice import find_twice
-from common.prepare.workers import CONTEXT, starting
 
 POLL_SECONDS = 0.1
 

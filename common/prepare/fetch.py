@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Callable, Iterator, List, Optional
 from urllib.parse import unquote, urlsplit
 
 from common.errors import UserError
-from common.prepare.partial import PartialFile, Source
+from common.prepare.download import Download, Source
 from common.progress import BYTES, Progress
 
 if TYPE_CHECKING:
@@ -45,17 +45,17 @@ def fetch(url: str, folder: Path, progress: Told = lambda there, total: None) ->
     if target.exists():
         _check(target, target.name, "delete it to download it again")
         return target
-    with PartialFile.opened(target, url) as partial:
-        failures, furthest = 0, partial.size
+    with Download.opened(target, url) as download:
+        failures, furthest = 0, download.size
         while True:
             try:
-                _attempt(partial, progress)
-                return _accepted(partial, target.name)
+                _attempt(download, progress)
+                return _accepted(download, target.name)
             except _Interrupted as error:
-                failures = 1 if partial.size > furthest else failures + 1
-                furthest = max(furthest, partial.size)
+                failures = 1 if download.size > furthest else failures + 1
+                furthest = max(furthest, download.size)
                 if failures >= MAX_FAILURES:
-                    raise UserError(f"{url}: {error}. {partial.size} bytes are kept in {partial.path}: the same "
+                    raise UserError(f"{url}: {error}. {download.size} bytes are kept in {download.path}: the same "
                                     "command goes on from there") from error
                 time.sleep(PAUSE_SECONDS * 2 ** (failures - 1))
 
@@ -71,23 +71,23 @@ def file_name(url: str) -> str:
     return name
 
 
-def _attempt(partial: PartialFile, progress: Told) -> None:
+def _attempt(download: Download, progress: Told) -> None:
     """One request for what is missing. Returns once all is there.
 
     Raises _Interrupted where another attempt may do better, UserError where it will not.
     """
-    begin = partial.resumable
-    if begin and begin == partial.source.length:
+    begin = download.resumable
+    if begin and begin == download.source.length:
         return
-    with _request(partial.source, begin) as response:
-        _refuse_failures(response, partial.source.url)
+    with _request(download.source, begin) as response:
+        _refuse_failures(response, download.source.url)
         if response.status_code == 200:  # from the first byte, whatever was asked for
-            partial.start(_source(response, partial.source.url))
-        elif not begin or not _continues(response, partial.source, begin):
-            partial.start(Source(partial.source.url))
+            download.start(_source(response, download.source.url))
+        elif not begin or not _continues(response, download.source, begin):
+            download.start(Source(download.source.url))
             raise _Interrupted(f"the server answers {response.status_code} {response.reason}, which does not continue "
                                "what is here")
-        _receive(response, partial, progress)
+        _receive(response, download, progress)
 
 
 @contextlib.contextmanager
@@ -140,20 +140,20 @@ def _continues(response: "requests.Response", source: Source, begin: int) -> boo
     return tuple(map(int, found.groups())) == (begin, source.length - 1, source.length)
 
 
-def _receive(response: "requests.Response", partial: PartialFile, progress: Told) -> None:
+def _receive(response: "requests.Response", download: Download, progress: Told) -> None:
     """Append the body. Raises _Interrupted if it ends before, or goes beyond, the length that was announced."""
     import urllib3
 
-    length = partial.source.length
-    progress(partial.size, length)
+    length = download.source.length
+    progress(download.size, length)
     try:
         for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
-            partial.append(chunk)
-            progress(partial.size, length)
+            download.append(chunk)
+            progress(download.size, length)
     except (urllib3.exceptions.HTTPError, ConnectionError) as error:
         raise _Interrupted(f"the connection failed: {_reason(error)}") from error
-    if length is not None and partial.size != length:
-        raise _Interrupted(f"{partial.size} bytes came in place of {length}")
+    if length is not None and download.size != length:
+        raise _Interrupted(f"{download.size} bytes came in place of {length}")
 
 
 def _reason(error: Exception) -> str:
@@ -162,14 +162,14 @@ def _reason(error: Exception) -> str:
     return re.sub(r"<[^>]*>[:,]? ?", "", str(getattr(inner, "reason", inner))) or type(error).__name__
 
 
-def _accepted(partial: PartialFile, name: str) -> Path:
+def _accepted(download: Download, name: str) -> Path:
     """The file under its name, if it is what that says. Raises UserError."""
     try:
-        _check(partial.path, name, "")
+        _check(download.path, name, "")
     except UserError as error:
-        kept = partial.refuse()
+        kept = download.refuse()
         raise UserError(f"{error}. What came is kept as {kept}; the same command downloads it again") from None
-    return partial.complete()
+    return download.complete()
 
 
 def _check(path: Path, name: str, hint: str) -> None:

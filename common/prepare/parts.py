@@ -25,11 +25,11 @@ from common.prepare.distortion import distort
 from common.prepare.features import spectrogram
 from common.prepare.levels import SILENCE_DB, is_silent
 from common.prepare.options import SAMPLE_RATE, SEGMENT_SAMPLES, Copies, Options
+from common.prepare.processes import CONTEXT, start_worker
 from common.prepare.samples import write_sample
 from common.prepare.sources import Recording
 from common.prepare.twice import Trace, first_spectrogram, trace
 from common.prepare.windows import cut_windows
-from common.prepare.workers import CONTEXT, start_worker
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from common.prepare.audio import read_blocks
 from common.prepare.features import normalise_bins, spectrogram
 from common.prepare.levels import is_silent
 from common.prepare.options import SEGMENT_SAMPLES
+from common.prepare.processes import CONTEXT, start_worker, starting
 from common.prepare.sources import Recording
 from common.prepare.windows import cut_windows
-from common.prepare.workers import CONTEXT, start_worker, starting
 
 _BINS = slice(4, 228)  # 60 Hz to 3.6 kHz
 _GROUPS, _BLOCKS = 7, 100  # of 32 bins, of 3 frames

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Mapping
 
 from common.contenders import CONTENDERS
-from common.network.networks import build
+from common.network.architectures import build
 from common.show.drawing import bar_look, panels, save, where
 from common.speed.bench import INFERENCE, TRAINING
 from common.speed.profile import OUTSIDE, PHASES, ProfileStudy, Profile

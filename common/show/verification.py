@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 from common.show.drawing import INK, panels, save
-from common.verify.evaluation import Scored
 from common.verify.gallery import Threshold
+from common.verify.scoring import Scored
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -27,13 +27,13 @@ from common.data.splits import split_dataset
 from common.errors import UserError
 from common.machine import best_gflops, peak_memory_mib
 from common.network import params as parameters
+from common.network.architectures import build
 from common.network.layers import NetworkSpec
-from common.network.networks import build
 from common.network.optimizer import SGD
 from common.network.params import Params
 from common.network.winograd import DIRECT, Plan
 from common.proof import selfcheck
-from common.speed.benchmark import Tick, repeat, timed
+from common.speed.blocks import Tick, repeat, timed
 from common.speed.tuning import Race, Steps, search
 from common.twin import Model, Twin
 
@@ -235,7 +235,7 @@ class Bench:
         return {"seconds": seconds, "settled": settled}
 
     def time(self, kind: str, steps: int, clock: str = RESIDENT) -> Dict[str, Any]:
-        """Time a block of steps of one kind; returns a `benchmark.Block`."""
+        """Time a block of steps of one kind; returns a `blocks.Block`."""
         time.sleep(SETTLE_SECONDS)
         self._stage()
         if kind in (INFERENCE, LATENCY):  # one beforehand: it pays for new weights

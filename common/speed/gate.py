@@ -25,7 +25,7 @@ from common.network.winograd import DIRECT
 from common.proof.selfcheck import Deviation
 from common.remembered import remembered, settings
 from common.speed.bench import Work
-from common.speed.plans import as_known, choose
+from common.speed.convolutions import as_known, choose
 from common.speed.worker import Workers
 from common.training.checkpoint import Checkpoint
 from common.twin import Twin

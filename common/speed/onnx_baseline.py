@@ -16,7 +16,7 @@ from common.network.onnx_session import open_session
 from common.network.optimizer import SGD
 from common.network.params import Params
 from common.speed.bench import INFERENCE, Bench, Engine
-from common.speed.benchmark import Tick, repeat
+from common.speed.blocks import Tick, repeat
 from common.speed.worker import serve
 
 

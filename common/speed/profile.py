@@ -7,10 +7,18 @@ layer gets a row of its own, and the rows' sum is held against the step's time b
 """
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
+import numpy as np
+
+from common.contenders import CONTENDERS, FRAMEWORKS
 from common.network.layers import Convolution, Dense, NetworkSpec
+from common.speed import gate
+from common.speed.bench import INFERENCE, TRAINING, Work
+from common.speed.convolutions import as_known
+from common.speed.worker import Worker, Workers
 from common.twin import OpTime
 
 FORWARD, BACKWARD, UPDATE = PHASES = ("forward", "backward", "update")
@@ -41,6 +49,33 @@ class ProfileStudy:
 
     measured: Dict[str, str]  # see common.measured.facts
     networks: Dict[str, Dict[str, Dict[str, Profile]]]  # network -> kind of step -> framework
+
+
+def profile_network(work: Work, steps: int) -> Dict[str, Dict[str, Profile]]:
+    """Kind of step -> framework -> profile of `work`, in a worker process a framework."""
+    profiles: Dict[str, Dict[str, Profile]] = {TRAINING: {}, INFERENCE: {}}
+    for framework in FRAMEWORKS:
+        own = as_known(CONTENDERS[framework], work)
+        with Workers(work.threads) as workers:
+            gate.ensure(CONTENDERS[framework], own, workers)
+        with Worker.of(CONTENDERS[framework], work.threads) as worker:
+            worker.ask("build", work=dataclasses.asdict(own))
+            for kind, each in profiles.items():
+                each[framework] = _profile_step(worker.ask, kind, steps)
+    return profiles
+
+
+def _profile_step(ask: Callable[..., Dict[str, Any]], kind: str, steps: int) -> Profile:
+    """Profile a kind of step ("training" or "inference") of what a worker's `Bench` has built.
+
+    ask: the worker's. The clock runs before and after, without the profiler, as the machine's speed
+    wanders and the profiler's own work should not count.
+    """
+    ask("warm_up", kind=kind)
+    before = ask("time", kind=kind, steps=steps)["seconds"]
+    operators = [OpTime(*operator) for operator in ask("profile", kind=kind, steps=steps)["operators"]]
+    after = ask("time", kind=kind, steps=steps)["seconds"]
+    return Profile(operators, float(np.median(before + after)))
 
 
 def layer_of(name: str, layers: Sequence[str]) -> Optional[str]:

@@ -17,8 +17,8 @@ import numpy as np
 from common.contenders import CONTENDERS
 from common.machine import available_memory_mib
 from common.speed.bench import INFERENCE, TRAINING, Work
-from common.speed.benchmark import turns
-from common.speed.plans import as_known
+from common.speed.blocks import turns
+from common.speed.convolutions import as_known
 from common.speed.worker import Worker
 
 BATCH, THREADS, FRAMES, SPEAKERS = ("batch size", "threads", "frames", "speakers")

@@ -28,7 +28,7 @@ from common.twin import Model
 # Differences between two runs: name of the fact -> its two values.
 Differences = Dict[str, List[str]]
 
-_CHOSEN = ("algorithm", "layout")  # of convolutions, see common.speed.plans: stated, not compared
+_CHOSEN = ("algorithm", "layout")  # of convolutions, see common.speed.convolutions: stated, not compared
 _WORDS = {"network": "specification", "optimizer": "optimiser", "device": "device kind",
           "macs": "multiply-accumulates"}
 

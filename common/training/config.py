@@ -15,8 +15,8 @@ from common.data.augment import Augmentation
 from common.data.form import NUM_FRAMES
 from common.errors import UserError
 from common.files import read_json, write_json
+from common.network.architectures import build
 from common.network.layers import NetworkSpec
-from common.network.networks import build
 from common.network.optimizer import SGD, Schedule
 
 MAX_WIDTH = 10  # a factor of 10 already makes a hundred times the parameters

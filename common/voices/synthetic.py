@@ -26,7 +26,7 @@ from common.files import cache_folder, locked, make_folder
 from common.machine import available_cores
 from common.parser import Parser
 from common.prepare.options import SAMPLE_RATE, SEGMENT_SAMPLES
-from common.prepare.workers import CONTEXT, start_worker, starting
+from common.prepare.processes import CONTEXT, start_worker, starting
 from common.progress import Progress
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from common.data.dataset import Dataset, open_dataset
 from common.data.records import write_classes
 from common.data.splits import save_split, split_dataset
 from common.network import params as parameters
-from common.network.networks import build
+from common.network.architectures import build
 from common.parser import Parser
 from common.training.checkpoint import Checkpoint, save_checkpoint
 from common.training.config import TrainingConfig

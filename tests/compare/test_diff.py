@@ -21,7 +21,7 @@ from common.compare.diff import (
     speed_ratio,
 )
 from common.errors import UserError
-from common.speed.benchmark import Block, Speed
+from common.speed.blocks import Block, Speed
 from common.training.evaluation import Evaluation
 from compare import main
 from reports import baseline, framework, network, report

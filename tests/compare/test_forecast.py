@@ -6,7 +6,7 @@ from typing import List
 import pytest
 
 from common.compare.forecast import PHASES, STARTING, TIMING, Forecast, Phase, phases
-from common.speed.timing import TimingPlan
+from common.speed.rounds import TimingPlan
 
 
 def test_it_learns_how_slow_the_machine_is() -> None:

@@ -12,7 +12,7 @@ from reports import EPOCHS, SPEEDS, baseline, csv_rows, framework, markdown_tabl
 from common.compare.results import NetworkResult, RatioOf
 from common.show.learning_curves import draw_learning
 from common.show.speed_bars import draw_speed
-from common.speed.benchmark import Ratio
+from common.speed.blocks import Ratio
 from common.training.certificate import Certificate
 
 

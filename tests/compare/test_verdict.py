@@ -14,10 +14,10 @@ from reports import baseline, framework, network, report, rows_of
 from common.compare.results import NetworkResult, RatioOf
 from common.compare.verdict import Check, failures, verdict
 from common.contenders import CONTENDERS
-from common.show import learning_curves, speed_bars
 from common.proof.crosscheck import CrossCheck
-from common.speed.benchmark import Ratio
-from common.speed.timing import Proof
+from common.show import learning_curves, speed_bars
+from common.speed.blocks import Ratio
+from common.speed.rounds import Proof
 
 NAN = float("nan")
 

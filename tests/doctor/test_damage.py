@@ -10,7 +10,7 @@ from damage import PER_FILE, codes, examine, finding, make_folder, of_noise, pat
 
 from common.data.form import NUM_BINS, NUM_FRAMES
 from common.data.records import RECORD_BYTES
-from common.doctor.measure import measure
+from common.doctor.look import measure
 from common.prepare.levels import SILENCE
 
 

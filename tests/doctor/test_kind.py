@@ -9,7 +9,7 @@ import pytest
 from damage import codes, examine, finding, healthy, log_values, magnitudes, make_folder, write_file
 
 from common.data.form import NUM_BINS, NUM_FRAMES
-from common.doctor.measure import BINS, FRAMES, NONE, NORMALISATIONS, UTTERANCE, measure
+from common.doctor.look import BINS, FRAMES, NONE, NORMALISATIONS, UTTERANCE, measure
 from common.prepare.features import normalise_bins, spectrogram
 
 

@@ -27,7 +27,7 @@ from fuzzing import (
 from hypothesis import strategies as st
 
 from common.network import params as parameters
-from common.network.networks import build
+from common.network.architectures import build
 from common.training.certificate import Certificate, Stretch
 from common.training.checkpoint import Checkpoint, Part, load_checkpoint, save_checkpoint
 from common.training.config import TrainingConfig, load_config, save_config

@@ -7,12 +7,12 @@ import io
 from typing import Any, Dict, List, Optional
 
 
-from common.compare.results import BaselineResult, Epoch, FrameworkResult, NetworkResult, RatioOf
 from common.compare.report import Report
+from common.compare.results import BaselineResult, Epoch, FrameworkResult, NetworkResult, RatioOf
 from common.compare.verdict import judge
 from common.proof.crosscheck import CrossCheck
-from common.speed.benchmark import Block, Ratio, Speed
-from common.speed.timing import Proof
+from common.speed.blocks import Block, Ratio, Speed
+from common.speed.rounds import Proof
 from common.training.certificate import Certificate
 from common.training.config import TrainingConfig
 from common.training.evaluation import Evaluation

@@ -4,7 +4,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from common.network.networks import build
+from common.network.architectures import build
 from common.speed.profile import BACKWARD, FORWARD, LOSS, UPDATE, Profile
 from common.speed.scaling import FRAMES, Point
 from common.twin import OpTime

@@ -15,7 +15,7 @@ from small_networks import drawn_batch, drawn_params, relative_errors
 from common.errors import UserError
 from common.identify.engines import Engine, OnnxEngine, TwinEngine
 from common.network import params as parameters
-from common.network.networks import NETWORKS, build
+from common.network.architectures import NETWORKS, build
 from common.network.onnx_file import annotate, metadata
 from common.speed.worker import Worker
 from common.training.checkpoint import Checkpoint

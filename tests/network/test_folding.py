@@ -9,9 +9,9 @@ from small_networks import SPECS, drawn_batch, drawn_params, relative_errors
 
 from common.network import params as parameters
 from common.network import reference
+from common.network.architectures import NETWORKS, build
 from common.network.folding import fold_batch_norm
 from common.network.layers import BatchNorm, Convolution, Dense, NetworkSpec
-from common.network.networks import NETWORKS, build
 from common.network.params import Params
 
 SPECTROGRAMS = drawn_batch(size=3, frames=110)[0]

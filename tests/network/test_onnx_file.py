@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from common.errors import UserError
 from common.network import onnx_file
-from common.network.networks import build
+from common.network.architectures import build
 
 WEIGHT = np.random.default_rng(0).standard_normal((512, 3)).astype(np.float32)
 

@@ -6,7 +6,7 @@ import scipy.special
 from small_networks import drawn_params
 
 from common.errors import UserError
-from common.network import networks, reference
+from common.network import architectures, reference
 from common.network import params as params_module
 from common.network.layers import (
     LAYER_TYPES,
@@ -192,7 +192,7 @@ def test_smoothed_cross_entropy_is_that_of_its_targets_and_its_gradient_numerica
 @pytest.mark.parametrize("num_speakers", [2, 35, 462, 1211, 1251, 5994])
 def test_smoothed_targets_add_up_to_one_in_single_precision(num_speakers):
     """Value by value, as Caffe2 adds them up; it refuses what is off by 1e-5."""
-    spec = networks.build("tdnn", num_speakers, 0.05, 0.1)
+    spec = architectures.build("tdnn", num_speakers, 0.05, 0.1)
     assert spec.other_target == pytest.approx(0.1 / num_speakers, rel=0.005)
     row = np.full(num_speakers, spec.other_target, np.float32)
     row[num_speakers // 2] = spec.own_target

@@ -322,6 +322,6 @@ def test_a_full_disk(server: Tuple[str, Behaviour], tmp_path: Path) -> None:
 
 def test_two_at_once(server: Tuple[str, Behaviour], tmp_path: Path) -> None:
     url, _ = server
-    with fetch_module.PartialFile.opened(tmp_path / "file.dat", url):
+    with fetch_module.Download.opened(tmp_path / "file.dat", url):
         with pytest.raises(UserError, match="another process"):
             fetch(url, tmp_path)

@@ -8,7 +8,7 @@ import caffe2_impl
 import tf_impl
 from common.data.records import RecordSet, RecordWriter
 from common.errors import UserError
-from common.network import networks
+from common.network import architectures
 from common.network import params as parameters
 from common.network.onnx_file import read_parameters
 from common.proof.crosscheck import TOLERANCE, compare_ways, crosscheck, every_way
@@ -36,11 +36,11 @@ def records(tmp_path_factory) -> RecordSet:
     return RecordSet.open([path])
 
 
-@pytest.fixture(params=list(networks.NETWORKS))
+@pytest.fixture(params=list(architectures.NETWORKS))
 def checkpoint(request) -> Checkpoint:
     """A network whose running statistics are not the neutral ones of a start."""
     config = TrainingConfig(network=request.param, width=WIDTH)
-    spec = networks.build(config.network, SPEAKERS, config.width)
+    spec = architectures.build(config.network, SPEAKERS, config.width)
     params, random = parameters.initialise(spec), np.random.default_rng(1)
     for p in spec.parameters():
         if p.role in ("scale", "running_variance"):

@@ -19,7 +19,7 @@ from commands import PROJECT, command
 HOLD = """
 import os, sys
 from importlib import import_module
-from common.network.networks import NETWORKS, build
+from common.network.architectures import NETWORKS, build
 from common.network.optimizer import SGD
 from common.network.params import initialise
 from common.network.winograd import DIRECT, default_plan

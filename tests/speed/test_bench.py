@@ -14,7 +14,7 @@ import pytest
 
 from common.data.dataset import open_dataset
 from common.errors import UserError
-from common.network.networks import build
+from common.network.architectures import build
 from common.network.params import initialise
 from common.speed import bench as module
 from common.speed.bench import Bench, Work, twin_engine

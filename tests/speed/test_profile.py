@@ -11,8 +11,8 @@ from commands import run
 from small_networks import SPECS, drawn_batch, drawn_params
 from studies import made_profile
 
+from common.network.architectures import build
 from common.network.layers import BatchNorm, Convolution, Dense, MaxPool
-from common.network.networks import build
 from common.network.optimizer import SGD
 from common.speed.profile import (
     BACKWARD,

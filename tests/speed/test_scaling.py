@@ -11,7 +11,7 @@ from commands import run
 from studies import point
 
 from common.contenders import FRAMEWORKS, Contender
-from common.network.networks import build
+from common.network.architectures import build
 from common.speed import scaling
 from common.speed.bench import Work
 from common.speed.scaling import BATCH, FRAMES, SPEAKERS, THREADS, Point, Scaling, table

@@ -13,13 +13,13 @@ import pytest
 
 from common import remembered
 from common.contenders import CONTENDERS, Contender
-from common.network.networks import build
+from common.network.architectures import build
 from common.network.optimizer import SGD
 from common.network.params import initialise
 from common.network.winograd import Plan, default_plan
 from common.speed import gate
 from common.speed.bench import Bench, Work, twin_engine
-from common.speed.plans import as_known, choose, known, planned
+from common.speed.convolutions import as_known, choose, known, planned
 from common.speed.tuning import Race, Steps, Tuned, other_ways, search
 from common.training.config import TrainingConfig
 from common.twin import AUTO, Twin

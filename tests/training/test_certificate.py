@@ -11,7 +11,7 @@ import pytest
 from tiny_data import write_data
 
 from common.compare.session import Job, Session
-from common.network.networks import build
+from common.network.architectures import build
 from common.training.certificate import Certificate, compare_certificates, order_hash, spec_hash
 from common.training.config import TrainingConfig
 from common.twin import Twin

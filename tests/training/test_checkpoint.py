@@ -17,7 +17,7 @@ from commands import PATHS
 
 from common.errors import UserError
 from common.network import params as parameters
-from common.network.networks import build
+from common.network.architectures import build
 from common.training.certificate import Certificate, Stretch
 from common.training.checkpoint import Checkpoint, Part, load_checkpoint, save_checkpoint
 from common.training.config import TrainingConfig

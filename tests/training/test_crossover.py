@@ -7,7 +7,7 @@ import pytest
 
 from common.data.batches import Batch
 from common.network import params as parameters
-from common.network.networks import build
+from common.network.architectures import build
 from common.training import crossover
 from common.training.checkpoint import Checkpoint
 from common.training.config import TrainingConfig

@@ -9,7 +9,7 @@ from commands import SMALL, run
 
 from common.commands import train
 from common.errors import UserError
-from common.network.networks import NETWORKS
+from common.network.architectures import NETWORKS
 from common.training.config import TrainingConfig, load_config
 from common.training.recipes import DEFAULT, RECIPES, configure, table
 

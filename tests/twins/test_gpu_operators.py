@@ -11,8 +11,8 @@ from typing import Iterator, List
 
 import pytest
 
+from common.network.architectures import build
 from common.network.layers import NetworkSpec
-from common.network.networks import build
 from common.network.optimizer import SGD
 from common.network.params import initialise
 
@@ -27,13 +27,13 @@ def spec(request: pytest.FixtureRequest) -> NetworkSpec:
 @pytest.fixture()
 def caffe2_operators(spec: NetworkSpec, monkeypatch: pytest.MonkeyPatch) -> List:
     """The operators of training and testing net as they are built for a card."""
-    from caffe2_impl import model, network, runtime
+    from caffe2_impl import construction, model, runtime
 
     if "caffe2.python.caffe2_pybind11_state_gpu" not in sys.modules:
         pytest.skip("this PyTorch wheel is one for CPUs only: its Caffe2 has no CUDA part to ask")
     nothing = SimpleNamespace(**{name: lambda *_, **__: None for name in ("CreateBlob", "FeedBlob", "CreateNet")},
                               C=SimpleNamespace(nets=list), Blobs=list)
-    for module in (model, network):  # blobs on a card need a card; nets are only built
+    for module in (model, construction):  # blobs on a card need a card; nets are only built
         monkeypatch.setattr(module, "workspace", nothing)
     monkeypatch.setattr(runtime, "device", lambda: runtime.CUDA)
     monkeypatch.setattr(runtime, "on_gpu", lambda: True)

@@ -4,7 +4,7 @@ from typing import Dict, List, Tuple
 import pytest
 
 from common.network import params as parameters
-from common.network.networks import NETWORKS, build
+from common.network.architectures import NETWORKS, build
 from common.network.optimizer import SGD
 
 Values = List[Tuple]  # of every operator's inputs, as who wrote them

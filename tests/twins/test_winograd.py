@@ -11,8 +11,8 @@ import pytest
 from small_networks import SPEAKERS, assert_close, drawn_batch, drawn_params
 
 from common.network import reference, reference_layers
+from common.network.architectures import build
 from common.network.layers import AveragePool, BinsAsChannels, Convolution, Dense, MaxPool, NetworkSpec
-from common.network.networks import build
 from common.network.optimizer import SGD
 from common.network.tiles import layer_tables
 from common.network.winograd import Plan, algorithm, axes, candidates, default_plan, matrices, transforms

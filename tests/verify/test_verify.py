@@ -18,7 +18,7 @@ from small_networks import drawn_params
 from voices import write_voice
 
 from common.network import params as parameters
-from common.network.networks import build
+from common.network.architectures import build
 from common.training.checkpoint import Checkpoint, save_checkpoint
 from common.training.config import TrainingConfig
 

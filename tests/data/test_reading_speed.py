@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from common.data.benchmark import MEMORY_LIMIT, WAYS, Memory, main, measure_memory, measure_speed, memory_table
+from common.data.reading_speed import MEMORY_LIMIT, WAYS, Memory, main, measure_memory, measure_speed, memory_table
 from common.data.records import KEPT_RECORDS, RECORD_BYTES
 
 

@@ -1,7 +1,7 @@
 """How fast common.prepare is beside a plain pipeline of librosa that makes the same records.
 
     pip install librosa
-    python -m common.prepare.benchmark MY_RECORDINGS
+    python -m common.prepare.beside_librosa MY_RECORDINGS
 
 Three commands take turns: a loop over the files with librosa, the same loop shared by a pool of
 processes, one a core, and common.prepare with as many. All write all records to the temporary folder
@@ -138,7 +138,7 @@ def run_plain(name: str, tree: Path, out: Path, workers: int) -> None:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = Parser("python -m common.prepare.benchmark", __doc__)
+    parser = Parser("python -m common.prepare.beside_librosa", __doc__)
     parser.add_argument("tree", type=Path, help="folder of recordings, SPEAKER/SESSION/*")
     parser.add_argument("out", type=Path, nargs="?", help=argparse.SUPPRESS)
     parser.add_argument("--only", choices=PLAIN, help=argparse.SUPPRESS)  # how it starts the plain pipelines

@@ -12,7 +12,7 @@ from caffe2.python import core
 from caffe2.python.onnx import frontend
 
 from caffe2_impl import layers, runtime
-from caffe2_impl.network import Network, declare_inputs
+from caffe2_impl.construction import Construction, declare_inputs
 from common.data.form import NUM_BINS, NUM_FRAMES
 from common.network import onnx_file
 from common.network.layers import NetworkSpec
@@ -25,7 +25,7 @@ def export_onnx(spec: NetworkSpec, params: Params, path: Path) -> None:
 
     The exporter knows neither IDEEP nor training arguments, so it gets a plain CPU net.
     """
-    network = Network(core.Net(spec.name), runtime.CPU, training=False, plan=DIRECT)
+    network = Construction(core.Net(spec.name), runtime.CPU, training=False, plan=DIRECT)
     # (N, 512, frames) -> (N, 1, 512, frames)
     x = network.add("Reshape", ["spectrograms"], ["spectrograms_4d", "shape_before"],
                     shape=[0, 1, NUM_BINS, -1])

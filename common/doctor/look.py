@@ -1,6 +1,6 @@
 """What one look at one spectrogram tells: the numbers every finding is made from.
 
-    from common.doctor.measure import measure
+    from common.doctor.look import measure
     row, descriptor = measure(spectrogram)
 """
 from __future__ import annotations

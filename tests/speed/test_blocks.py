@@ -11,7 +11,7 @@ from typing import List
 import numpy as np
 import pytest
 
-from common.speed.benchmark import Block, Ratio, Speed, rate_ratio, repeat, timed, turns
+from common.speed.blocks import Block, Ratio, Speed, rate_ratio, repeat, timed, turns
 
 
 def speed(*blocks: List[float], batch_size: int = 1) -> Speed:

@@ -6,8 +6,8 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
 
-from common.speed import timing
-from common.speed.timing import Timing, TimingPlan, pairs
+from common.speed import rounds
+from common.speed.rounds import Timing, TimingPlan, pairs
 
 PAIR = ["tensorflow", "caffe2"]
 
@@ -28,7 +28,7 @@ class Worker:
 
 
 def timed(monkeypatch: pytest.MonkeyPatch, second: Iterator[float], **plan: Any) -> Tuple[Timing, List[Worker]]:
-    monkeypatch.setattr(timing, "best_gflops", lambda *_: 1.0)
+    monkeypatch.setattr(rounds, "best_gflops", lambda *_: 1.0)
     workers = [Worker(itertools.repeat(0.1)), Worker(second, settled=False)]
     made = Timing(dict(zip(PAIR, workers)), TimingPlan(PAIR, [], block_seconds=0, calls=1, **plan), 8, lambda what: None)
     for phase in (made.prove, made.warm_up, made.rounds):

@@ -27,7 +27,7 @@ from common.speed.bench import (
     RESIDENT,
     TRAINING,
 )
-from common.speed.benchmark import Block, Speed, rate_ratio, turns
+from common.speed.blocks import Block, Speed, rate_ratio, turns
 from common.speed.worker import Worker
 
 _TRAININGS_SHARE = 0.6  # of the budget; inference has what is left

@@ -20,7 +20,7 @@ from common.network.layers import NetworkSpec
 from common.network.params import Params
 from common.network.winograd import DIRECT
 from tf_impl import layers
-from tf_impl.network import to_framework
+from tf_impl.construction import to_framework
 
 # What TensorFlow's optimiser of graphs writes past every switch: absl's notice, and its INFO lines.
 _CHATTER = re.compile(rb"WARNING: All log messages before absl::InitializeLog|I\d{4} \d\d:\d\d:")

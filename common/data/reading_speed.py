@@ -1,7 +1,7 @@
 """How fast shuffled batches come out of the page cache, and how much memory that takes.
 
-    python -m common.data.benchmark "$(python -m common.voices.synthetic)"
-    python -m common.data.benchmark DATA --memory 1 3 9
+    python -m common.data.reading_speed "$(python -m common.voices.synthetic)"
+    python -m common.data.reading_speed DATA --memory 1 3 9
 
 Rounds of four ways take turns, over the same bytes: a plain copy between two arrays, a copy out of
 mapped files whose pages are in place, plain reads of the files, and the reader. With --memory, data
@@ -164,7 +164,7 @@ def main(argv: Optional[List[str]] = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser("python -m common.data.benchmark", __doc__)
+    parser = Parser("python -m common.data.reading_speed", __doc__)
     parser.add_argument("data", nargs="+", type=Path, help="data folders or record files")
     parser.add_argument("--batch-size", type=int, default=32, help="records (32)")
     parser.add_argument("--rounds", type=int, default=9, help="of each way (9)")

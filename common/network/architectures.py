@@ -1,6 +1,6 @@
 """The networks that are compared, each a table to be read beside its paper.
 
-    python -m common.network.networks            # layer by layer: shapes, parameters, multiply-accumulates
+    python -m common.network.architectures            # layer by layer: shapes, parameters, multiply-accumulates
 """
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def table(spec: NetworkSpec, frames: int = NUM_FRAMES) -> List[List[object]]:
 
 @friendly
 def main(argv: Optional[List[str]] = None) -> int:
-    parser = Parser("python -m common.network.networks", __doc__)
+    parser = Parser("python -m common.network.architectures", __doc__)
     parser.add_argument("--speakers", type=int, default=50, help="number of speakers (50)")
     parser.add_argument("--frames", type=int, default=NUM_FRAMES, help=f"frames an utterance has ({NUM_FRAMES})")
     parser.add_argument("--width", type=float, default=1.0, help="factor on every width (1.0)")

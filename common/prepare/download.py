@@ -1,6 +1,6 @@
 """A download that is partly there: the bytes, and what is known of the file they are the beginning of.
 
-    with PartialFile.opened(Path("data/part-1.bin"), url) as partial: ...      # used by common.prepare.fetch
+    with Download.opened(Path("data/part-1.bin"), url) as download: ...      # used by common.prepare.fetch
 """
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Source:
     validator: Optional[str] = None  # its ETag or date: while that stays the same, so do the bytes
 
 
-class PartialFile:
+class Download:
     """NAME.part beside its target, with NAME.part.json, for one process alone. Open it with `opened`."""
 
     def __init__(self, target: Path, url: str, file: BinaryIO) -> None:
@@ -39,8 +39,8 @@ class PartialFile:
 
     @staticmethod
     @contextlib.contextmanager
-    def opened(target: Path, url: str) -> "Iterator[PartialFile]":
-        """The partial file of a target, new or left by an earlier download. Raises UserError."""
+    def opened(target: Path, url: str) -> "Iterator[Download]":
+        """What is there of a target, new or left by an earlier download. Raises UserError."""
         path = _part_path(target)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ class PartialFile:
             raise UserError(f"{path}: cannot write here: {error.strerror}; choose another folder") from error
         with file:
             lock(file, f"{path}: another process is downloading this file; wait for it")
-            yield PartialFile(target, url, file)
+            yield Download(target, url, file)
 
     @property
     def resumable(self) -> int:

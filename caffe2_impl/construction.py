@@ -22,8 +22,8 @@ from common.network.winograd import Plan
 
 
 @dataclass
-class Network:
-    """A Caffe2 net under construction and what later parts need to know about it."""
+class Construction:
+    """What is built, and what its later parts need to know about it."""
 
     net: core.Net
     home: caffe2_pb2.DeviceOption  # where convolutions run as one operator each
@@ -102,7 +102,7 @@ def _copy_back_gradient(operator: caffe2_pb2.OperatorDef, gradients: List[str]):
                                 device_option=IDEEP)], [gradient]
 
 
-def to_rows(network: Network, x: str) -> str:
+def to_rows(network: Construction, x: str) -> str:
     """Bring a map to the CPU in NHWC, for `caffe2_impl.winograd`, which does not look at its sizes."""
     x = to_cpu(network, x)
     if network.layout == "NCHW":
@@ -111,7 +111,7 @@ def to_rows(network: Network, x: str) -> str:
     return x
 
 
-def to_planes(network: Network, x: str) -> str:
+def to_planes(network: Construction, x: str) -> str:
     """Bring a map to NCHW, where it is."""
     if network.layout == "NHWC":
         network.layout = "NCHW"
@@ -119,7 +119,7 @@ def to_planes(network: Network, x: str) -> str:
     return x
 
 
-def to_home(network: Network, x: str) -> str:
+def to_home(network: Construction, x: str) -> str:
     """Bring a map to where convolutions are single operators."""
     x = to_planes(network, x)
     if network.home.device_type == caffe2_pb2.IDEEP and not network.on_ideep:
@@ -128,7 +128,7 @@ def to_home(network: Network, x: str) -> str:
     return x
 
 
-def to_cpu(network: Network, x: str) -> str:
+def to_cpu(network: Construction, x: str) -> str:
     """Leave IDEEP: the layers that follow run on Caffe2's CPU operators."""
     if network.on_ideep:
         # The copy keeps the order of memory, which oneDNN chooses by processor, shape and operator,
@@ -140,7 +140,7 @@ def to_cpu(network: Network, x: str) -> str:
     return x
 
 
-def found_layouts(network: Network, shapes: Mapping[str, Tuple[int, ...]]) -> Dict[str, str]:
+def found_layouts(network: Construction, shapes: Mapping[str, Tuple[int, ...]]) -> Dict[str, str]:
     """The layout of every map that left IDEEP when `network` last ran, by blob.
 
     `shapes`: of each layer's output, (channels, height, width). Asked of Caffe2, which hands out a blob
@@ -160,7 +160,7 @@ def found_layouts(network: Network, shapes: Mapping[str, Tuple[int, ...]]) -> Di
     return layouts
 
 
-def create(net: core.Net, network: Network, kept: Iterable[str], owner: str,
+def create(net: core.Net, network: Construction, kept: Iterable[str], owner: str,
            names: Optional[Mapping[str, str]] = None) -> Mapping[str, str]:
     """Have Caffe2 run `net`, of which `network` is the forward part, with no more memory than it needs.
 
