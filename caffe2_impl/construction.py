@@ -140,6 +140,18 @@ def to_cpu(network: Construction, x: str) -> str:
     return x
 
 
+def to_plain(net: core.Net, gradient: str) -> str:
+    """A convolution's gradient out of oneDNN's blocked layout, by way of the CPU.
+
+    IDEEP's update walks through gradient, buffer and weight as flat arrays without a look at their
+    layouts, and would add each gradient to some other weight.
+    """
+    net.Proto().op.extend([
+        core.CreateOperator("CopyIDEEPToCPU", [gradient], [f"{gradient}_cpu"], device_option=IDEEP),
+        core.CreateOperator("CopyCPUToIDEEP", [f"{gradient}_cpu"], [f"{gradient}_plain"], device_option=IDEEP)])
+    return f"{gradient}_plain"
+
+
 def found_layouts(network: Construction, shapes: Mapping[str, Tuple[int, ...]]) -> Dict[str, str]:
     """The layout of every map that left IDEEP when `network` last ran, by blob.
 

@@ -8,10 +8,10 @@ from typing import Callable, Dict, List
 
 import numpy as np
 from caffe2.proto import caffe2_pb2
-from caffe2.python import utils
+from caffe2.python import core, utils
 
 from caffe2_impl import winograd
-from caffe2_impl.construction import Correction, Construction, to_cpu, to_home, to_planes, to_rows
+from caffe2_impl.construction import Construction, Correction, to_cpu, to_home, to_planes, to_rows
 from common.data.form import NUM_BINS
 from common.errors import UserError
 from common.network.layers import (
@@ -180,6 +180,29 @@ BUILDERS: Dict[type, Callable[[Layer, str, Construction], str]] = {
     StatisticsPool: _statistics_pool,
     Dense: _dense,
 }
+
+
+def loss(network: Construction, spec: NetworkSpec, speakers: str) -> str:
+    """Append the mean cross entropy of what `forward` appended, and the accuracy; returns the loss's blob."""
+    logits, probabilities = network.outputs[spec.layers[-1].name], network.blob("probabilities")
+    smoothed = spec.label_smoothing > 0
+    network.add("SoftmaxWithLoss", [logits, _targets(network, spec, speakers) if smoothed else speakers],
+                [probabilities, network.blob("loss")], label_prob=int(smoothed))
+    network.add("Accuracy", [probabilities, speakers], [network.blob("accuracy")])
+    return network.blob("loss")
+
+
+def _targets(network: Construction, spec: NetworkSpec, speakers: str) -> str:
+    """(N, num_speakers) targets of the speakers.
+
+    Where nothing is smoothed the loss takes the speakers themselves: of targets it takes no logarithm below 1e-20.
+    """
+    numbers, right, targets = map(network.blob, ("numbers", "right", "targets"))
+    network.add("Cast", [speakers], [numbers], to=core.DataType.INT64)
+    network.add("OneHot", [numbers, network.blob("num_speakers")], [right])
+    network.add("Cast", [right], [targets], to=core.DataType.FLOAT)
+    network.add("Scale", [targets], [targets], scale=spec.own_target - spec.other_target)
+    return network.add("Add", [targets, network.blob("other_target")], [targets], broadcast=1)
 
 
 def constants(spec: NetworkSpec) -> Dict[str, np.ndarray]:

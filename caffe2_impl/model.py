@@ -20,7 +20,7 @@ from caffe2.proto import caffe2_pb2
 from caffe2.python import core, workspace
 
 from caffe2_impl import layers, runtime, to_onnx, winograd
-from caffe2_impl.construction import Construction, create, declare_inputs, finish, found_layouts, give_back
+from caffe2_impl.construction import Construction, create, declare_inputs, finish, found_layouts, give_back, to_plain
 from common.network import params as parameters
 from common.network.folding import fold_batch_norm, folded_spec
 from common.network.layers import NetworkSpec
@@ -47,24 +47,19 @@ class Model:
         self._scope = f"model_{next(_numbers)}/"
         self._test_scope = f"{self._scope}folded/"
         weakref.finalize(self, give_back, self._scope).atexit = False
-        for blob in self.input_blobs:
-            workspace.CreateBlob(blob)
-        self.training = self._network("train", spec, training=True, scope=self._scope)
-        self._backward = self._add_backward()
-        self._train_net = self._add_update(self.training.net)
-        self._inspecting: Optional[core.Net] = None
-        self._folded_is_current = False
-        self._make_test_net({})
-        self._layouts: Dict[Tuple[int, ...], Dict[str, str]] = {}  # shape of input -> what oneDNN chose
-        self._sizes: Dict[str, Tuple[int, ...]] = {}  # scope -> shape of input that its nets know of
-        self._make_size_net()
-        for scope in (self._scope, self._test_scope):
-            self._feed_constants(scope)
+        # What is to be computed: a training step, with two nets that are its beginnings, and a prediction.
+        self.training = self._build("train", spec, self._scope, training=True)
+        self._forward, self._backward = self._add_training_step()
+        self.testing = self._build_testing({})
+        # What it is computed from. What depends on the shape of a batch is fed with the first of that shape.
+        self._feed_constants()
         self.load(params, momenta)
-        names = None
-        for net in (self._train_net, self._backward, self._forward):  # each the beginning of the one before
-            finish(net)
-            names = create(net, self.training, (), self._scope, names)
+        self._sizes: Dict[str, Tuple[int, ...]] = {}  # scope -> shape of input that its nets know of
+        self._layouts: Dict[Tuple[int, ...], Dict[str, str]] = {}  # shape of input -> what oneDNN chose
+        # What Caffe2 makes of it; of the testing net with the first prediction, of the other with the first inspection.
+        self._create_training_nets()
+        self._size_net = self._create_size_net()
+        self._inspecting: Optional[core.Net] = None
 
     @property
     def input_blobs(self) -> Tuple[str, str]:
@@ -74,7 +69,7 @@ class Model:
     @property
     def nets(self) -> Tuple[core.Net, core.Net]:
         """What runs in a training step and in a prediction."""
-        return self._train_net, self._test_net
+        return self.training.net, self.testing.net
 
     def stage(self, spectrograms: np.ndarray, speakers: Optional[np.ndarray] = None) -> None:
         blobs, device = self.input_blobs, self._tail_device()
@@ -87,7 +82,7 @@ class Model:
         self._folded_is_current = False
         self._feed_learning_rate(learning_rate)
         self._adapt(self._scope)
-        workspace.RunNet(self._train_net)
+        workspace.RunNet(self.training.net)
         fraction = float(workspace.FetchBlob(f"{self._scope}accuracy"))
         num = workspace.blobs[self.input_blobs[1]].shape[0]
         return StepResult(float(workspace.FetchBlob(f"{self._scope}loss")), round(fraction * num))
@@ -98,12 +93,12 @@ class Model:
         shape = self._adapt(self._test_scope)
         if shape in self._layouts:
             self._read_as(self._layouts[shape])
-            workspace.RunNet(self._test_net)
+            workspace.RunNet(self.testing.net)
         else:
-            workspace.RunNet(self._test_net)
+            workspace.RunNet(self.testing.net)
             self._layouts[shape] = self._found_layouts(shape)
             if self._read_as(self._layouts[shape]):
-                workspace.RunNet(self._test_net)
+                workspace.RunNet(self.testing.net)
         *_, logits = self.testing.outputs.values()
         return workspace.FetchBlob(logits)
 
@@ -146,13 +141,28 @@ class Model:
         layout = facts["layout"] + (", Winograd NHWC" if self._plan else "")
         return {**facts, "layout": layout, "algorithm": algorithm(self.spec, self._plan)}
 
-    def _network(self, name: str, spec: NetworkSpec, training: bool, scope: str,
-                 layouts: Mapping[str, str] = MappingProxyType({})) -> Construction:
+    def _build(self, name: str, spec: NetworkSpec, scope: str, training: bool,
+               layouts: Mapping[str, str] = MappingProxyType({})) -> Construction:
+        """The layers of `spec`. `layouts`: in which oneDNN leaves maps, see `caffe2_impl.construction`."""
         network = Construction(core.Net(f"{self._scope}{name}"), runtime.device(), training, self._plan, scope=scope,
-                          layouts=layouts)
+                               layouts=layouts)
         layers.forward(network, spec, self.input_blobs[0])
         declare_inputs(network.net)
         return network
+
+    def _build_testing(self, layouts: Mapping[str, str]) -> Construction:
+        return self._build("test", folded_spec(self.spec), self._test_scope, training=False, layouts=layouts)
+
+    def _add_training_step(self) -> Tuple[core.Net, core.Net]:
+        """Append loss, gradients and update to the training net; returns copies that end after the first two of them."""
+        network = self.training
+        loss = layers.loss(network, self.spec, self.input_blobs[1])
+        forward = network.net.Clone(f"{self._scope}forward")
+        with core.DeviceScope(network.device):  # where the gradient of the loss, a 1, is made
+            network.net.AddGradientOperators([loss])
+        backward = network.net.Clone(f"{self._scope}backward")
+        self._add_update(network.net)
+        return forward, backward
 
     def _output(self, layer: str) -> np.ndarray:
         """A layer's output in the canonical layout."""
@@ -172,34 +182,7 @@ class Model:
         """Where inputs arrive and logits leave."""
         return runtime.CUDA if runtime.on_gpu() else runtime.CPU
 
-    def _add_backward(self) -> core.Net:
-        """Append loss and gradients to the training net; returns a copy that ends there."""
-        network, scope = self.training, self._scope
-        logits = network.outputs[self.spec.layers[-1].name]
-        smoothed = self.spec.label_smoothing > 0
-        network.add("SoftmaxWithLoss", [logits, self._add_targets() if smoothed else self.input_blobs[1]],
-                    [f"{scope}probabilities", f"{scope}loss"], label_prob=int(smoothed))
-        network.add("Accuracy", [f"{scope}probabilities", self.input_blobs[1]], [f"{scope}accuracy"])
-        self._forward = network.net.Clone(f"{scope}forward")
-        with core.DeviceScope(network.device):  # where the gradient of the loss, a 1, is made
-            network.net.AddGradientOperators([f"{scope}loss"])
-        return network.net.Clone(f"{scope}backward")
-
-    def _add_targets(self) -> str:
-        """Append what makes (N, num_speakers) targets of the speakers; returns their blob.
-
-        Where nothing is smoothed the loss takes the speakers themselves: of targets it takes no logarithm below 1e-20.
-        """
-        network, spec, scope = self.training, self.spec, self._scope
-        numbers, right, targets = (f"{scope}{name}" for name in ("numbers", "right", "targets"))
-        network.add("Cast", [self.input_blobs[1]], [numbers], to=core.DataType.INT64)
-        network.add("OneHot", [numbers, f"{scope}num_speakers"], [right])
-        network.add("Cast", [right], [targets], to=core.DataType.FLOAT)
-        network.add("Scale", [targets], [targets], scale=spec.own_target - spec.other_target)
-        network.add("Add", [targets, f"{scope}other_target"], [targets], broadcast=1)
-        return targets
-
-    def _add_update(self, net: core.Net) -> core.Net:
+    def _add_update(self, net: core.Net) -> None:
         """Append the formula of `common.network.optimizer` for every parameter."""
         for p in self._parameters:
             if not p.trainable:
@@ -208,7 +191,7 @@ class Model:
             place = _place(device)
             blob, gradient = self._scope + p.name, f"{self._scope}{p.name}_grad"
             if len(p.shape) == 4 and place:
-                gradient = self._plain(net, gradient)
+                gradient = to_plain(net, gradient)
             with core.DeviceScope(device):
                 if self.optimizer.decay(p):
                     net.WeightedSum([gradient, f"{self._scope}one{place}", blob,
@@ -220,29 +203,6 @@ class Model:
         for c in self.training.corrections:
             with core.DeviceScope(runtime.IDEEP):
                 net.WeightedSum([c.running, f"{self._scope}one_ideep", c.batch, c.factor], c.running)
-        self._feed_learning_rate(0.0)
-        self._feed_everywhere("one", 1.0)
-        self._feed_everywhere("weight_decay", self.optimizer.weight_decay)
-        return net
-
-    @staticmethod
-    def _plain(net: core.Net, gradient: str) -> str:
-        """A convolution's gradient out of oneDNN's blocked layout, by way of the CPU.
-
-        IDEEP's update walks through gradient, buffer and weight as flat arrays without a look at
-        their layouts, and would add each gradient to some other weight.
-        """
-        net.Proto().op.extend([
-            core.CreateOperator("CopyIDEEPToCPU", [gradient], [f"{gradient}_cpu"], device_option=runtime.IDEEP),
-            core.CreateOperator("CopyCPUToIDEEP", [f"{gradient}_cpu"], [f"{gradient}_plain"],
-                                device_option=runtime.IDEEP)])
-        return f"{gradient}_plain"
-
-    def _make_test_net(self, layouts: Mapping[str, str]) -> None:
-        """`layouts`: in which oneDNN leaves maps, see `caffe2_impl.construction`."""
-        self.testing = self._network("test", folded_spec(self.spec), training=False,
-                                      scope=self._test_scope, layouts=layouts)
-        self._test_net = self.testing.net
 
     def _feed_folded(self) -> None:
         _, params = fold_batch_norm(self.spec, self.params())
@@ -256,8 +216,7 @@ class Model:
 
     def _create_test_net(self) -> None:
         *_, logits = self.testing.outputs.values()
-        create(self._test_net, self.testing, [logits, *(each.blob for each in self.testing.exits)],
-               self._test_scope)
+        create(self.testing.net, self.testing, [logits, *(each.blob for each in self.testing.exits)], self._test_scope)
 
     def _found_layouts(self, shape: Tuple[int, ...]) -> Dict[str, str]:
         """What oneDNN chose for the testing net's maps when it ran on an input of `shape`."""
@@ -268,8 +227,8 @@ class Model:
         """Have the testing net read maps in these layouts; returns whether it had to be made anew."""
         if all(layouts[each.blob] == each.layout for each in self.testing.exits):
             return False
-        workspace.C.delete_net(self._test_net.Name())
-        self._make_test_net(layouts)
+        workspace.C.delete_net(self.testing.net.Name())
+        self.testing = self._build_testing(layouts)
         self._create_test_net()
         return True
 
@@ -282,25 +241,30 @@ class Model:
         workspace.FeedBlob(f"{self._scope}learning_rate", np.full(1, value, np.float32),
                            device_option=self._tail_device())
 
-    def _feed_everywhere(self, name: str, value: float) -> None:
-        """Feed a number to each device on which parameters live."""
+    def _feed_constants(self) -> None:
+        for scope in (self._scope, self._test_scope):
+            for name, value in {**layers.constants(self.spec), **layers.loss_constants(self.spec)}.items():
+                workspace.FeedBlob(scope + name, value, device_option=self._tail_device())
+            for name, value in winograd.constants(self.spec, self._plan).items():
+                workspace.FeedBlob(scope + name, value)
+        # What the update reads, on each device on which parameters live.
         for device in {d.SerializeToString(): d for d in self.training.devices.values()}.values():
-            workspace.FeedBlob(self._scope + name + _place(device), np.full(1, value, np.float32),
-                               device_option=device)
+            for name, number in (("one", 1.0), ("weight_decay", self.optimizer.weight_decay)):
+                workspace.FeedBlob(self._scope + name + _place(device), np.full(1, number, np.float32), device_option=device)
 
-    def _make_size_net(self) -> None:
+    def _create_training_nets(self) -> None:
+        names = None
+        for net in (self.training.net, self._backward, self._forward):  # each the beginning of the one before
+            finish(net)
+            names = create(net, self.training, (), self._scope, names)
+
+    def _create_size_net(self) -> core.Net:
         """What tells the input's shape without a copy of the input."""
         net = core.Net(f"{self._scope}size")
         net.Proto().op.extend([core.CreateOperator(
             "Shape", [self.input_blobs[0]], [f"{self._scope}size"], device_option=self._tail_device())])
         workspace.CreateNet(net)
-        self._size_net = net
-
-    def _feed_constants(self, scope: str) -> None:
-        for name, value in {**layers.constants(self.spec), **layers.loss_constants(self.spec)}.items():
-            workspace.FeedBlob(scope + name, value, device_option=self._tail_device())
-        for name, value in winograd.constants(self.spec, self._plan).items():
-            workspace.FeedBlob(scope + name, value)
+        return net
 
     def _adapt(self, scope: str) -> Tuple[int, ...]:
         """Feed what the nets of a scope have to know about the shape of the staged batch; returns it."""
