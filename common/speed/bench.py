@@ -213,9 +213,6 @@ class Bench:
             losses = [loss for loss, _ in taken]
             self._first_steps[TRAINING] = [each for _, each in taken]
             seconds = taken[0][1]
-        # TensorFlow holds a third of a million objects by now, and 0.2 s go into looking at them: not before every block.
-        gc.collect()
-        gc.freeze()
         return {"logits": logits.tolist(), "losses": losses, "first_step_seconds": seconds}
 
     def warm_up(self, kind: str, clock: str = RESIDENT, most: int = 10) -> Dict[str, Any]:

@@ -118,6 +118,13 @@ def test_every_step_is_timed_without_garbage_collection() -> None:
     assert collecting == [False] * 3 and gc.isenabled()
 
 
+def test_what_was_there_at_the_first_block_is_not_looked_at_again() -> None:
+    """A framework's objects by the hundred thousand: garbage among them is found once."""
+    gc.unfreeze()
+    timed(lambda tick: repeat(lambda: None, 1, tick))
+    assert len(gc.get_objects()) < 0.01 * gc.get_freeze_count()
+
+
 def test_what_comes_before_the_first_tick_is_not_timed() -> None:
     def run(tick) -> None:
         time.sleep(0.05)
