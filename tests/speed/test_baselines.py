@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.util
 from pathlib import Path
 from typing import Any, Dict
@@ -20,6 +21,7 @@ from common.twin import Twin
 NETWORKS = {"vgg_m": Work("vgg_m", 5, 0.03, 130, 6), "tdnn": Work("tdnn", 5, 0.05, 60, 6, label_smoothing=0.3)}
 KERAS_AND_TORCH = ["tf_impl.baseline", "caffe2_impl.baseline"]
 TWINS = ["tf_impl", "caffe2_impl"]
+BASELINES = [*KERAS_AND_TORCH, *TWINS]
 
 
 def evidence(bench: Bench, work: Work) -> Dict[str, Any]:
@@ -27,21 +29,23 @@ def evidence(bench: Bench, work: Work) -> Dict[str, Any]:
     return bench.evidence(4, 0.01)
 
 
-@pytest.fixture(params=[*KERAS_AND_TORCH, *TWINS])
-def baseline(request: pytest.FixtureRequest) -> Bench:
-    loaded = importlib.import_module(request.param).load()
-    engine = twin_engine(loaded, direct=True) if request.param in TWINS else loaded
-    # Threads of a framework that runs already cannot be set again.
+def bench_of(module: str, direct: bool) -> Bench:
+    """A twin's, `direct` or not, or a baseline's. Threads of a framework that runs already cannot be set again."""
+    loaded = importlib.import_module(module).load()
+    engine = twin_engine(loaded, direct) if module in TWINS else loaded
     return Bench(lambda: dataclasses.replace(engine, configure=lambda device, threads: None))
 
 
-def of_twin(twin: Twin) -> Bench:
-    return Bench(lambda: dataclasses.replace(twin_engine(twin), configure=lambda device, threads: None))
+@functools.lru_cache(maxsize=None)
+def evidence_of(module: str, direct: bool, network: str) -> Dict[str, Any]:
+    """Once of each, however many others it is held against."""
+    return evidence(bench_of(module, direct), NETWORKS[network])
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_same_logits_and_losses_as_a_twin(network: str, twin: Twin, baseline: Bench) -> None:
-    own, other = (evidence(each, NETWORKS[network]) for each in (of_twin(twin), baseline))
+@pytest.mark.parametrize("baseline", BASELINES)
+def test_same_logits_and_losses_as_a_twin(network: str, twin: Twin, baseline: str) -> None:
+    own, other = evidence_of(twin.package, False, network), evidence_of(baseline, True, network)
     assert np.abs(np.subtract(own["logits"], other["logits"])).max() < 1e-4 * np.abs(own["logits"]).max()
     assert own["losses"] == pytest.approx(other["losses"], rel=1e-4)
     assert abs(own["losses"][3] / own["losses"][0] - 1) > 0.05, "an update that shows"
@@ -59,9 +63,7 @@ def test_every_contender_can_be_asked_for_named_and_drawn() -> None:
 @pytest.mark.parametrize("package", TWINS)
 def test_direct_is_a_twin_with_its_frameworks_own_convolutions(package: str) -> None:
     """The same to rounding, and not to the bit: the twin's first layer is by Winograd, the baseline's is not."""
-    twin, work = importlib.import_module(package).load(), NETWORKS["tdnn"]
-    engines = [twin_engine(twin), twin_engine(twin, direct=True)]
-    benches = [Bench(lambda own=own: dataclasses.replace(own, configure=lambda device, threads: None)) for own in engines]
+    work, benches = NETWORKS["tdnn"], [bench_of(package, direct) for direct in (False, True)]
     ways = [bench.build(dataclasses.asdict(work))["facts"]["algorithm"] for bench in benches]
     assert ways[0].startswith("Winograd, 8 points: frame1, ") and ways[1] == "direct"
     own, other = (np.array(bench.evidence(1, 0.01)["logits"]) for bench in benches)
@@ -70,7 +72,7 @@ def test_direct_is_a_twin_with_its_frameworks_own_convolutions(package: str) -> 
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_onnx_runtime_on_an_export(network: str, twin: Twin, tmp_path: Path) -> None:
-    work, path, bench = NETWORKS[network], tmp_path / "network.onnx", of_twin(twin)
+    work, path, bench = NETWORKS[network], tmp_path / "network.onnx", bench_of(twin.package, direct=False)
     bench.build(dataclasses.asdict(work))
     twin.model(work.spec, module.parameters.initialise(work.spec, work.seed), SGD()).export_onnx(path)
     other = evidence(Bench(lambda: onnx_baseline.engine(path)), work)
@@ -80,11 +82,13 @@ def test_onnx_runtime_on_an_export(network: str, twin: Twin, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("kind", ["training", "inference"])
-def test_a_tick_for_every_step_and_none_for_the_call(kind: str, baseline: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("baseline", BASELINES)
+def test_a_tick_for_every_step_and_none_for_the_call(kind: str, baseline: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SETTLE_SECONDS", 0.0)
-    baseline.build(dataclasses.asdict(NETWORKS["tdnn"]))
-    assert len(baseline.time(kind, 3)["seconds"]) == 3
-    assert len(baseline.time("latency", 2)["seconds"]) == 2
+    bench = bench_of(baseline, direct=True)
+    bench.build(dataclasses.asdict(NETWORKS["tdnn"]))
+    assert len(bench.time(kind, 3)["seconds"]) == 3
+    assert len(bench.time("latency", 2)["seconds"]) == 2
 
 
 def test_weight_decay_is_on_weights_alone() -> None:
