@@ -8,9 +8,13 @@ from tiny_data import write_data
 from common.twin import Twin
 
 
-@pytest.fixture(scope="session", params=["tf_impl", "caffe2_impl"])
+@pytest.fixture(scope="module", params=["tf_impl", "caffe2_impl"])
 def twin(request) -> Twin:
-    """Each framework in turn, imported at first use; one that does not import is a failure."""
+    """Each framework in turn, imported at first use; one that does not import is a failure.
+
+    Of a module, not of the session: pytest would take modules apart to have all tests of a framework in a row, and
+    make whatever these share anew.
+    """
     loaded = importlib.import_module(request.param).load()
     loaded.configure("cpu", 1)
     return loaded

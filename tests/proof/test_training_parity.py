@@ -3,6 +3,7 @@
 The tolerance is only worth something beside what a mistake does: each one is made in the reference,
 and its effect has to be several times the tolerance.
 """
+from functools import lru_cache
 from typing import Callable, Dict, List, Tuple
 
 import numpy as np
@@ -43,6 +44,12 @@ def train_reference(trial: Trial) -> Training:
     return losses, params
 
 
+@lru_cache(maxsize=None)
+def honest(network: str) -> Training:
+    """The reference's, which all is held against."""
+    return train_reference(drawn_trial(network))
+
+
 def train_twin(twin, trial: Trial) -> Training:
     model, losses = twin.model(trial.spec, trial.params, trial.optimizer), []
     for batch, rate in zip(trial.batches, trial.learning_rates):
@@ -60,8 +67,7 @@ def divergence(actual: Training, expected: Training) -> Dict[str, float]:
 
 @pytest.mark.parametrize("network", ["over_maps", "over_time"])
 def test_ten_steps_stay_with_the_reference(twin, network):
-    trial = drawn_trial(network)
-    errors = divergence(train_twin(twin, trial), train_reference(trial))
+    errors = divergence(train_twin(twin, drawn_trial(network)), honest(network))
     worst = max(errors, key=errors.get)
     assert errors[worst] < TOLERANCE, f"{worst} is off by {errors[worst]:.1e} of its scale"
 
@@ -70,10 +76,10 @@ def test_ten_steps_stay_with_the_reference(twin, network):
 
 def learning_rate_outside_momentum(patch: pytest.MonkeyPatch) -> None:
     """The formula of PyTorch and of TensorFlow 1; it differs once the rate changes."""
-    honest = reference.update
+    update_once = reference.update
 
     def update(spec, params, momenta, gradients, learning_rate, optimizer):
-        _, new = honest(spec, params, momenta, gradients, 1.0, optimizer)
+        _, new = update_once(spec, params, momenta, gradients, 1.0, optimizer)
         return {n: params[n] - learning_rate * new[n] for n in new}, new
 
     patch.setattr(reference, "update", update)
@@ -81,10 +87,10 @@ def learning_rate_outside_momentum(patch: pytest.MonkeyPatch) -> None:
 
 def biased_running_variance(patch: pytest.MonkeyPatch) -> None:
     """What Caffe2's batch norm does on IDEEP."""
-    honest = reference.running_statistics
+    unbiased = reference.running_statistics
 
     def running_statistics(layer, weights, x):
-        new, count = honest(layer, weights, x), x.size // x.shape[1]
+        new, count = unbiased(layer, weights, x), x.size // x.shape[1]
         kept = layer.decay * weights["running_variance"]
         new["running_variance"] = kept + (new["running_variance"] - kept) * (count - 1) / count
         return new
@@ -95,18 +101,16 @@ def biased_running_variance(patch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("network", ["over_maps", "over_time"])
 @pytest.mark.parametrize("mistake", [learning_rate_outside_momentum, biased_running_variance])
 def test_the_tolerance_would_catch_a_wrong_formula(network, mistake: Callable):
-    trial = drawn_trial(network)
-    honest = train_reference(trial)
+    right = honest(network)
     with pytest.MonkeyPatch.context() as patch:
         mistake(patch)
-        wrong = train_reference(trial)
-    assert max(divergence(wrong, honest).values()) > MARGIN * TOLERANCE
+        wrong = train_reference(drawn_trial(network))
+    assert max(divergence(wrong, right).values()) > MARGIN * TOLERANCE
 
 
 @pytest.mark.parametrize("network, name", [
     (network, name) for network in ("over_maps", "over_time") for name in MISTAKES
     if (network, name) not in {("over_time", "same_padding"), ("over_time", "hw_swap")}])
 def test_the_tolerance_would_catch(network, name):
-    trial = drawn_trial(network)
-    wrong = train_reference(MISTAKES[name].make(trial))
-    assert max(divergence(wrong, train_reference(trial)).values()) > MARGIN * TOLERANCE
+    wrong = train_reference(MISTAKES[name].make(drawn_trial(network)))
+    assert max(divergence(wrong, honest(network)).values()) > MARGIN * TOLERANCE
