@@ -5,7 +5,7 @@ TensorFlow's CPU kernels are made for.
 """
 from __future__ import annotations
 
-from typing import Dict, List, Mapping, NamedTuple
+from typing import Dict, List, Mapping, NamedTuple, Optional
 
 import numpy as np
 import tensorflow as tf
@@ -35,7 +35,7 @@ class Context(NamedTuple):
     plan: Plan
     tables: Mapping[str, tf.Tensor]  # those of `common.network.tiles` for the input's size
     normalised: bool  # the layer's output, by a batch norm that follows
-    left_out: List[tf.Tensor]  # the bias, between two such layers
+    left_out: Optional[tf.Tensor]  # the bias of the layer before, which is a batch norm's to add
 
 
 def to_framework(value: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ In the layout of `tf_impl.construction`.
 """
 from __future__ import annotations
 
-from typing import Callable, Dict, List, Mapping, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -34,15 +34,16 @@ def forward(spec: NetworkSpec, plan: Plan, spectrograms: tf.Tensor, variables: V
     `tables`: see `Context`.
     """
     statistics: List[Statistics] = []
-    left_out: List[tf.Tensor] = []
+    left_out: Optional[tf.Tensor] = None
     x = tf.expand_dims(spectrograms, -1)  # (N, bins, frames) -> (N, bins, frames, 1)
     outputs = {}
     for layer, following in zip(spec.layers, (*spec.layers[1:], None)):
         normalised = training and isinstance(following, BatchNorm)
         context = Context(variables, training, statistics, plan, tables, normalised, left_out)
+        left_out = variables.get(f"{layer.name}/bias") if normalised else None
         with tf.name_scope(layer.name):  # the profiler shows it
             x = BUILDERS[type(layer)](layer, x, context)
-            outputs[layer.name] = x + left_out[0] if left_out else x
+            outputs[layer.name] = x if left_out is None else x + left_out
     return outputs, statistics
 
 
@@ -79,10 +80,7 @@ def _biased(x: tf.Tensor, bias: tf.Tensor, context: Context) -> tf.Tensor:
 
     The bias then shows in the running mean only, and its gradient is zero.
     """
-    if not context.normalised:
-        return tf.nn.bias_add(x, bias)
-    context.left_out.append(bias)
-    return x
+    return x if context.normalised else tf.nn.bias_add(x, bias)
 
 
 def _spliced_convolution(layer: Convolution, x: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
@@ -151,8 +149,8 @@ def _batch_norm(layer: BatchNorm, x: tf.Tensor, context: Context) -> tf.Tensor:
         given = (tf.constant([], tf.float32),) * 2 if context.training else (mean, variance)
         y, batch_mean, batch_variance = _fused(layer, x, scale, shift, *given)[:3]
     if context.training:
-        if context.left_out:
-            batch_mean += context.left_out.pop()
+        if context.left_out is not None:
+            batch_mean += context.left_out
         context.statistics.append(Statistics(layer, batch_mean, batch_variance))
     return tf.reshape(y, (-1, y.shape[3])) if flat else y
 

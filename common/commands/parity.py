@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, Optional, Tuple
 
 from common.commands.options import (
     BATCH_SIZE,
@@ -47,6 +47,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     from common.data.dataset import open_dataset
     from common.files import write_json, write_text
     from common.proof.parity import first_divergence
+    from common.show.ladder import as_json, side_by_side, verdicts
     from common.speed.convolutions import planned
 
     dataset = open_dataset(data_or_embedded(options.data))
@@ -61,10 +62,10 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
             own = {name: broken if name == options.side else trial for name in twins}
             recordings, findings = _climb_all(trial, own, twins)
             title = f"## {trial.spec.name}" + (" without ReLUs" if options.without_relus else "")
-            parts.append("\n\n".join([title, *_verdicts(findings, twins),
+            parts.append("\n\n".join([title, *verdicts(findings, twins),
                                       *(part for pair in itertools.combinations(recordings, 2)
-                                        for part in _side_by_side(trial, {name: recordings[name] for name in pair}))]))
-            everything[trial.spec.name] = {n: [_as_json(f) for f in fs] for n, fs in findings.items()}
+                                        for part in side_by_side(trial, {name: recordings[name] for name in pair}))]))
+            everything[trial.spec.name] = {n: [as_json(f) for f in fs] for n, fs in findings.items()}
             sound = sound and not any(first_divergence(fs) for fs in findings.values())
             print(parts[-1], flush=True)
         write_text(folder / "parity.md", "\n\n".join(parts) + "\n")
@@ -144,64 +145,3 @@ def _head(options: argparse.Namespace, dataset: "Dataset", twins: Dict[str, Twin
     return (f"# Parity ladder\n\n{told(facts(threads))}\n\nData {dataset.name}, {options.crop_frames} frames, batch of "
             f"{options.batch_size}, {options.steps} steps, learning rate from "
             f"{options.learning_rate:g} to a tenth of it, width {options.width:g}.{broken}")
-
-
-def _verdicts(findings: Dict[str, List["Finding"]], twins: Dict[str, Twin]) -> Iterator[str]:
-    """For each framework the verdict and the table it rests on."""
-    from tabulate import tabulate
-
-    from common.proof.parity import first_divergence
-
-    for name, own in findings.items():
-        first = first_divergence(own)
-        verdict = f"DIVERGES: first {first}" if first else "stays with the reference on every rung"
-        yield f"{twins[name].framework} {verdict}"
-        yield tabulate(_rows(own), tablefmt="github", disable_numparse=True, headers=[
-            "step", "rung", "tensors", "worst", "error", "rounding", "limit"])
-
-
-def _side_by_side(trial: "Trial", recordings: Dict[str, "Recording"]) -> Iterator[str]:
-    """The first step of one framework against another's, without the reference. recordings: of those two."""
-    from tabulate import tabulate
-
-    from common.proof.parity import DRIFT, differences, same_shapes, tipped_relus
-
-    first, second = recordings.values()
-    one, other = first.rungs[0], second.rungs[0]
-    yield f"{' against '.join(recordings)}, first step and drift, each from its own outputs:"
-    rows = [[rung, max(errors, key=errors.get), f"{max(errors.values()):.1e}"]
-            for rung, errors in differences(one, other).items()]
-    drift = abs(first.losses / second.losses - 1)
-    rows.append([DRIFT, f"loss of step {drift.argmax()} of {len(drift)}", f"{drift.max():.1e}"])
-    yield tabulate(rows, headers=["rung", "worst", "difference"], tablefmt="github",
-                   disable_numparse=True)
-    if same_shapes(one["outputs"], other["outputs"]):
-        tipped, relus = tipped_relus(trial.spec, one, other)
-        yield (f"{tipped:,} of {relus:,} ReLU outputs are zero in one framework only. Where rounding "
-               "has done that, gradients differ here that agree given the same outputs.")
-
-
-def _rows(findings: List["Finding"]) -> List[List[str]]:
-    """For each step and rung, the finding that comes closest to its limit or beyond."""
-    from common.proof.parity import DRIFT, LOSSES
-
-    groups: Dict[tuple, List["Finding"]] = {}
-    for finding in findings:
-        step = "all" if finding.rung in (LOSSES, DRIFT) else str(finding.step)
-        groups.setdefault((step, finding.rung), []).append(finding)
-    rows = []
-    for (step, rung), group in groups.items():
-        worst = max(group, key=lambda f: (f.diverges, f.error / (f.limit or 1), f.error))
-        tensor = f"of step {worst.step}" if step == "all" else worst.tensor
-        limit = f"{worst.limit:.1e}" if worst.limit < float("inf") else "not judged"
-        rows.append([step, rung, str(len(group)), tensor, f"{worst.error:.1e}", f"{worst.rounding:.1e}",
-                     limit])
-    return rows
-
-
-def _as_json(finding: "Finding") -> Dict[str, object]:
-    import dataclasses
-
-    values = dataclasses.asdict(finding)
-    return {**values, **{name: repr(values[name]) for name in ("error", "rounding", "limit")
-                         if not abs(values[name]) < float("inf")}}

@@ -7,7 +7,7 @@ import dataclasses
 import sys
 from pathlib import Path
 from textwrap import indent
-from typing import Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, Mapping, Optional, Tuple, get_args
 
 from common.commands.options import (
     add_options,
@@ -23,7 +23,7 @@ from common.network.optimizer import SCHEDULES
 from common.outputs import numbered, remove_if_empty, vacate
 from common.parser import Parser
 from common.progress import THINGS, Progress
-from common.training.config import TrainingConfig
+from common.training.config import KINDS, TrainingConfig
 from common.training.recipes import DEFAULT, RECIPES, configure, table
 from common.twin import Twin
 
@@ -176,7 +176,7 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--resume", type=Path, metavar="FOLDER",
                         help="go on with the run in this folder; either framework may")
     for field in dataclasses.fields(TrainingConfig):
-        kind = {"int": int, "Optional[int]": int, "float": float, "str": str}[field.type]
+        kind, *_ = get_args(KINDS[field.name]) or (KINDS[field.name],)  # int of Optional[int]
         default = DEFAULT if field.name == "recipe" else field.default
         default = "" if default is None else f" ({default})"
         # No defaults here: what was not given must be told from what was.

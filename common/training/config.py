@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 from reprlib import repr as short  # a file may hold anything, of any length
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, get_args, get_type_hints
 
 from common.data.augment import Augmentation
 from common.data.form import NUM_FRAMES
@@ -87,6 +87,9 @@ class TrainingConfig:
         return Schedule(self.schedule, self.learning_rate, self.final_learning_rate, total_steps)
 
 
+KINDS = get_type_hints(TrainingConfig)  # field -> its type
+
+
 def save_config(path: Path, config: TrainingConfig) -> None:
     write_json(path, dataclasses.asdict(config))
 
@@ -104,7 +107,7 @@ def from_dict(values: Dict[str, Any], where: str) -> TrainingConfig:
     if unknown:
         raise UserError(f"{where}: unknown settings {short(unknown)}; known are {', '.join(fields)}")
     for name, value in values.items():
-        if not _fits(value, fields[name].type):
+        if not _fits(value, KINDS[name]):
             raise UserError(f"{where}: {name} is {short(value)}, but must be {fields[name].type}")
     try:
         return TrainingConfig(**values)
@@ -112,13 +115,8 @@ def from_dict(values: Dict[str, Any], where: str) -> TrainingConfig:
         raise UserError(f"{where}: {error}") from None
 
 
-def _fits(value: Any, kind: str) -> bool:
-    if value is None:
-        return kind.startswith("Optional")
-    if isinstance(value, bool):
-        return False
-    if "int" in kind:
-        return isinstance(value, int)
-    if "float" in kind:
-        return isinstance(value, (int, float))
-    return isinstance(value, str) and len(value) <= 100  # it may come back in an error message
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value of JSON is of this type. A whole number is one for a float, too, and true is no number."""
+    kinds = get_args(kind) or (kind,)
+    fits = type(value) in kinds or (type(value) is int and float in kinds)
+    return fits and not (isinstance(value, str) and len(value) > 100)  # it may come back in an error message

@@ -167,7 +167,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     parser = Parser("python -m common.voices.synthetic", __doc__)
     parser.add_argument("--cache", type=Path, help="folder to keep it in (default: the user's cache)")
     for field in dataclasses.fields(Corpus):
-        if field.type == "int":
+        if isinstance(field.default, int):
             parser.add_argument(f"--{field.name}", type=int, default=field.default, help=f"default {field.default}")
     args = vars(parser.parse_args(argv))
     cache = args.pop("cache")
