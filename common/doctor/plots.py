@@ -12,7 +12,7 @@ import numpy as np
 from common.data.form import NUM_BINS, NUM_FRAMES
 from common.doctor.report import Report
 from common.doctor.scan import Scan
-from common.show.drawing import save
+from common.show.drawing import named, save
 
 WRITES = ("speakers.png", "spectrograms.png")
 _SPECTROGRAMS = 12
@@ -30,7 +30,7 @@ def plot(scan: Scan, report: Report, folder: Path) -> List[Path]:
         axes = figure.subplots()
         axes.bar(range(len(counts)), [count for _, count in counts])
         axes.set(ylabel="records", title=f"{report.records} records of {report.speakers} speakers")
-        axes.set_xticks(range(len(counts)), [name for name, _ in counts], rotation=90, fontsize=6)
+        axes.set_xticks(range(len(counts)), [named(name) for name, _ in counts], rotation=90, fontsize=6)
         written.append(save(figure, folder / "speakers.png"))
     if report.records:
         figure = Figure(figsize=(13, 8), layout="constrained")
@@ -42,7 +42,7 @@ def plot(scan: Scan, report: Report, folder: Path) -> List[Path]:
             axes.imshow(shown, origin="lower", aspect="auto", vmin=low, vmax=high,
                         extent=(0, NUM_FRAMES * _FRAME_SECONDS, 0, NUM_BINS * _BIN_KILOHERTZ))
             place = scan.locate(index)
-            axes.set_title(f"{Path(place.path).name} record {place.record}, label {scan.labels[index]:g}", fontsize=8)
+            axes.set_title(f"{named(Path(place.path).name)} record {place.record}, label {scan.labels[index]:g}", fontsize=8)
         figure.supxlabel("seconds")
         figure.supylabel("kHz")
         written.append(save(figure, folder / "spectrograms.png"))

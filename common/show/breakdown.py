@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Sequence
 
-from common.show.drawing import INK, panels, save
+from common.show.drawing import INK, legend_beneath, named, panels, save
 from common.training.breakdown import Breakdown, Calibration, Group, Length, Share, Speaker
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def draw_breakdown(found: Breakdown, title: str, path: Path) -> Path:
         _groups(groups, found.groups)
     else:
         groups.remove()
-    figure.suptitle(f"{title}; bars are 95 % intervals", fontsize=11)
+    figure.suptitle(f"{named(title)}; bars are 95 % intervals", fontsize=11)
     return save(figure, path)
 
 
@@ -48,7 +48,7 @@ def _lengths(place: "Axes", lengths: Sequence[Length]) -> None:
     _points(place, [x + 0.2 for x in at], [each.beside for each in lengths], "the same by 3 s", **_SECOND)
     place.set_xticks(list(at), [f"{each.heard}\n{each.share.total}\n{each.of}" for each in lengths], fontsize=7)
     place.set(title="how much is heard", ylabel="top-1 accuracy, %")
-    place.legend(fontsize=8, loc="lower left")
+    legend_beneath(place, 4.5, fontsize=8, ncols=2)
 
 
 def _reliability(place: "Axes", calibration: Sequence[Calibration]) -> None:
@@ -62,14 +62,14 @@ def _reliability(place: "Axes", calibration: Sequence[Calibration]) -> None:
                 f"temperature {each.temperature:.3g}: error {100 * each.error:.1f} %", **look)
     place.set(title="is a probability true?", xlabel="probability of the answer, mean of a bin, %", ylabel="right, %",
               xlim=(0, 102), ylim=(0, 102))
-    place.legend(fontsize=7, loc="lower right", bbox_to_anchor=(0.97, 0))
+    legend_beneath(place, 4.5, fontsize=8)
 
 
 def _speakers(place: "Axes", speakers: Sequence[Speaker]) -> None:
     _points(place, range(len(speakers)), [each.share for each in speakers], "", **_FIRST)
     place.set(title="speaker by speaker, the least recognised first", ylabel="top-1 accuracy, %", xlabel="")
     if len(speakers) <= _MOST_NAMES:
-        place.set_xticks(range(len(speakers)), [each.name for each in speakers], rotation=90, fontsize=6)
+        place.set_xticks(range(len(speakers)), [named(each.name) for each in speakers], rotation=90, fontsize=6)
 
 
 def _groups(place: "Axes", groups: Sequence[Group]) -> None:
@@ -77,6 +77,6 @@ def _groups(place: "Axes", groups: Sequence[Group]) -> None:
     _points(place, at, [each.share for each in groups], "every speaker possible", **_FIRST)
     _points(place, [x + 0.2 for x in at], [each.within for each in groups], "the group's alone", **_SECOND)
     place.plot(at, [100 / each.speakers for each in groups], "_", color=INK, markersize=14, label="guessing in the group")
-    place.set_xticks(list(at), [f"{each.name}\n{each.speakers} speakers\n{each.share.total}" for each in groups], fontsize=7)
+    place.set_xticks(list(at), [f"{named(each.name)}\n{each.speakers} speakers\n{each.share.total}" for each in groups], fontsize=7)
     place.set(title="group by group", ylabel="top-1 accuracy, %", ylim=(0, 102))
-    place.legend(fontsize=8, loc="center", bbox_to_anchor=(0.5, 0.65))
+    legend_beneath(place, 4.5, fontsize=8, ncols=3)

@@ -9,7 +9,7 @@ from typing import Sequence
 
 import numpy as np
 
-from common.show.drawing import panels
+from common.show.drawing import named, panels
 from common.training.metrics import confusion_matrix
 
 _NAMED = 60  # speakers at most whose names can be read at the edge
@@ -23,8 +23,9 @@ def confusion_png(logits: np.ndarray, speakers: np.ndarray, names: Sequence[str]
     image = axes.imshow(shares, cmap="Greys", vmin=0, vmax=1)
     axes.set(xlabel="taken for", ylabel="spoken by", title=f"{len(speakers)} utterances, {np.trace(counts)} right")
     if len(names) <= _NAMED:
-        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
-        axes.set_yticks(range(len(names)), names, fontsize=7)
+        shown = list(map(named, names))
+        axes.set_xticks(range(len(names)), shown, rotation=90, fontsize=7)
+        axes.set_yticks(range(len(names)), shown, fontsize=7)
     figure.colorbar(image, label="share of the speaker's utterances", shrink=0.8)
     file = io.BytesIO()
     figure.savefig(file, dpi=90, format="png")

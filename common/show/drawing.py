@@ -8,8 +8,9 @@ No screen is needed, and a picture is written whole or not at all. All can be to
 """
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Mapping, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, FrozenSet, Mapping, Sequence, Tuple
 
 from common.compare.verdict import INVALID
 from common.contenders import CONTENDERS
@@ -38,6 +39,28 @@ def save(figure: "Figure", path: Path) -> Path:
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png")
     return path
+
+
+def named(name: str) -> str:
+    """A name that users gave, of a folder, a speaker or data, as a picture shows it: never a formula, nor left out of a legend.
+
+    Characters that the font lacks are escaped, as in a terminal that lacks them.
+    """
+    shown = "".join(character if ord(character) in _characters() else ascii(character)[1:-1] for character in name)
+    return (" " if shown.startswith("_") else "") + shown.replace("$", r"\$")
+
+
+@lru_cache(maxsize=None)
+def _characters() -> FrozenSet[int]:
+    """That pictures' font has."""
+    from matplotlib.font_manager import findfont, get_font
+
+    return frozenset(get_font(findfont("DejaVu Sans")).get_charmap())
+
+
+def legend_beneath(axes: "Axes", distance: float, **look: Any) -> None:
+    """A legend below the axes, where it hides nothing; distance: in lines of its own text, for what is written at the axis."""
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=distance, **look)
 
 
 def line_look(contender: str) -> Dict[str, Any]:

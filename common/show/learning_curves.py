@@ -14,7 +14,7 @@ from common.compare.report import Report
 from common.compare.results import Epoch
 from common.contenders import CONTENDERS
 from common.errors import UserError
-from common.show.drawing import line_look, mark, panels, save, where
+from common.show.drawing import legend_beneath, line_look, mark, named, panels, save, where
 from common.training.config import load_config
 from common.training.run_folder import read_log
 
@@ -57,7 +57,7 @@ def draw_runs(runs: Sequence[Path], path: Path) -> None:
         if not log:
             raise UserError(f"{run}: its log.jsonl holds no whole epoch; name the folders of runs of `train`")
         curves[network].append(Curve(
-            run.resolve().name, line_look(next(looks[network])), [record.epoch for record in log],
+            named(run.resolve().name), line_look(next(looks[network])), [record.epoch for record in log],
             [record.train_loss for record in log], [record.train_top1 for record in log],
             [record.dev_top1 for record in log]))
     save(_draw(curves, "mean training loss"), path)
@@ -86,7 +86,8 @@ def _draw(curves: Dict[str, List[Curve]], loss: str, title: str = "") -> "Figure
         below.set(xlabel="epoch", ylabel="top-1 accuracy, %", ylim=(0, 102))
         for axis in (above, below):
             axis.grid(alpha=0.3)
-            axis.legend(fontsize=8, handlelength=3.5, loc="upper right" if axis is above else "lower right")
+            axis.xaxis.get_major_locator().set_params(integer=True)
+            legend_beneath(axis, 1.5 if axis is above else 4.5, fontsize=8, handlelength=3.5)
     if title:
         figure.suptitle(title, fontsize=11)
     return figure

@@ -1,19 +1,23 @@
 """Pictures: drawn again from what is stored, whole, with axes that say what they are and nothing cut off."""
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any, Dict, List
 
+import numpy as np
 import pytest
 from reports import baseline, network, report
 from studies import made_profile, point
 
 from common.contenders import CONTENDERS, FRAMEWORKS
 from common.files import write_json
-from common.show import drawing, scaling_curves, speed_bars
+from common.show import breakdown, drawing, learning_curves, scaling_curves, speed_bars
+from common.show.confusion import confusion_png
 from common.show.run_page import RunPage
 from common.speed.profile import ProfileStudy
 from common.speed.scaling import FRAMES, THREADS, ScalingStudy
+from common.training.breakdown import Breakdown, Calibration, Group, Length, Share, Speaker
 from common.training.config import TrainingConfig, save_config
 from common.training.crossover import Crossing, CrossoverStudy
 from common.training.run_folder import EpochRecord, write_log
@@ -37,7 +41,7 @@ STORED: Dict[str, Any] = {
 def figures(monkeypatch: pytest.MonkeyPatch) -> List[Any]:
     """What would be written."""
     seen: List[Any] = []
-    for module in (scaling_curves, speed_bars):
+    for module in (breakdown, learning_curves, scaling_curves, speed_bars):
         monkeypatch.setattr(module, "save", lambda figure, path: seen.append(figure))
     return seen
 
@@ -89,6 +93,57 @@ def test_contenders_are_told_apart_without_colour() -> None:
     lines = [(look["linestyle"], look["marker"]) for look in map(drawing.line_look, CONTENDERS)]
     assert len(set(bars)) == len(set(lines)) == len(CONTENDERS)
     assert drawing.bar_look("caffe2", 0.1)["edgecolor"] == drawing.INK, "or the palest would be lost on white"
+
+
+NAMES = ["run$x^{$", "_r", "\u674e", "two words"]
+SHOWN = ["run$x^{$", " _r", r"\u674e", "two words"]
+
+
+def logged(folder: Path, epochs: int = 2) -> Path:
+    """The folder as if so much had been trained in it."""
+    folder.mkdir()
+    save_config(folder / "config.json", TrainingConfig("tdnn"))
+    for epoch in range(1, epochs + 1):
+        write_log(folder, EpochRecord(epoch, 4 * epoch, 0.1, 2.5 / epoch, 0.5, 1.0, 0.25 * epoch, 9.0, 1.0))
+    return folder
+
+
+def broken_down() -> Breakdown:
+    half = Share(1, 2)
+    return Breakdown([Length("1 s", "utterances", half, half)], [Speaker(name, half, "", 0) for name in NAMES],
+                     [Group(name, 2, half, half, 0) for name in NAMES], [Calibration(1.0, 0.1, 0.1, [0.5], [half])])
+
+
+def texts(figure: Any) -> List[str]:
+    """All that it shows once drawn, without a word about what it cannot show."""
+    from matplotlib.text import Text
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        figure.draw_without_rendering()
+    return [text.get_text().replace(r"\$", "$") for text in figure.findobj(Text)]
+
+
+def test_a_name_is_shown_as_it_is_whatever_is_in_it(figures: List[Any], tmp_path: Path) -> None:
+    """Neither read as a formula, nor left out of a legend, nor as boxes."""
+    learning_curves.draw_runs([logged(tmp_path / name) for name in NAMES], tmp_path / "runs.png")
+    breakdown.draw_breakdown(broken_down(), NAMES[0], tmp_path / "breakdown.png")
+    runs, found = map(texts, figures)
+    assert all(shown in runs and f"{shown}, development side" in runs for shown in SHOWN)
+    assert all(shown in found and f"{shown}\n2 speakers\n2" in found for shown in SHOWN)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        assert confusion_png(np.eye(4, dtype=np.float32), np.arange(4), NAMES).startswith(b"\x89PNG")
+
+
+def test_no_legend_lies_over_what_it_explains_and_epochs_are_whole(figures: List[Any], tmp_path: Path) -> None:
+    learning_curves.draw_runs([logged(tmp_path / "run")], tmp_path / "run.png")
+    breakdown.draw_breakdown(broken_down(), "a network", tmp_path / "breakdown.png")
+    for figure in figures:
+        figure.draw_without_rendering()
+        legends = [(axis, axis.get_legend()) for axis in figure.axes if axis.get_legend()]
+        assert legends and not any(legend.get_window_extent().overlaps(axis.get_window_extent()) for axis, legend in legends)
+    assert [tick for tick in figures[0].axes[1].get_xticks() if 1 <= tick <= 2] == [1, 2]
 
 
 def test_runs_beside_each_other(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
