@@ -65,7 +65,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], others: Mapping[str, Tuple[str,
     from common.compare import accuracy
     from common.compare.comparison import Comparison
     from common.compare.report import section
-    from common.compare.tables import terminal_width
+    from common.tables import terminal_width
     from common.compare.verdict import FAILED, verdict
     from common.show.learning_curves import draw_learning
     from common.show.speed_bars import draw_speed

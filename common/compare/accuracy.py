@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, List, Mapping, Optional, Sequence
 
 import numpy as np
 
-from common.compare.tables import table
+from common.tables import table
 from common.contenders import label
-from common.proof.disagreement import analyse
+from common.proof.disagreement import analyse, p_told
 from common.training.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def pair(logits: Mapping[str, np.ndarray], speakers: np.ndarray) -> List[Paired]
 def told(results: Sequence["NetworkResult"], style: str = "simple", width: Optional[int] = None) -> str:
     """The accuracy of all networks, and the differences of valid ones; nothing where nothing was learned.
 
-    style, width: see `common.compare.tables`
+    style, width: see `common.tables`
     """
     learned = [result for result in results if result.learning]
     if not learned:
@@ -84,7 +84,6 @@ def _figures(own: Evaluation) -> List[str]:
 
 
 def _difference(each: Paired) -> List[str]:
-    p_value = "below 0.001" if each.p_value < 0.001 else f"{each.p_value:.3f}"
     return [f"{label(each.first)} / {label(each.second)}",
             f"{100 * each.difference:+.1f} [{100 * each.low:+.1f}, {100 * each.high:+.1f}]",
-            f"{each.only_first} / {each.only_second}", p_value]
+            f"{each.only_first} / {each.only_second}", p_told(each.p_value)]

@@ -26,7 +26,7 @@ from common.compare.figures import (
 )
 from common.compare.numbers import Numbers, heading, numbers
 from common.compare.results import NetworkResult
-from common.compare.tables import table
+from common.tables import table
 from common.compare.verdict import verdict
 from common.contenders import label
 from common.errors import UserError
@@ -145,7 +145,7 @@ def read_report(path: Path) -> Report:
 def section(result: NetworkResult, style: str = "simple", width: Optional[int] = None) -> str:
     """Everything about one network: who is faster, then tables, each followed by what it comes to.
 
-    style, width: see `common.compare.tables`
+    style, width: see `common.tables`
     """
     matmuls = ", ".join(f"{label(name)} {gflops:.0f}" for name, gflops in result.matmuls.items())
     parts = [f"{result.network}: {result.parameters:,} parameters, {result.macs / 1e6:,.0f} million "

@@ -51,7 +51,7 @@ class Disagreement:
         return (f"{self.utterances} utterances: both right {self.both_right}, only the first {self.only_a_right}, only the "
                 f"second {self.only_b_right}, both wrong {self.both_wrong}\n"
                 f"accuracy difference {100 * self.difference:+.1f} points [{100 * self.low:+.1f}, {100 * self.high:+.1f}], "
-                f"McNemar's p = {self.p_value:.3f}")
+                f"McNemar's p: {p_told(self.p_value)}")
 
     @property
     def verdict(self) -> str:
@@ -81,6 +81,11 @@ def analyse(logits_a: np.ndarray, logits_b: np.ndarray, speakers: np.ndarray) ->
         float(np.abs(logits_a).max()), _mcnemar(only_a, only_b), difference, low, high,
         metrics.confusion_matrix(logits_a, speakers) - metrics.confusion_matrix(logits_b, speakers),
         disputes)
+
+
+def p_told(p_value: float) -> str:
+    """To three decimals; what rounds to none of them is not 0."""
+    return "below 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
 def _margins(logits: np.ndarray) -> np.ndarray:

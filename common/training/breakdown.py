@@ -114,22 +114,20 @@ class Breakdown:
 
     def text(self, style: str = "simple", most: Optional[int] = None) -> str:
         """Every table with what it is of; `style` is tabulate's, `most`: speakers that are listed, None for all."""
-        from tabulate import tabulate
+        from common.tables import table
 
-        def table(heads: List[str], rows: List[List[object]]) -> str:
-            return tabulate(rows, heads, tablefmt=style, disable_numparse=True)
-
-        parts = [table(["heard", "of", "top-1", "the same by 3 s"],
-                       [[each.heard, f"{each.share.total} {each.of}", each.share, each.beside] for each in self.lengths])]
+        parts = [table([[each.heard, f"{each.share.total} {each.of}", each.share, each.beside] for each in self.lengths],
+                       ["heard", "of", "top-1", "the same by 3 s"], style)]
         if self.groups:
-            parts.append(table(["group", "speakers", "utterances", "top-1", "its speakers alone possible", "guessing",
-                                "wrong answers inside it"], [_group_row(each) for each in self.groups]))
-        parts.append(table(["probabilities", "expected calibration error", "true ones stay below"],
-                           [[f"temperature {each.temperature:.3g}", f"{100 * each.error:.1f} %", f"{100 * each.by_chance:.1f} %"]
-                            for each in self.calibration]))
-        parts.append(table(["speaker", "utterances", "top-1", "most often taken for"],
-                           [[each.name, each.share.total, each.share, each.taken_for and f"{each.taken_for} ({each.times})"]
-                            for each in self.speakers[:most]]))
+            parts.append(table([_group_row(each) for each in self.groups], [
+                "group", "speakers", "utterances", "top-1", "its speakers alone possible", "guessing",
+                "wrong answers inside it"], style))
+        parts.append(table([[f"temperature {each.temperature:.3g}", f"{100 * each.error:.1f} %", f"{100 * each.by_chance:.1f} %"]
+                            for each in self.calibration],
+                           ["probabilities", "expected calibration error", "true ones stay below"], style))
+        parts.append(table([[each.name, each.share.total, each.share, each.taken_for and f"{each.taken_for} ({each.times})"]
+                            for each in self.speakers[:most]],
+                           ["speaker", "utterances", "top-1", "most often taken for"], style))
         return "\n\n".join([*parts, _LEGEND])
 
 

@@ -31,7 +31,7 @@ def test_predictions_of_the_same_training_are_comparable(runs: Dict[str, Path], 
     assert text.splitlines()[:3] == [f"voices: test side of {runs['tf_impl']}/split.json", "first: TensorFlow tdnn, epoch 2",
                                      "second: Caffe2 tdnn, epoch 2"]
     assert "\n12 utterances: both right " in text
-    assert re.search(r"accuracy difference [+-]\d+\.\d points \[.*\], McNemar's p = \d\.\d{3}", text)
+    assert re.search(r"accuracy difference [+-]\d+\.\d points \[.*\], McNemar's p: \d\.\d{3}", text)
     comparable, verdict = text.splitlines()[-2:]
     assert comparable.startswith("Comparable: same specification") and verdict.startswith("verdict: ")
     for library in ("TensorFlow 2.17", "Eigen", "Caffe2 of PyTorch 1.10.2", "MKL 20", "oneDNN 2"):

@@ -68,6 +68,7 @@ def test_verdict_different_training():
                                                       speakers).verdict
     assert "the second is right more often" in analyse(logits_for(b), logits_for(speakers),
                                                        speakers).verdict
+    assert analyse(logits_for(speakers), logits_for(b), speakers).counts.endswith("McNemar's p: below 0.001")
 
 
 def test_verdict_no_detectable_difference():

@@ -65,7 +65,7 @@ def test_stored_predictions_are_compared_by_their_answers(tmp_path: Path) -> Non
     first, second = predictions(tmp_path / "a.csv", "aaaaaaaaab"), predictions(tmp_path / "b.csv", "bbbbbbbbab")
     output = succeed("compare.py", "predictions", first, second)
     assert "10 utterances: both right 1, only the first 8, only the second 0, both wrong 1" in output
-    assert "McNemar's p = 0.008" in output and "the first is right more often than chance explains" in output
+    assert "McNemar's p: 0.008" in output and "the first is right more often than chance explains" in output
     assert "the same answers throughout" in succeed("compare.py", "predictions", first, first)
     done = run("compare.py", "predictions", first, second, "--data", tmp_path)
     assert done.returncode == 2 and "stored predictions are compared as they are" in done.stderr

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from common.compare.tables import table
+from common.tables import table
 
 HEADERS = ["", *(f"contender number {number}" for number in range(8))]
 ROWS = [["training, utterances/s", *(f"{100 + number}.5 [99.1, 1234.56]" for number in range(8))]]
@@ -30,3 +30,8 @@ def test_without_a_width_a_row_is_a_line() -> None:
 
 def test_what_fits_is_left_as_it_is() -> None:
     assert table([["a", "b"]], ["x", "y"], "simple", 80) == table([["a", "b"]], ["x", "y"], "simple")
+
+
+def test_a_bar_in_a_name_parts_no_cell_of_markdown() -> None:
+    assert table([["a|b", 1]], ["speaker", "utterances"], "github").splitlines()[2].split() == ["|", r"a\|b", "|", "1", "|"]
+    assert "a|b" in table([["a|b", 1]], ["speaker", "utterances"], "simple")

@@ -2,7 +2,7 @@
 
     table([["training", "15.6"]], ["", "TensorFlow"], "simple", width=80)
 
-A cell that is too long for its column is broken into lines; a table with too many columns goes on below.
+In Markdown a bar in a cell is escaped: names may hold one. A cell that is too long for its column is broken into lines; a table with too many columns goes on below.
 """
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tabulate import tabulate
 _LEAST = 12  # characters of a column: below that numbers and their intervals fall to pieces
 _BETWEEN = 2  # characters between two columns
 
-Rows = Sequence[Sequence[str]]
+Rows = Sequence[Sequence[object]]  # told by str() where there is no width
 
 
 def terminal_width() -> Optional[int]:
@@ -25,6 +25,8 @@ def terminal_width() -> Optional[int]:
 
 def table(rows: Rows, headers: Sequence[str], style: str, width: Optional[int] = None) -> str:
     """The rows under their headings; `style` is tabulate's, `width` in characters, None: as wide as it gets."""
+    if style == "github":
+        rows = [[str(cell).replace("|", r"\|") for cell in row] for row in rows]
     if width is None:
         return _draw(rows, headers, style, None)
     columns = max(1, (width + _BETWEEN) // (_LEAST + _BETWEEN) - 1)  # beside the first, which says what a row is
