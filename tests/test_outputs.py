@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 from pathlib import Path
 from typing import List
@@ -91,11 +92,12 @@ def test_who_stops_a_run_is_told_how_to_go_on(number: int, tmp_path: Path, capsy
 @pytest.mark.parametrize("words, kept", [
     ([], ""), (["--threads", "1", "--convolutions", "default"], " --threads 1 --convolutions default"),
     (["--save-minutes", "0", "--data", "voices"], " --save-minutes 0.0"),
-    (["--resume", "runs/a", "--data", "moved", "more"], " --data moved more")], ids=str)
+    (["--resume", "runs/a", "--data", "moved", "more"], " --data moved more"),
+    (["--resume", "runs/a", "--data", "my data"], " --data 'my data'")], ids=str)
 def test_a_run_goes_on_in_the_same_way(words: List[str], kept: str) -> None:
     options = train.build_parser("train").parse_args(words)
     assert train.going_on("train", Path("runs/a"), options) == f"train --resume runs/a{kept}"
-    assert train.build_parser("train").parse_args(["--resume", *train.going_on("train", Path("runs/a"), options).split()[2:]])
+    assert train.build_parser("train").parse_args(["--resume", *shlex.split(train.going_on("train", Path("runs/a"), options))[2:]])
 
 
 def test_the_first_signal_waits_for_whoever_asks_for_it(capsys: pytest.CaptureFixture) -> None:
@@ -115,6 +117,25 @@ def test_the_first_signal_waits_for_whoever_asks_for_it(capsys: pytest.CaptureFi
         assert friendly(main)(words) == 130
         assert capsys.readouterr().err.endswith(f"interrupted: {told}; go on with: go on\n")
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_what_a_library_makes_of_an_interruption_is_taken_for_it(capsys: pytest.CaptureFixture) -> None:
+    def main(argv: object) -> int:
+        with Stopping("go on", lambda: "epoch 1 is saved"):
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+                signal.pause()
+            except KeyboardInterrupt:
+                raise TypeError("nest of a traced function") from None
+        return 0
+
+    assert friendly(main)([]) == 130
+    assert capsys.readouterr().err == "interrupted: epoch 1 is saved; go on with: go on\n"
+
+
+def test_an_error_without_an_interruption_stays_one() -> None:
+    with pytest.raises(TypeError), Stopping("go on", lambda: "nothing"):
+        raise TypeError
 
 
 def test_chatter_of_compiled_code_is_held_back_and_errors_are_not(capfd: pytest.CaptureFixture, tmp_path: Path,

@@ -17,11 +17,12 @@ class Stopping:
     """A context that holds back the first signal while somebody asks for it; the second one stops at once.
 
     It adds to a KeyboardInterrupt how to go on. go_on: a command; kept: what is saved where nobody said so, asked only then.
+    Libraries that are stopped at once turn the interruption into errors of their own: whatever comes of it is taken for it.
     """
 
     def __init__(self, go_on: str, kept: Callable[[], str]) -> None:
         self._go_on, self._kept = go_on, kept
-        self._heard = self._listening = False
+        self._heard = self._listening = self._at_once = False
         self._before: Dict[int, object] = {}
 
     def asked(self) -> bool:
@@ -44,12 +45,13 @@ class Stopping:
                  trace: Optional[TracebackType]) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        if isinstance(error, KeyboardInterrupt):
-            kept = str(error) or self._kept()
+        if isinstance(error, KeyboardInterrupt) or error and self._at_once:
+            kept = isinstance(error, KeyboardInterrupt) and str(error) or self._kept()
             raise KeyboardInterrupt(f"{kept}; go on with: {self._go_on}") from None
 
     def _handle(self, number: int, frame: Optional[FrameType]) -> None:
         if self._heard or not self._listening:
+            self._at_once = True
             raise KeyboardInterrupt
         self._heard = True
         print("\nstopping after this step; once more to stop at once, which loses what is not saved", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import shlex
 import sys
 from pathlib import Path
 from textwrap import indent
@@ -67,10 +68,11 @@ _CHOICES = {"recipe": tuple(RECIPES), "network": tuple(NETWORKS), "schedule": SC
 def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     """Train as the options say; returns the exit status."""
     options = build_parser(prog).parse_args(argv)
-    if options.resume and (options.out or options.force or options.share is not None or set(_given(options)) - {"epochs"}):
+    if options.resume and (options.out or options.force or options.share is not None
+                           or set(_given(options)) - {"epochs", "patience"}):
         raise UserError("--resume goes on with the run's own settings in its own folder; beside it only --data (if "
-                        "the data have moved), --epochs (for more of them), --device, --threads, --convolutions "
-                        "and --save-minutes make sense")
+                        "the data have moved), --epochs (for more of them), --patience, --device, --threads, "
+                        "--convolutions and --save-minutes make sense")
     if not options.save_minutes >= 0:
         raise UserError(f"--save-minutes must be 0 or more, not {options.save_minutes}")
     threads = prepare_threads(options.threads)
@@ -104,20 +106,24 @@ def going_on(prog: str, folder: Path, options: argparse.Namespace) -> str:
     for name in ("device", "threads", "convolutions", "save_minutes"):
         if getattr(options, name) != build_parser(prog).get_default(name):
             words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
-    return " ".join(words + (["--data", *map(str, options.data)] if options.resume and options.data else []))
+    words += ["--data", *map(str, options.data)] if options.resume and options.data else []
+    return f"{words[0]} {shlex.join(words[1:])}"
 
 
 def _train(prog: str, trainer, checkpoint, split, summary: Mapping[str, str], stopping: Stopping) -> None:
     """The run itself, and whoever watches it: the terminal, a page in its folder, TensorBoard."""
     from common.show.run_page import RunPage
     from common.training.events import EventFile
+    from common.training.run_folder import read_log
 
     folder = trainer.folder
-    commands = {name: prog.replace("train", name) for name in ("identify", "evaluate", "export")}
-    following = {"identify": f"{commands['identify']} {folder} RECORDING", "evaluate": f"{commands['evaluate']} {folder}",
-                 "export": f"{commands['export']} {folder} {folder}/speaker.onnx"}
+    words = {"identify": [folder, "RECORDING"], "evaluate": [folder], "export": [folder, folder / "speaker.onnx"]}
+    following = {name: f"{prog.replace('train', name)} {shlex.join(map(str, given))}" for name, given in words.items()}
     page = RunPage(folder, summary, checkpoint.config, trainer.model.facts(), following)
-    with EventFile(folder, checkpoint.step) as events:
+    told = [record for record in read_log(folder) if record.epoch <= checkpoint.epoch][-1:]
+    with EventFile(folder, told[0].step if told else 0) as events:
+        for record in told:  # again: the run may have died before it was told
+            events.epoch(record)
         with Progress(THINGS) as progress:
             progress.show("before the first step", checkpoint.step, trainer.total_steps)
 
@@ -136,7 +142,8 @@ def _train(prog: str, trainer, checkpoint, split, summary: Mapping[str, str], st
                 raise
         stopping.no_longer_asked()
         if trainer.out_of_patience:
-            print(f"stopped early: for {checkpoint.config.patience} epochs no better development accuracy")
+            print(f"stopped early: for {checkpoint.config.patience} epochs no better development accuracy; to go on all the "
+                  f"same: {prog} --resume {shlex.quote(str(folder))} --patience 0")
         print(f"done: {folder / 'best.npz'}")
         result = _tested(trainer, split, events)
         page.finish(result)
@@ -152,7 +159,7 @@ def _summary(trainer, checkpoint, dataset, split) -> Dict[str, str]:
         "network": f"{config.network}, {spec.num_parameters:,} parameters, in {trainer.model.facts()['framework']}",
         "data": f"{dataset.name}: {len(dataset.speakers)} {voices}, split by {split.by}",
         "utterances": f"{len(split.train)} training, {len(split.dev)} development, {len(split.test)} test",
-        "epochs": f"{checkpoint.epoch + 1} to {config.epochs}, {trainer.total_steps // config.epochs} steps each of "
+        "epochs": f"{min(checkpoint.epoch + 1, config.epochs)} to {config.epochs}, {trainer.total_steps // config.epochs} steps each of "
         f"{config.batch_size} {crops}"}
 
 
@@ -240,7 +247,7 @@ def _resumed_run(options: argparse.Namespace) -> Iterator[Tuple]:
     from common.data.splits import load_split
     from common.training.config import load_config
     from common.training.loop import fresh
-    from common.training.run_folder import claimed, resume, run_data
+    from common.training.run_folder import check_best, claimed, reconfigure, resume, run_data
 
     folder = options.resume
     resume(folder)  # before the folder is touched: there may be no run
@@ -248,23 +255,32 @@ def _resumed_run(options: argparse.Namespace) -> Iterator[Tuple]:
         dataset = _open(options.data or run_data(folder))
         split = load_split(folder / "split.json", dataset)
         checkpoint = resume(folder) or fresh(load_config(folder / "config.json"), dataset)
+        check_best(folder, checkpoint)
+        if options.patience is not None:
+            checkpoint = reconfigure(folder, checkpoint, patience=options.patience)
         yield _with_epochs(folder, checkpoint, options.epochs), dataset, split, folder
 
 
 def _with_epochs(folder: Path, checkpoint, epochs: Optional[int]):
-    """The checkpoint, extended where a finished run is asked for more. Raises UserError if there is nothing to do."""
-    from common.training.run_folder import extend
+    """The checkpoint, extended where a finished run is asked for more; one that is asked for none is tested again.
 
-    done, planned = checkpoint.epoch, checkpoint.config.epochs
+    It may have been stopped before that. Raises UserError for epochs that it cannot have.
+    """
+    from common.training.run_folder import reconfigure
+
+    done, planned, quoted = checkpoint.epoch, checkpoint.config.epochs, shlex.quote(str(folder))
     if done < planned and epochs not in (None, planned):
         raise UserError(f"{folder} has done {done} of its {planned} epochs, and its learning rate is made for these: go on "
-                        f"with --resume {folder}, and give it more when it is done")
-    if done < planned:
-        return checkpoint
-    if (epochs or planned) <= done:
-        raise UserError(f"{folder} has done all its {planned} epochs; for more of them say how many in all: --resume {folder} "
+                        f"with --resume {quoted} (and --patience 0, if it stopped early), and give it more when it is done")
+    if epochs is not None and epochs < planned:
+        raise UserError(f"{folder} has done all its {planned} epochs; for more of them say how many in all: --resume {quoted} "
                         f"--epochs {2 * planned}; its best model is {folder / 'best.npz'}")
-    extended = extend(folder, checkpoint, epochs)
+    if done == planned and epochs in (None, planned):
+        print(f"{folder} has done all its {planned} epochs; for more of them say how many in all: --resume {quoted} "
+              f"--epochs {2 * planned}", file=sys.stderr)
+    if epochs in (None, planned):
+        return checkpoint
+    extended = reconfigure(folder, checkpoint, epochs=epochs)
     schedule = extended.config.schedule_over(checkpoint.step // done * epochs)
     print(f"{folder}: from {planned} to {epochs} epochs; the learning rate goes on at {schedule(checkpoint.step):.2g}, where "
           f"a schedule over {epochs} epochs is by now")

@@ -95,12 +95,12 @@ class Trainer:
     @property
     def out_of_patience(self) -> bool:
         """Whether the development accuracy has not become better for as many epochs as the configuration waits."""
-        patience, best = self._checkpoint.config.patience, 0
-        log = [record for record in read_log(self.folder) if record.epoch <= self._checkpoint.epoch]
-        for record in log:
-            if record.dev_top1 is None or record.dev_top1 >= max(own.dev_top1 for own in log[:record.epoch]):
-                best = record.epoch
-        return bool(patience and log and log[-1].epoch - best >= patience)
+        best, top1 = 0, -1.0
+        for record in read_log(self.folder):
+            if record.epoch <= self._checkpoint.epoch and (record.dev_top1 is None or record.dev_top1 > top1):
+                best, top1 = record.epoch, record.dev_top1 or 0.0
+        patience = self._checkpoint.config.patience
+        return bool(patience) and self._checkpoint.epoch - best >= patience
 
     def _stretch(self, checkpoint: Checkpoint, dataset: Dataset, split: Split) -> Stretch:
         """The certificate of what this trainer is about to do."""
@@ -118,7 +118,7 @@ class Trainer:
         start = saved - part.seconds
         for _ in self.twin.staged(self.model, self._reader.epoch(epoch, part.steps)):
             step = first + part.steps
-            result = checked(self.model.train_staged(self._schedule(step)), step + 1, config)
+            result = checked(self.model.train_staged(self._schedule(step)), step + 1, self._schedule(step))
             part = Part(part.steps + 1, part.loss + result.loss, part.correct + result.correct,
                         time.perf_counter() - start)
             seen = part.steps * config.batch_size
@@ -178,9 +178,9 @@ class Trainer:
         save_last(self.folder, self._checkpoint)
 
 
-def checked(result: StepResult, step: int, config: TrainingConfig) -> StepResult:
-    """`result` itself. Raises UserError when the loss of step number `step` is no number."""
+def checked(result: StepResult, step: int, rate: float) -> StepResult:
+    """`result` itself. Raises UserError when the loss of step number `step`, at that learning rate, is no number."""
     if not math.isfinite(result.loss):
-        raise UserError(f"the loss became {result.loss} at step {step}; a lower --learning-rate than "
-                        f"{config.learning_rate} may help")
+        raise UserError(f"the loss became {result.loss} at step {step}, where the learning rate is {rate:.3g}; what was saved "
+                        "before is kept, but would come to this again: a new run with a lower --learning-rate may help")
     return result

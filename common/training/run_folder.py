@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ContextManager, List, Optional, Sequence
@@ -76,12 +77,24 @@ def start_run(folder: Path, checkpoint: Checkpoint, dataset: Dataset, split: Spl
     if saved(folder) and not force:
         raise UserError(f"{folder} already holds a run; go on with --resume {folder}, name another folder with --out, "
                         "or have the run replaced with --force")
-    worthless = all(any(path.match(pattern) for pattern in WRITES) for path in folder.iterdir()
-                    if not path.name.startswith("."))
-    vacate(folder, WRITES, force or worthless)
+    vacate(folder, WRITES, force or _only_begun(folder))
     write_json(folder / "data.json", [str(path.resolve()) for path in data])
     save_split(folder / "split.json", split, dataset)
     configuration.save_config(folder / "config.json", checkpoint.config)  # last: with it the start is complete
+
+
+def _only_begun(folder: Path) -> bool:
+    """Whether nothing is in the folder but what a run writes before its first checkpoint, and not somebody's own by its name."""
+    if not all(any(path.match(pattern) for pattern in WRITES) for path in folder.iterdir() if not path.name.startswith(".")):
+        return False
+    readers = {"data.json": lambda path: run_data(path.parent), "config.json": configuration.load_config}
+    try:
+        for name, read in readers.items():
+            if (folder / name).exists():
+                read(folder / name)
+    except UserError:
+        return False
+    return True
 
 
 def run_data(folder: Path) -> List[Path]:
@@ -126,12 +139,25 @@ def resume(folder: Path) -> Optional[Checkpoint]:
     return None
 
 
-def extend(folder: Path, checkpoint: Checkpoint, epochs: int) -> Checkpoint:
-    """A finished run with more epochs to do, in all `epochs`; its folder says so from now on."""
-    extended = dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, epochs=epochs))
-    save_last(folder, extended)
-    configuration.save_config(folder / "config.json", extended.config)
-    return extended
+def check_best(folder: Path, checkpoint: Checkpoint) -> None:
+    """Raise UserError where a run that goes on from `checkpoint` has lost its best epoch, or could not read it in the end."""
+    if not checkpoint.epoch:
+        return
+    try:
+        load_checkpoint(folder / BEST)
+    except UserError as error:
+        instead = next(folder / name for name in _CHECKPOINTS if (folder / name).exists())
+        raise UserError(f"{error}. The best of the {checkpoint.epoch} epochs before is lost with it. To have the last one count "
+                        f"in its place: {shlex.join(['cp', str(instead), str(folder / BEST)])}") from None
+
+
+def reconfigure(folder: Path, checkpoint: Checkpoint, **settings: int) -> Checkpoint:
+    """A run with another number of epochs or another patience; its folder says so from now on."""
+    changed = dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, **settings))
+    if changed.step:
+        save_last(folder, changed)
+    configuration.save_config(folder / "config.json", changed.config)
+    return changed
 
 
 def save_last(folder: Path, checkpoint: Checkpoint) -> None:

@@ -111,6 +111,8 @@ def place(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(place / "split.json", place / "begun")
     shutil.copytree(place / "begun", place / "finished")
     shutil.copy(place / "finished.npz", place / "finished" / "last.npz")
+    shutil.copytree(place / "finished", place / "bestless")
+    shutil.copy(place / "finished.npz", place / "finished" / "best.npz")
     (place / "empty").mkdir()
     (place / "file").write_text("not a folder")
     return place
@@ -201,8 +203,8 @@ QUICK_ERRORS = [
     (f"{TRAIN} --resume @begun --epochs 9", "begun has done 0 of its 2 epochs.*give it more when it is done"),
     (f"{TRAIN} --resume @empty", "empty has no last.npz"),
     (f"{TRAIN} --resume @nowhere", "nowhere has no last.npz"),
-    (f"{TRAIN} --resume @finished", "has done all its 2 epochs.*--resume finished --epochs 4"),
-    (f"{TRAIN} --resume @finished --epochs 2", "has done all its 2 epochs"),
+    (f"{TRAIN} --resume @finished --epochs 1", "has done all its 2 epochs.*--resume finished --epochs 4"),
+    (f"{TRAIN} --resume @bestless", "bestless/best.npz.*have the last one count in its place: cp bestless/last.npz"),
     (f"{TRAIN} --resume @run", "split.json"),
     (f"{TRAIN} --nonsense", "--nonsense"),
     (f"{EVALUATE} @missing.npz @data", "there is no model missing.npz"),

@@ -23,7 +23,8 @@ def written(folder: Path) -> None:
     with EventFile(folder, step=0) as events:
         for epoch in (1, 2, 3):
             events.epoch(record(epoch, 1.0 / epoch))
-    with EventFile(folder, step=21) as events:
+    with EventFile(folder, step=20) as events:
+        events.epoch(record(2, 0.5))
         events.epoch(record(3, 0.125))
         logits = np.eye(3, dtype=np.float32)
         events.picture("confusion", confusion_png(logits, np.int32([0, 1, 1]), ["Ada", "Bea", "Cleo"]), 30)

@@ -8,10 +8,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, List
 
+import numpy_twin
 import pytest
 from training_runs import CONFIG, STEPS, Stop, assert_same_run, stop_at_once, train
 
+from common.commands.train import run as run_train
 from common.errors import UserError
+from common.speed import gate
 from common.training import loop as training
 from common.training import run_folder
 from common.training.checkpoint import load_checkpoint
@@ -141,3 +144,28 @@ def test_a_disk_that_is_full_in_the_first_epoch(run: Path, tiny_data: Path, tmp_
 def test_nothing_to_resume(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no last.npz"):
         resume(tmp_path)
+
+
+def test_a_finished_run_is_tested_again_and_one_that_patience_ended_goes_on(tiny_data: Path, tmp_path: Path,
+                                                                            monkeypatch: pytest.MonkeyPatch,
+                                                                            capsys: pytest.CaptureFixture) -> None:
+    """By the command: it may have been stopped between its last epoch and its test."""
+    monkeypatch.setattr(gate, "require", lambda twin, *_: twin)  # which knows frameworks alone
+    real = training.Evaluation.of
+    monkeypatch.setattr(training.Evaluation, "of", lambda *answers: dataclasses.replace(real(*answers), top1=0.5))
+
+    def command(*words: str) -> str:
+        assert run_train("python -m numpy_twin.train", numpy_twin.load, [
+            *words, "--threads", "1", "--convolutions", "default"]) == 0
+        return capsys.readouterr().out
+
+    run = tmp_path / "run"
+    first = command("--data", str(tiny_data), "--out", str(run), "--recipe", "paper", "--network", "tdnn", "--width", "0.02",
+                    "--batch-size", "4", "--crop-frames", "60", "--epochs", "3", "--patience", "1")
+    assert f"--resume {run} --patience 0" in first and load_checkpoint(run / "last.npz").epoch == 2
+    (run / "run.md").unlink()
+    assert "test side, by epoch 2" in command("--resume", str(run))
+    assert "test side, by epoch 2" in (run / "run.md").read_text() and load_checkpoint(run / "last.npz").epoch == 2
+    command("--resume", str(run), "--patience", "0")
+    assert load_checkpoint(run / "last.npz").epoch == 3
+    assert "test side, by epoch 3" in command("--resume", str(run))
