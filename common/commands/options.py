@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence
@@ -193,12 +194,14 @@ def model_of_kind(prog: str, load: Load, model: Path) -> Path:
     command = prog.rpartition(".")[2]
     if load is not None:
         if model.suffix == ".onnx":
-            raise UserError(f"{model} is an ONNX file, and ONNX Runtime answers with it: python -m common.{command} {model} ...")
+            raise UserError(f"{model} is an ONNX file, and ONNX Runtime answers with it: python -m common.{command} "
+                            f"{shlex.quote(str(model))} ...")
         try:
             return model_file(str(model))
         except argparse.ArgumentTypeError as error:
             raise UserError(str(error)) from None
     if model.is_dir() or model.suffix == ".npz":
         raise UserError(f"{model} is a checkpoint, and a framework answers with it: python -m tf_impl.{command} or python -m "
-                        f"caffe2_impl.{command}; python -m tf_impl.export {model} speaker.onnx makes an ONNX file of it")
+                        f"caffe2_impl.{command}; python -m tf_impl.export {shlex.quote(str(model))} speaker.onnx makes an "
+                        "ONNX file of it")
     return model

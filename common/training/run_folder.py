@@ -75,8 +75,8 @@ def start_run(folder: Path, checkpoint: Checkpoint, dataset: Dataset, split: Spl
     With that a run is replaced. One that was stopped before its first epoch was saved is no loss, and is started again.
     """
     if saved(folder) and not force:
-        raise UserError(f"{folder} already holds a run; go on with --resume {folder}, name another folder with --out, "
-                        "or have the run replaced with --force")
+        raise UserError(f"{folder} already holds a run; go on with --resume {shlex.quote(str(folder))}, name another folder "
+                        "with --out, or have the run replaced with --force")
     vacate(folder, WRITES, force or _only_begun(folder))
     write_json(folder / "data.json", [str(path.resolve()) for path in data])
     save_split(folder / "split.json", split, dataset)
@@ -135,7 +135,7 @@ def resume(folder: Path) -> Optional[Checkpoint]:
             raise UserError(f"{error}{way_out}") from None
     if not (folder / "config.json").exists():
         raise UserError(f"{folder} has no last.npz to resume from, nor a config.json to start with; start the run with "
-                        f"--out {folder}")
+                        f"--out {shlex.quote(str(folder))}")
     return None
 
 
