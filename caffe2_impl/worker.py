@@ -15,4 +15,7 @@ from common.page.engines import WORD, Answering
 from common.speed.worker import serve
 
 if __name__ == "__main__":
-    serve(Answering(load) if WORD in sys.argv[1:] else Session(load, direct="direct" in sys.argv[1:]))
+    if WORD in sys.argv[1:]:
+        serve(Answering(load))
+    session = Session(load, direct="direct" in sys.argv[1:])
+    serve(session, session.bench)

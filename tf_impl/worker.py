@@ -15,4 +15,7 @@ from common.speed.worker import serve
 from tf_impl import load
 
 if __name__ == "__main__":
-    serve(Answering(load) if WORD in sys.argv[1:] else Session(load, direct="direct" in sys.argv[1:]))
+    if WORD in sys.argv[1:]:
+        serve(Answering(load))
+    session = Session(load, direct="direct" in sys.argv[1:])
+    serve(session, session.bench)

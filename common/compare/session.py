@@ -2,7 +2,7 @@
 
     session = Session(load)
     session.open(asdict(Job(...)))
-    session.time("training", steps=4)        # and the other commands of a `Bench`
+    session.bench.time("training", steps=4)
     session.learn("runs/tdnn-caffe2")
     session.train_epoch()
 
@@ -11,7 +11,6 @@ Everything a command returns is plain data that can be sent as JSON.
 from __future__ import annotations
 
 import dataclasses
-import gc
 import itertools
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,8 +21,6 @@ from typing import Any, Callable, Dict, List, Optional
 import numpy as np
 
 from common.data.batches import BatchReader
-from common.data.dataset import open_dataset
-from common.data.splits import split_dataset
 from common.files import replacing
 from common.network import params as parameters
 from common.speed.bench import Bench, Engine, TwinRunner, Work, twin_engine
@@ -48,11 +45,11 @@ class Job:
     plan: Optional[Dict[str, int]] = None  # see common.speed.bench.Work
 
 
-class Session(Bench):
-    """One network in one framework; `direct`: by the framework's own convolutions alone."""
+class Session:
+    """One network in one framework, on a bench; `direct`: by the framework's own convolutions alone."""
 
     def __init__(self, load: Callable[[], Twin], direct: bool = False) -> None:
-        super().__init__(self._load_engine)
+        self.bench = Bench(self._load_engine)
         self._load_twin, self._direct = load, direct
 
     def open(self, job: Dict[str, Any]) -> Dict[str, Any]:
@@ -62,10 +59,8 @@ class Session(Bench):
         work = Work(config.network, job_.num_speakers, config.width, batch_size=job_.batch_size,
                     seed=config.seed, device=job_.device, threads=job_.threads, data=job_.data,
                     plan=job_.plan, label_smoothing=config.label_smoothing)
-        built = self._build(work, config.optimizer)
-        self._job = job_
-        self._dataset = open_dataset([Path(path) for path in job_.data])
-        self._split = split_dataset(self._dataset, config.seed)
+        built = self.bench.begin(work, config.optimizer)
+        self._job, self._dataset, self._split = job_, self.bench.dataset, self.bench.split
         self._crops = self._training_reader()
         schedule = config.schedule_over(config.epochs * self._crops.steps_per_epoch)
         certificate = certify(self._model, config, self._dataset, self._split, schedule)
@@ -78,16 +73,16 @@ class Session(Bench):
 
     @property
     def _model(self) -> Model:
-        return self._runner.model
+        return self.bench.runner.model
 
     def probe(self, steps: int, learning_rate: float) -> Dict[str, Any]:
         """Losses of the first steps from the initial parameters, and then back to these.
 
         What was timed before leaves no trace, and neither does the probe.
         """
-        self._close_stream()
+        self.bench.close_stream()
         # Drawn again: kept all the time they would be in the memory that is reported.
-        initial = parameters.initialise(self._work.spec, self._work.seed)
+        initial = parameters.initialise(self.bench.work.spec, self.bench.work.seed)
         self._model.load(initial)
         losses = []
         for batch in itertools.islice(self._crops.epoch(0), steps):
@@ -103,9 +98,9 @@ class Session(Bench):
 
     def answer(self, path: str) -> Dict[str, Any]:
         """Logits of the timed batch with the parameters of a file that `save` wrote."""
-        self._close_stream()
+        self.bench.close_stream()
         self._model.load(parameters.load(Path(path))["params"])
-        return {"logits": self._runner.answer(self._batch.spectrograms).tolist()}
+        return {"logits": self.bench.runner.answer(self.bench.batch.spectrograms).tolist()}
 
     def learn(self, folder: str) -> Dict[str, Any]:
         """Begin the learning run as `train` does it, in a folder with its checkpoints, log and split; what was timed goes.
@@ -113,17 +108,14 @@ class Session(Bench):
         The folder is held against other processes until this one ends. What the command that asks was allowed to
         replace in it is gone already, so that a file of somebody else's stays and stops nothing.
         """
-        self._close_stream()
-        del self._runner  # before there is another network
-        gc.unfreeze()
-        gc.collect()
+        self.bench.give_up()
         twin = dataclasses.replace(self._twin, model=partial(self._twin.model, plan=self._job.plan))
         checkpoint, place = fresh(self._config, self._dataset), Path(folder)
         self._held = ExitStack()
         self._held.enter_context(claimed(place))
         start_run(place, checkpoint, self._dataset, self._split, [Path(path) for path in self._job.data], force=True)
         self._trainer = Trainer(twin, self._dataset, self._split, checkpoint, place)
-        self._runner = TwinRunner(twin, self._trainer.model)
+        self.bench.runner = TwinRunner(twin, self._trainer.model)
         self._losses: List[float] = []
         self._epochs = self._trainer.epochs(lambda step, loss, *_: self._losses.append(loss))
         return {}

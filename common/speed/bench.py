@@ -155,18 +155,19 @@ class Bench:
         is the whole machine's, so a process that noted when it started this one tells how long it took.
         May be called again, for another network or size, but with the same device and threads.
         """
-        return self._build(Work(**work), SGD())
+        return self.begin(Work(**work), SGD())
 
-    def _build(self, work: Work, optimizer: SGD) -> Dict[str, Any]:
-        self._close_stream()
+    def begin(self, work: Work, optimizer: SGD) -> Dict[str, Any]:
+        """The same for an optimiser of one's own."""
+        self.close_stream()
         gc.unfreeze()  # the network before may go
-        self._work = work
+        self.work = work
         self._start(work, optimizer)
         built_at = time.monotonic()  # before data are opened, which is no framework's work
         self._reader = self._open_reader()
-        self._batch = next(self._batches())
+        self.batch = next(self._batches())
         self._stage()
-        return {"facts": self._runner.facts(), "kinds": list(self._runner.kinds),
+        return {"facts": self.runner.facts(), "kinds": list(self.runner.kinds),
                 "built_at": built_at}
 
     def _start(self, work: Work, optimizer: SGD) -> None:
@@ -177,7 +178,14 @@ class Bench:
         spec = work.spec
         self._first_steps: Dict[str, List[float]] = {}  # kind -> seconds, taken for `evidence`
         planned = {} if work.plan is None else {"plan": work.plan}
-        self._runner = self._engine.runner(spec, parameters.initialise(spec, work.seed), optimizer, **planned)
+        self.runner = self._engine.runner(spec, parameters.initialise(spec, work.seed), optimizer, **planned)
+
+    def give_up(self) -> None:
+        """Let go of the network, before there is another."""
+        self.close_stream()
+        del self.runner
+        gc.unfreeze()
+        gc.collect()
 
     def tune(self, work: Dict[str, Any], seconds: float) -> Dict[str, Any]:
         """Find the plan by which a twin's network is quickest, see `tuning.search`: a `tuning.Tuned`."""
@@ -186,7 +194,7 @@ class Bench:
 
         def start(plan: Plan) -> Steps:
             self._start(dataclasses.replace(work_, plan=dict(plan)), SGD())
-            runner = self._runner
+            runner = self.runner
             runner.stage(batch.spectrograms, batch.speakers)
             return Steps(*(lambda kind=kind: runner.run(kind, 1, lambda: None) for kind in (TRAINING, INFERENCE)))
 
@@ -196,8 +204,8 @@ class Bench:
     def selfcheck(self, work: Dict[str, Any]) -> Dict[str, Any]:
         """Hold a twin's network against the reference: its facts and every `selfcheck.Deviation`."""
         self._start(Work(**work), SGD())
-        deviations = selfcheck.hold(self._runner.model)
-        return {"facts": self._runner.facts(), "deviations": [dataclasses.asdict(each) for each in deviations]}
+        deviations = selfcheck.hold(self.runner.model)
+        return {"facts": self.runner.facts(), "deviations": [dataclasses.asdict(each) for each in deviations]}
 
     def evidence(self, steps: int, learning_rate: float) -> Dict[str, Any]:
         """What the network says of the staged batch, and its losses over the first steps.
@@ -205,11 +213,11 @@ class Bench:
         To be asked right after `build`: by its answers an engine proves which network it runs. Also
         returns how long the very first training step took, or prediction if it cannot train.
         """
-        logits, seconds = _clocked(lambda: self._runner.answer(self._batch.spectrograms))
+        logits, seconds = _clocked(lambda: self.runner.answer(self.batch.spectrograms))
         self._stage()
         losses = []
-        if TRAINING in self._runner.kinds:
-            taken = [_clocked(lambda: self._runner.loss(learning_rate)) for _ in range(steps)]
+        if TRAINING in self.runner.kinds:
+            taken = [_clocked(lambda: self.runner.loss(learning_rate)) for _ in range(steps)]
             losses = [loss for loss, _ in taken]
             self._first_steps[TRAINING] = [each for _, each in taken]
             seconds = taken[0][1]
@@ -241,7 +249,7 @@ class Bench:
 
     def profile(self, kind: str, steps: int) -> Dict[str, Any]:
         """Every operator of a training step or a prediction by a twin's own profiler."""
-        operators = self._runner.twin.profile(self._runner.model, kind == TRAINING, steps)
+        operators = self.runner.twin.profile(self.runner.model, kind == TRAINING, steps)
         return {"operators": [dataclasses.astuple(operator) for operator in operators]}
 
     def matmul(self, size: int) -> Dict[str, Any]:
@@ -252,31 +260,32 @@ class Bench:
         return {"mib": peak_memory_mib()}
 
     def _steps(self, kind: str, clock: str, steps: int, tick: Tick) -> None:
-        one = Batch(self._batch.spectrograms[:1], self._batch.speakers[:1])
+        one = Batch(self.batch.spectrograms[:1], self.batch.speakers[:1])
         if kind == LATENCY:
-            repeat(lambda: self._runner.answer(one.spectrograms), steps, tick)
+            repeat(lambda: self.runner.answer(one.spectrograms), steps, tick)
         elif clock == RESIDENT:
-            self._runner.run(kind, steps, tick)
+            self.runner.run(kind, steps, tick)
         else:
             bring = self._stage if clock == FED else lambda: next(self._stream())
 
             def step() -> None:
                 bring()
-                self._runner.run(kind, 1, lambda: None)
+                self.runner.run(kind, 1, lambda: None)
 
             repeat(step, steps, tick)
 
     def _stage(self) -> None:
-        self._runner.stage(self._batch.spectrograms, self._batch.speakers)
+        self.runner.stage(self.batch.spectrograms, self.batch.speakers)
 
     def _open_reader(self) -> Optional[BatchReader]:
         """Shuffled training batches of whole utterances; None without data."""
-        work = self._work
+        work = self.work
         if work.data is None:
             return None
-        dataset = open_dataset([Path(path) for path in work.data])
-        return BatchReader(dataset.records, split_dataset(dataset, work.seed).train,
-                           work.batch_size, work.seed, shuffle=True, drop_remainder=True)
+        self.dataset = open_dataset([Path(path) for path in work.data])
+        self.split = split_dataset(self.dataset, work.seed)
+        return BatchReader(self.dataset.records, self.split.train, work.batch_size, work.seed, shuffle=True,
+                           drop_remainder=True)
 
     def _batches(self) -> Iterator[Batch]:
         """Batches without end, epoch after epoch; of random values if there are no data."""
@@ -284,7 +293,7 @@ class Bench:
             if self._reader is not None:
                 yield from self._reader.epoch(epoch)
             else:
-                yield random_batch(self._work, epoch)
+                yield random_batch(self.work, epoch)
 
     def _stream(self) -> Iterator[np.ndarray]:
         """Batches through the framework's own queue, which stays open from block to block.
@@ -292,12 +301,13 @@ class Bench:
         So it is full when a block begins and when it ends: as many batches are read as are used.
         """
         if self._streaming is None:
-            if self._reader is None or not isinstance(self._runner, TwinRunner):
+            if self._reader is None or not isinstance(self.runner, TwinRunner):
                 raise UserError("only the twins are timed end to end, and only with data")
-            self._streaming = self._runner.twin.staged(self._runner.model, self._batches())
+            self._streaming = self.runner.twin.staged(self.runner.model, self._batches())
         return self._streaming
 
-    def _close_stream(self) -> None:
+    def close_stream(self) -> None:
+        """What reads ahead ends."""
         if self._streaming is not None:
             self._streaming.close()
             self._streaming = None

@@ -157,7 +157,12 @@ def at_once(asked: Sequence[Callable[[], T]]) -> List[T]:
         pool.shutdown(wait=False)
 
 
-def serve(served: object) -> NoReturn:
+def command(name: str, served: Sequence[object]) -> Callable[..., Any]:
+    """What is asked for by this name, of the first that can be asked for it."""
+    return next(getattr(each, name) for each in served if hasattr(each, name))
+
+
+def serve(*served: object) -> NoReturn:
     """The worker's end: run commands from standard input until it ends, or the parent is gone."""
     # Ctrl-C reaches the whole process group; the parent decides what happens to its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -167,7 +172,7 @@ def serve(served: object) -> NoReturn:
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            answer = {"result": getattr(served, request["do"])(**request["with"])}
+            answer = {"result": command(request["do"], served)(**request["with"])}
         except UserError as error:
             answer = {"error": str(error)}
         except Exception as error:  # reported to the parent, which stops the comparison

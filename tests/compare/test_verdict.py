@@ -133,7 +133,8 @@ def load():
 
     return replace(twin, model=Model)
 
-serve(Session(load))
+session = Session(load)
+serve(session, session.bench)
 """
 
 

@@ -16,6 +16,7 @@ from unittest import mock
 from common.compare.session import Session
 from common.contenders import Contender
 from common.speed.worker import Worker
+from common.speed.worker import command as asked
 
 PROJECT = Path(__file__).parents[2]
 PATHS = f"{PROJECT}:{PROJECT / 'tests/helpers'}"  # PYTHONPATH of a process that imports both
@@ -87,4 +88,5 @@ class WorkerHere:
 
     def ask(self, command: str, **arguments: Any) -> Dict[str, Any]:
         """Through JSON both ways, as there."""
-        return json.loads(json.dumps(getattr(self._session, command)(**json.loads(json.dumps(arguments)))))
+        answer = asked(command, (self._session, self._session.bench))(**json.loads(json.dumps(arguments)))
+        return json.loads(json.dumps(answer))

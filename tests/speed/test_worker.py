@@ -32,7 +32,8 @@ from common.speed.worker import serve
 def load():
     {load}
 
-serve(Session(load))
+session = Session(load)
+serve(session, session.bench)
 """
 
 
