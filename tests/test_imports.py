@@ -18,7 +18,7 @@ TWINS = ("tf_impl", "caffe2_impl")
 FLOORS = """
     errors
     contenders machine memory parser
-    device files progress typed
+    device files progress tables typed
     outputs remembered
     measured
     data
