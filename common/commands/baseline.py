@@ -7,7 +7,6 @@ from typing import Callable, List, Mapping, Optional, Tuple
 
 from common.commands.options import add_options, add_out_options, data_or_embedded
 from common.commands.utterances import Choice, add_side_options, side_of
-from common.errors import UserError
 from common.outputs import output
 from common.parser import Parser
 from common.twin import Twin
@@ -27,8 +26,6 @@ too. --out writes what `evaluate --out` writes."""
 def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
     """Print the baseline's accuracy; returns the exit status."""
     options = _parser().parse_args(argv)
-    if options.seed < 0:
-        raise UserError(f"--seed must not be negative, but is {options.seed}")
 
     from common.commands.evaluate import WRITES, write_results
     from common.data.dataset import open_dataset

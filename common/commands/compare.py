@@ -209,8 +209,6 @@ def _config(options: argparse.Namespace, network: str):
 
 
 def _report(plan, decision, dataset, split, results):
-    import dataclasses
-
     from common.compare.report import Report
     from common.measured import facts
 
@@ -219,14 +217,24 @@ def _report(plan, decision, dataset, split, results):
     data = {"name": dataset.name, "synthetic": dataset.synthetic, "by": split.by,
             "speakers": len(dataset.speakers), "train": len(split.train), "dev": len(split.dev),
             "test": len(split.test), "fingerprint": dataset.fingerprint()}
+    machine = facts(plan.threads)
+    return Report(machine.pop("date"), machine, versions, data, settings_of(plan, str(decision)), results)
+
+
+def settings_of(plan, device: str) -> Dict[str, object]:
+    """What all networks have in common; batches of what is timed, and of what learns where these are others."""
+    import dataclasses
+
     first, *others = map(dataclasses.asdict, plan.configs)
     settings = {name: value for name, value in first.items() if all(other[name] == value for other in others)}
-    settings.update({"threads": plan.threads, "device": str(decision), **dataclasses.asdict(plan.timing),
+    learning = dict.fromkeys(str(config.batch_size) for config in plan.configs if config.network in plan.learning)
+    if set(learning) - {str(plan.batch_size)}:
+        settings["learning_batch_size"] = " and ".join(learning)
+    settings.update({"threads": plan.threads, "device": device, **dataclasses.asdict(plan.timing),
                      "batch_size": plan.batch_size})
     for name in ("network", "recipe", "epochs", "frameworks", "baselines"):  # of one network, none, or columns
         settings.pop(name, None)
-    machine = facts(plan.threads)
-    return Report(machine.pop("date"), machine, versions, data, settings, results)
+    return settings
 
 
 def _show_versions(loads: Mapping[str, Callable[[], Twin]]) -> int:

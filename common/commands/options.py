@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, NamedTupl
 
 from common.contenders import FRAMEWORKS
 from common.data.form import NUM_FRAMES
+from common.data.randomness import seed
 from common.device import Decision, decide
 from common.errors import UserError
 from common.machine import available_cores
@@ -67,12 +68,12 @@ _SHARED: Dict[str, _Shared] = {
     "--crop-frames": _Shared("train on random windows of so many frames; what is timed or tested is whole", NUM_FRAMES, {
         "type": int, "metavar": "N"}),
     "--learning-rate": _Shared("at the first step", 1e-2, {"type": float}),
-    "--seed": _Shared("of all that is drawn: first parameters, split, order, crops", 0, {"type": int}),
+    "--seed": _Shared("of all that is drawn: first parameters, split, order, crops", 0, {"type": seed}),
     "--json": _Shared("one JSON object on standard output, remarks and errors in it", "text", {
         "action": "store_true"}),
     "--device": _Shared("where to compute; auto: a GPU that every framework of the command can drive, else the CPU", "auto", {
         "choices": DEVICES}),
-    "--threads": _Shared("threads an operation may use", "all of this process's CPUs", {
+    "--threads": _Shared("threads an operation may use; 0: all", "all of this process's CPUs", {
         "type": int, "metavar": "N", "default": 0}),
     "--convolutions": _Shared(
         "how each is computed on a CPU; auto: as is quickest on this machine, measured once and remembered; measure: forget "

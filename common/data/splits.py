@@ -13,6 +13,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from common.data import randomness
 from common.data.dataset import SIDES, Dataset, sides_of
 from common.errors import UserError
 from common.files import read_json, write_json
@@ -54,8 +55,7 @@ def make_split(labels: np.ndarray, sessions: Optional[np.ndarray] = None, record
     """
     if not (0 <= dev < 1 and 0 <= test < 1 and dev + test < 1):
         raise UserError(f"the shares dev = {dev} and test = {test} must be at least 0 and below 1 together")
-    if seed < 0:
-        raise UserError(f"the seed must not be negative, but is {seed}")
+    randomness.seed(seed)
     sides: Dict[str, List[np.ndarray]] = {side: [] for side in SIDES}
     for speaker in np.unique(labels):
         records = np.flatnonzero(labels == speaker)

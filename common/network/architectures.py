@@ -26,6 +26,9 @@ from common.network.layers import (
 )
 from common.parser import Parser
 
+# Of one channel the ReLU may be zero throughout, and with it every gradient: there is no scale by which to check them.
+_LEAST_CHANNELS = 2
+
 
 def vgg_m(num_speakers: int, width: float = 1.0) -> NetworkSpec:
     """VGG-M as in VoxCeleb (Nagrani et al. 2017, table 3), with batch normalisation.
@@ -75,7 +78,10 @@ NETWORKS: Dict[str, Callable[..., NetworkSpec]] = {"vgg_m": vgg_m, "tdnn": tdnn}
 
 
 def build(name: str, num_speakers: int, width: float = 1.0, label_smoothing: float = 0.0) -> NetworkSpec:
-    """The network called `name`; `width` scales every number of channels but the speakers'."""
+    """The network called `name`; `width` scales every number of channels but the speakers'.
+
+    Raises UserError for what makes no network, such as a width that leaves a single channel.
+    """
     if name not in NETWORKS:
         raise UserError(f"there is no network {name!r}; choose from {', '.join(NETWORKS)}")
     if num_speakers < 2:
@@ -98,7 +104,12 @@ def _dense(name: str, units: int) -> Tuple[Layer, ...]:
 
 
 def _scaled(channels: int, width: float) -> int:
-    return max(1, round(channels * width))
+    scaled = round(channels * width)
+    if scaled < _LEAST_CHANNELS:
+        raise UserError(f"a width of {width} leaves {scaled} of a layer's {channels} channels, and with fewer than "
+                        f"{_LEAST_CHANNELS} a network can be neither trained nor checked; take {_LEAST_CHANNELS / channels:.2g} "
+                        "or more")
+    return scaled
 
 
 def table(spec: NetworkSpec, frames: int = NUM_FRAMES) -> List[List[object]]:

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Tuple
 
 from common.data.form import SCALES
+from common.data.randomness import seed
 from common.errors import UserError, friendly
 from common.machine import available_cores
 from common.parser import Parser
@@ -113,7 +114,7 @@ def build_parser() -> argparse.ArgumentParser:
                         help="step of the sliding window (default 3.015: no overlap)")
     parser.add_argument("--scale", choices=SCALES, default="magnitude", help="of the spectrograms (default magnitude)")
     parser.add_argument("--raw", action="store_true", help="leave out the normalisation of every frequency bin")
-    parser.add_argument("--seed", type=int, default=0, help="of the cast, the order, the random crops, and with --copies "
+    parser.add_argument("--seed", type=seed, default=0, help="of the cast, the order, the random crops, and with --copies "
                         "of the split and of what is mixed (default 0)")
     parser.add_argument("--parts", type=int, metavar="N", help="number of record files (default: 1 for 1,000 "
                         "recordings, at least 8)")
@@ -141,7 +142,7 @@ def _add_augmentation(parser: argparse.ArgumentParser) -> None:
 def _check(args: argparse.Namespace) -> None:
     if len(args.sources) > 1:
         raise UserError(f"{len(args.sources)} sources; only --from-url takes more than one")
-    limits: Tuple[Tuple[str, float], ...] = (("hop", 1 / SAMPLE_RATE), ("seed", 0), ("parts", 1), ("samples", 0),
+    limits: Tuple[Tuple[str, float], ...] = (("hop", 1 / SAMPLE_RATE), ("parts", 1), ("samples", 0),
                                              ("workers", 1), ("copies", 0))
     for name, least in limits:
         value = getattr(args, name)

@@ -11,6 +11,7 @@ from pathlib import Path
 from reprlib import repr as short  # a file may hold anything, of any length
 from typing import Any, Dict, Optional, get_args, get_type_hints
 
+from common.data import randomness
 from common.data.augment import Augmentation
 from common.data.form import NUM_FRAMES
 from common.errors import UserError
@@ -55,9 +56,9 @@ class TrainingConfig:
             raise UserError(f"epochs must be at least 1, not {self.epochs}")
         if self.batch_size < 2:  # one utterance has no variance that batch norm could divide by
             raise UserError(f"batch_size must be at least 2 for batch normalisation, not {self.batch_size}")
-        for name in ("seed", "patience"):
-            if getattr(self, name) < 0:
-                raise UserError(f"{name} must not be negative, but is {getattr(self, name)}")
+        if self.patience < 0:
+            raise UserError(f"patience must not be negative, but is {self.patience}")
+        randomness.seed(self.seed)
         if not 0 < self.width <= MAX_WIDTH:
             raise UserError(f"width must be above 0 and at most {MAX_WIDTH}, not {self.width}")
         frames = NUM_FRAMES if self.crop_frames is None else self.crop_frames

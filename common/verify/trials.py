@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple
 
+from common.data.randomness import seed
 from common.errors import UserError, friendly
 from common.files import read_text, write_text
 from common.parser import Parser
@@ -120,7 +121,7 @@ def main(argv: Optional[List[str]] = None) -> int:
                         help=f"trials of one voice, at most ({TARGETS}); in two sessions where the voice has several")
     parser.add_argument("--nontargets", type=int, default=NONTARGETS, metavar="N",
                         help=f"trials of two voices, at most ({NONTARGETS})")
-    parser.add_argument("--seed", type=int, default=0, help="which are drawn (0)")
+    parser.add_argument("--seed", type=seed, default=0, help="which are drawn (0)")
     options = parser.parse_args(argv)
     for name in ("targets", "nontargets"):
         if getattr(options, name) < 1:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, List, Optional, Tuple
 
 import numpy as np
 
+from common.data.randomness import seed
 from common.errors import UserError, friendly
 from common.files import cache_folder, locked, make_folder
 from common.machine import available_cores
@@ -168,12 +169,12 @@ def main(argv: Optional[List[str]] = None) -> int:
     parser.add_argument("--cache", type=Path, help="folder to keep it in (default: the user's cache)")
     for field in dataclasses.fields(Corpus):
         if isinstance(field.default, int):
-            parser.add_argument(f"--{field.name}", type=int, default=field.default, help=f"default {field.default}")
+            parser.add_argument(f"--{field.name}", type=seed if field.name == "seed" else int, default=field.default, help=f"default {field.default}")
     args = vars(parser.parse_args(argv))
     cache = args.pop("cache")
     corpus = Corpus(**args)
-    if corpus.seed < 0 or min(corpus.speakers, corpus.sessions, corpus.utterances) < 1:
-        raise UserError("--speakers, --sessions and --utterances must be above 0, --seed 0 or more")
+    if min(corpus.speakers, corpus.sessions, corpus.utterances) < 1:
+        raise UserError("--speakers, --sessions and --utterances must be above 0")
     print(default_corpus(cache, corpus))
     return 0
 

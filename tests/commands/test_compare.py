@@ -12,15 +12,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
 
 import numpy as np
 import pytest
 from commands import PROJECT, command, run, run_apart, succeed
 
-from common.commands.compare import parse
+from common.commands.compare import parse, settings_of
+from common.compare.comparison import Plan
 from common.contenders import CONTENDERS
-from common.training.config import load_config
+from common.speed.rounds import TimingPlan
+from common.training.config import TrainingConfig, load_config
 from common.training.recipes import configure
 
 NETWORKS, FRAMEWORKS = ["tdnn", "vgg_m"], ["tensorflow", "caffe2"]
@@ -250,6 +252,13 @@ def test_one_network_in_one_framework_by_a_recipe_of_train(tiny_data: Path, tmp_
     evaluated = succeed("caffe2_impl.evaluate", tmp_path / "out" / "tdnn-caffe2", "--threads", "1")
     assert f"top-1 {100 * result['frameworks']['caffe2']['evaluation']['top1']:.1f} %" in evaluated
     assert [each["second"] for each in result["paired"]] == ["plain baseline"]
+
+
+@pytest.mark.parametrize("learning, told", [((), None), (("tdnn",), 32), (("tdnn", "vgg_m"), "32 and 16"), (("vgg_m",), None)])
+def test_batches_of_what_learns_are_told_where_they_are_others(learning: Sequence[str], told: object) -> None:
+    configs = [TrainingConfig("tdnn", batch_size=32), TrainingConfig("vgg_m", batch_size=16)]
+    settings = settings_of(Plan([], configs, TimingPlan([], []), 16, "cpu", 1, learning), "cpu")
+    assert settings["batch_size"] == 16 and settings.get("learning_batch_size") == (told and str(told))
 
 
 def test_version() -> None:

@@ -47,7 +47,7 @@ def test_configuration(tmp_path: Path, tally: Tally) -> None:
 
 
 def small_checkpoint() -> Checkpoint:
-    config = TrainingConfig(network="vgg_m", width=0.01)
+    config = TrainingConfig(network="vgg_m", width=0.02)
     spec = build("vgg_m", len(SPEAKERS), config.width)
     certificate = Certificate("00ff", "11ff", "22ff", "33ff", "none", "w - m", "cosine", 8, 123, "float32", "cpu", "1")
     return Checkpoint(config, tuple(SPEAKERS), parameters.initialise(spec), parameters.zeros(spec), framework="numpy",

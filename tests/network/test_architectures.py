@@ -91,6 +91,8 @@ def test_layer_names_are_unique(name):
     (("vgg_m", 50, 0.0), "width factor must be above 0"),
     (("vgg_m", 50, float("nan")), "width factor must be above 0"),
     (("vgg_m", 50, float("inf")), "width factor must be above 0 and finite"),
+    (("tdnn", 50, 0.005), "leaves 1 of a layer's 256 channels.*take 0.0078 or more"),
+    (("vgg_m", 50, 0.001), "leaves 0 of a layer's 96 channels.*take 0.021 or more"),
     (("vgg_m", 50, 1.0, 1.0), "label smoothing must be at least 0 and below 1, not 1.0"),
     (("vgg_m", 50, 1.0, float("nan")), "label smoothing must be at least 0 and below 1, not nan"),
 ])

@@ -57,7 +57,7 @@ def test_a_configuration_is_an_object(value: Any) -> None:
     ("final_learning_rate", 0.0), ("final_learning_rate", float("nan")), ("final_learning_rate", float("inf")),
     ("momentum", 1.0), ("momentum", -0.1), ("momentum", float("nan")),
     ("weight_decay", -1e-4), ("weight_decay", float("nan")), ("weight_decay", float("inf")),
-    ("seed", -1), ("crop_frames", 0), ("crop_frames", -1), ("crop_frames", 301),
+    ("seed", -1), ("seed", 2**63), ("crop_frames", 0), ("crop_frames", -1), ("crop_frames", 301),
     ("time_mask", -1), ("time_mask", 300), ("frequency_mask", -1), ("frequency_mask", 512),
 ])
 def test_values_out_of_range(name: str, value: Any) -> None:
