@@ -30,6 +30,7 @@ class Curve:
     look: Dict[str, Any]  # of its lines
     places: Sequence[float]  # of the losses
     losses: Sequence[float]
+    epochs: Sequence[int]  # places of what follows
     train: Sequence[float]  # top-1 of each epoch, shares from 0 to 1
     dev: Sequence[Optional[float]]  # None: there is no development side
 
@@ -58,7 +59,7 @@ def draw_runs(runs: Sequence[Path], path: Path) -> None:
             raise UserError(f"{run}: its log.jsonl holds no whole epoch; name the folders of runs of `train`")
         curves[network].append(Curve(
             named(run.resolve().name), line_look(next(looks[network])), [record.epoch for record in log],
-            [record.train_loss for record in log], [record.train_top1 for record in log],
+            [record.train_loss for record in log], [record.epoch for record in log], [record.train_top1 for record in log],
             [record.dev_top1 for record in log]))
     save(_draw(curves, "mean training loss"), path)
 
@@ -67,7 +68,7 @@ def _of_epochs(name: str, epochs: Sequence[Epoch]) -> Curve:
     places = [number + (step + 1) / len(epoch.losses) for number, epoch in enumerate(epochs)
               for step in range(len(epoch.losses))]
     return Curve(CONTENDERS[name].label, line_look(name), places, [loss for epoch in epochs for loss in epoch.losses],
-                 [epoch.train_top1 for epoch in epochs], [epoch.dev_top1 for epoch in epochs])
+                 range(1, len(epochs) + 1), [epoch.train_top1 for epoch in epochs], [epoch.dev_top1 for epoch in epochs])
 
 
 def _draw(curves: Dict[str, List[Curve]], loss: str, title: str = "") -> "Figure":
@@ -76,11 +77,10 @@ def _draw(curves: Dict[str, List[Curve]], loss: str, title: str = "") -> "Figure
         for curve in own:
             few = {**curve.look, "marker": curve.look["marker"] if len(curve.places) == len(curve.train) else ""}
             above.plot(curve.places, curve.losses, alpha=0.85, label=curve.label, **few)
-            ends = range(1, len(curve.train) + 1)
-            below.plot(ends, [100 * share for share in curve.train], markerfacecolor="white", linewidth=0.8,
+            below.plot(curve.epochs, [100 * share for share in curve.train], markerfacecolor="white", linewidth=0.8,
                        label=f"{curve.label}, training side", **curve.look)
             if None not in curve.dev:
-                below.plot(ends, [100 * share for share in curve.dev], label=f"{curve.label}, development side",
+                below.plot(curve.epochs, [100 * share for share in curve.dev], label=f"{curve.label}, development side",
                            **curve.look)
         above.set(title=network, ylabel=loss, ylim=(0, None))
         below.set(xlabel="epoch", ylabel="top-1 accuracy, %", ylim=(0, 102))

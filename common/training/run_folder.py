@@ -14,8 +14,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import sys
 import shlex
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import ContextManager, List, Optional, Sequence
 
@@ -106,18 +108,32 @@ def run_data(folder: Path) -> List[Path]:
 
 
 def read_log(folder: Path) -> List[EpochRecord]:
-    """The epochs of a run; a last line that was cut by a crash is left out."""
+    """The epochs of a run whose lines are sound; a damaged one is told, but for a last one, which a crash may have cut."""
     records = []
     path = folder / "log.jsonl"
-    for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
-        try:
-            record = EpochRecord(**json.loads(line))
-        except (ValueError, TypeError, RecursionError):
-            break
-        if not all(value is None or type(value) in (int, float) for value in dataclasses.astuple(record)):
-            break
-        records.append(record)
+    lines = path.read_text(errors="replace").split("\n") if path.exists() else []
+    for number, line in enumerate(lines, start=1):
+        record = _record(line)
+        if record is not None:
+            records.append(record)
+        elif any(lines[number:]):
+            _say_once(f"{path}: line {number} is damaged, and the epoch that it was of is left out")
     return records
+
+
+def _record(line: str) -> Optional[EpochRecord]:
+    """None if that is not what it is."""
+    try:
+        record = EpochRecord(**json.loads(line))
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return record if all(value is None or type(value) in (int, float) for value in dataclasses.astuple(record)) else None
+
+
+@lru_cache(maxsize=None)
+def _say_once(note: str) -> None:
+    """On standard error: a log is read again with every epoch."""
+    print(f"note: {note}", file=sys.stderr)
 
 
 def resume(folder: Path) -> Optional[Checkpoint]:

@@ -1,6 +1,7 @@
 """Damaged checkpoints, configurations and logs of runs."""
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -131,9 +132,11 @@ def test_log_of_a_run(tmp_path: Path, tally: Tally) -> None:
     path.write_text((json.dumps(dataclasses.asdict(record)) + "\n") * 2)
 
     def verify(records: List[EpochRecord]) -> None:
-        lines = path.read_bytes().decode(errors="replace").splitlines()
-        for found, line in zip(records, lines):
-            assert json.dumps(dataclasses.asdict(found), sort_keys=True) == json.dumps(json.loads(line), sort_keys=True)
+        lines = []
+        for line in path.read_text(errors="replace").split("\n"):
+            with contextlib.suppress(ValueError, RecursionError):
+                lines.append(json.dumps(json.loads(line), sort_keys=True))
+        assert all(json.dumps(dataclasses.asdict(found), sort_keys=True) in lines for found in records)
 
     fuzz(tally, path, anything(path), lambda: read_log(tmp_path), verify)
 
