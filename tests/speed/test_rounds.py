@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
@@ -13,16 +14,18 @@ PAIR = ["tensorflow", "caffe2"]
 
 
 class Worker:
-    """Answers as a bench would whose steps take `durations`; counts its blocks."""
+    """Answers as a bench would whose steps take `durations`; counts its blocks, and its seconds."""
 
     def __init__(self, durations: Iterator[float], settled: bool = True) -> None:
         self.durations, self.settled, self.blocks = durations, settled, {"training": 0, "inference": 0, "latency": 0}
+        self.spent = 0.0
 
     def ask(self, command: str, **arguments: Any) -> Dict[str, Any]:
         if command == "time":
             self.blocks[arguments["kind"]] += 1
-            return {"seconds": [next(self.durations) for _ in range(arguments["steps"])], "minor_faults": 0,
-                    "major_faults": 0, "involuntary_switches": 0, "joules": None}
+            seconds = [next(self.durations) for _ in range(arguments["steps"])]
+            self.spent += sum(seconds)
+            return {"seconds": seconds, "minor_faults": 0, "major_faults": 0, "involuntary_switches": 0, "joules": None}
         return {"warm_up": {"seconds": [0.1] * 3, "settled": self.settled}, "matmul": {"gflops": 1.0},
                 "evidence": {"first_step_seconds": 1.0}, "peak_memory": {"mib": 1.0}}[command]
 
@@ -30,6 +33,7 @@ class Worker:
 def timed(monkeypatch: pytest.MonkeyPatch, second: Iterator[float], **plan: Any) -> Tuple[Timing, List[Worker]]:
     monkeypatch.setattr(rounds, "best_gflops", lambda *_: 1.0)
     workers = [Worker(itertools.repeat(0.1)), Worker(second, settled=False)]
+    monkeypatch.setattr(time, "perf_counter", lambda: sum(worker.spent for worker in workers))
     made = Timing(dict(zip(PAIR, workers)), TimingPlan(PAIR, [], block_seconds=0, calls=1, **plan), 8, lambda what: None)
     for phase in (made.prove, made.warm_up, made.rounds):
         phase()
@@ -44,8 +48,8 @@ def test_steady_machines_need_no_more_than_the_least(monkeypatch: pytest.MonkeyP
 
 def test_noise_is_met_with_more_rounds_until_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     noisy = (0.1 * (1 + number % 5) for number in itertools.count())
-    _, workers = timed(monkeypatch, noisy, blocks=2, budget=3)
-    assert workers[0].blocks["training"] > 4
+    _, workers = timed(monkeypatch, noisy, blocks=2, budget=6)
+    assert 4 < workers[0].blocks["training"] < 16, "0.4 s each, on average"
     _, workers = timed(monkeypatch, (0.1 * (1 + number % 5) for number in itertools.count()), blocks=2, budget=0)
     assert workers[0].blocks["training"] == workers[0].blocks["inference"] == 2, "the least, whatever the time"
 
