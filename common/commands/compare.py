@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -37,12 +38,14 @@ _DESCRIPTION = """Compare TensorFlow and Caffe2 on who is speaking: speed, accur
   python compare.py selfcheck             # another command, see the end
 
 Each framework runs in a process of its own and they take turns, from the same parameters, on the
-same batches. Tables go to the terminal; the same as Markdown, CSV and JSON, and plots, to --out.
+same batches. Tables go to the terminal; the same as Markdown, CSV and JSON, plots, and what each predicted
+for every test utterance (for `compare.py predictions`), to --out.
 
 In every run predictions and losses of all are held against each other and ONNX Runtime. Exit status:
 0 every check passed; 1 a check failed: the report begins with it, is marked INVALID, and withholds
 ratios; 2 the options, the data or this machine do not allow a run."""
 
+_PREDICTIONS = "predictions-*.csv"
 _NONE = "none"  # of the baselines
 _CLOCKS = ("resident", "fed", "end-to-end")
 # What pays within five minutes on two cores. VGG-M learns the few default voices by heart in them, and
@@ -63,33 +66,75 @@ def run(loads: Mapping[str, Callable[[], Twin]], others: Mapping[str, Tuple[str,
     options.device = decision.device
 
     from common.compare import accuracy
-    from common.compare.comparison import Comparison
-    from common.compare.report import section
-    from common.tables import terminal_width
     from common.compare.verdict import FAILED, verdict
     from common.show.learning_curves import draw_learning
     from common.show.speed_bars import draw_speed
+    from common.tables import terminal_width
 
     plan, dataset, split = _plan(options, threads)
+    if options.out is not None:
+        _check_runs(options.out, options.force)
     with output(options.out, f"compare-{dataset.name}", _writes(), options.force) as folder:
         say_device(decision)
-        results, width = [], terminal_width()
-        # What the workers hand each other, gone with them; by its whole path, as their current folder is another.
-        with tempfile.TemporaryDirectory(dir=folder.resolve(), prefix="work-") as work, Progress() as progress:
-            runs = folder if options.recipe else Path(work)
-            for result in Comparison(plan, dataset, split, Path(work), runs, progress.time).run():
-                results.append(result)
-                progress.print("\n".join([*verdict([result]), "", section(result, width=width), ""]))
+        width = terminal_width()
+        results = _results(plan, dataset, split, folder, width)
         report = _report(plan, decision, dataset, split, results)
         closing = verdict(results) if len(results) > 1 else []
         print("\n".join([*closing, "", accuracy.told(results, width=width), "", report.notes(), ""]).lstrip())
         report.write(folder)
         drawn = [path.name for path in (draw_learning(report, folder), draw_speed(report, folder)) if path]
-    print(f"written to {folder}: {', '.join(['report.md', 'report.csv', 'report.json', *drawn])}")
+    kept = [path.name for path in (*sorted(folder.glob(_PREDICTIONS)), *_runs(folder))]
+    print(f"written to {folder}: {', '.join(['report.md', 'report.csv', 'report.json', *drawn, *kept])}")
+    for run, package in _runs(folder).items():
+        print(f"next: python -m {package}.identify {shlex.quote(str(run))} RECORDING")
     if all(result.valid for result in results):
         return 0
     print("\n".join(verdict(results)), file=sys.stderr)  # the report's beginning has scrolled away
     return FAILED
+
+
+def _results(plan, dataset, split, folder: Path, width: Optional[int]) -> List:
+    """Compare, and show each network's result once it is there. Who stops it is told what of it is kept."""
+    from common.compare.comparison import Comparison
+    from common.compare.report import section
+    from common.compare.verdict import verdict
+
+    results = []
+    try:
+        # What the workers hand each other, gone with them; by its whole path, as their current folder is another.
+        with tempfile.TemporaryDirectory(dir=folder.resolve(), prefix="work-") as work, Progress() as progress:
+            for result in Comparison(plan, dataset, split, Path(work), folder, progress.time).run():
+                results.append(result)
+                progress.print("\n".join([*verdict([result]), "", section(result, width=width), ""]))
+    except KeyboardInterrupt as stop:
+        runs = _runs(folder)
+        if runs:
+            stop.args = (f"what was timed is lost, what was learned is kept; go on with: {_going_on(runs)}",)
+        raise
+    return results
+
+
+def _runs(folder: Path) -> Dict[Path, str]:
+    """The learning runs with checkpoints in a comparison's folder, each with the package that goes on with it."""
+    from common.training.run_folder import saved
+
+    found = {folder / f"{network}-{name}": CONTENDERS[name].module.partition(".")[0]
+             for network in NETWORKS for name in FRAMEWORKS}
+    return {run: package for run, package in found.items() if saved(run)}
+
+
+def _going_on(runs: Mapping[Path, str]) -> str:
+    return "; ".join(f"python -m {package}.train --resume {shlex.quote(str(run))}" for run, package in runs.items())
+
+
+def _check_runs(folder: Path, force: bool) -> None:
+    """Tell which learning runs are replaced in a comparison's folder; raises UserError unless `force`."""
+    runs = _runs(folder)
+    if runs and not force:
+        raise UserError(f"{folder} holds learning runs of a comparison; go on with them by: {_going_on(runs)}; or name another "
+                        "folder with --out, or have all that a comparison wrote there replaced with --force, checkpoints too")
+    if runs:
+        print(f"note: --force deletes the checkpoints in {', '.join(map(str, runs))}", file=sys.stderr)
 
 
 def parse(others: Mapping[str, Tuple[str, str]], argv: Optional[List[str]]) -> argparse.Namespace:
@@ -111,8 +156,8 @@ def _parser(others: Mapping[str, Tuple[str, str]]) -> argparse.ArgumentParser:
     parser.add_argument("--baselines", action=Names, among=[*BASELINES, _NONE], default=[], help="time these beside them: of "
                         f"{', '.join([*BASELINES, _NONE])} (each framework's own convolutions, beside ours)")
     parser.add_argument("--recipe", metavar="NAME",
-                        help="learn as `train` does by this recipe (robust or paper), and keep checkpoints, log and split "
-                        "(default: a short run, by the values in brackets, which is not kept)")
+                        help="learn as `train` does by this recipe (robust or paper), and keep checkpoints, log and split: "
+                        "a run that is stopped can go on by `train --resume` (default: a short run, by the values in brackets, which is not kept)")
     parser.add_argument("--epochs", type=int, help="of the learning run, for every network "
                         f"({', '.join(f'{n}: {e}' for n, e in _DEFAULT_EPOCHS.items())}); 0: "
                         "measure speed alone, learn nothing")
@@ -145,7 +190,7 @@ def _add_timing_options(group: "argparse._ArgumentGroup") -> None:
 def _writes() -> List[str]:
     from common.training.run_folder import WRITES
 
-    return ["report.md", "report.csv", "report.json", "learning-curves.png", "speed.png",
+    return ["report.md", "report.csv", "report.json", "learning-curves.png", "speed.png", _PREDICTIONS,
             *(f"{network}-{framework}/{name}" for network in NETWORKS for framework in FRAMEWORKS for name in WRITES)]
 
 

@@ -109,14 +109,12 @@ def _calibration(temperature: Optional[float], logits, speakers) -> str:
 
 def write_results(folder: Path, choice: Choice, evaluation, confusion, names: Sequence[str], speakers, logits) -> None:
     from common.files import write_json, write_text
+    from common.proof.stored import write_answers
 
     write_json(folder / "evaluation.json", {**dataclasses.asdict(evaluation), "of": choice.told or "all"})
     write_text(folder / "confusion.csv", _table(["spoken by / taken for", *names], (
         [name, *row] for name, row in zip(names, confusion.tolist()))))
-    best = logits.argmax(axis=1)
-    write_text(folder / "predictions.csv", _table(["record", "speaker", "predicted", "logit"], (
-        [int(index), names[speaker], names[guess], float(row[guess])]
-        for index, speaker, guess, row in zip(choice.indices, speakers, best, logits))))
+    write_answers(folder / "predictions.csv", choice.indices, speakers, names, logits)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -43,6 +43,7 @@ from common.machine import MATRIX_SIZE, best_gflops, matmul
 from common.network.layers import NetworkSpec
 from common.proof import crosscheck
 from common.proof.crosscheck import CrossCheck
+from common.proof.stored import write_answers
 from common.speed import gate
 from common.speed.bench import END_TO_END, INFERENCE, LATENCY, RESIDENT, TRAINING, Work
 from common.speed.blocks import rate_ratio, turns
@@ -81,12 +82,14 @@ Show = Callable[[str, float, float], None]
 
 
 class Comparison:
-    """Runs a plan. `folder` gets the ONNX files and logits, `runs` a folder for each learning run: both are large."""
+    """Runs a plan. `folder` gets the ONNX files and logits, which are large; `kept` what shall stay: everyone's predictions of
+    the testing side, and where a recipe is followed a folder for each learning run, else in `folder`, too."""
 
-    def __init__(self, plan: Plan, dataset: Dataset, split: Split, folder: Path, runs: Path,
+    def __init__(self, plan: Plan, dataset: Dataset, split: Split, folder: Path, kept: Path,
                  show: Show) -> None:
         self._plan, self._dataset, self._split = plan, dataset, split
-        self._folder, self._runs, self._show = folder, runs, show
+        self._folder, self._kept, self._show = folder, kept, show
+        self._runs = kept if plan.recipe else folder
         self._network = ""
         self._choices: Dict[Tuple[str, str], Choice] = {}  # of plans, by network and framework
 
@@ -290,6 +293,9 @@ class Comparison:
             logits[CEPSTRAL] = self._cepstral
             result.cepstral = Evaluation.of(self._cepstral, speakers, None)
         result.paired = pair(logits, speakers)
+        for name, said in logits.items():
+            whose = "baseline" if name == CEPSTRAL else f"{self._network}-{name}"
+            write_answers(self._kept / f"predictions-{whose}.csv", self._split.test, speakers, self._dataset.speakers, said)
 
     @cached_property
     def _cepstral(self) -> Optional[np.ndarray]:

@@ -32,6 +32,9 @@ from common.training.run_folder import claimed, start_run
 from common.twin import Model, Twin
 
 
+SAVE_SECONDS = 300.0  # as `train` saves within an epoch
+
+
 @dataclass(frozen=True)
 class Job:
     """What a worker is to work on: the same for both frameworks."""
@@ -114,7 +117,7 @@ class Session:
         self._held = ExitStack()
         self._held.enter_context(claimed(place))
         start_run(place, checkpoint, self._dataset, self._split, [Path(path) for path in self._job.data], force=True)
-        self._trainer = Trainer(twin, self._dataset, self._split, checkpoint, place)
+        self._trainer = Trainer(twin, self._dataset, self._split, checkpoint, place, SAVE_SECONDS)
         self.bench.runner = TwinRunner(twin, self._trainer.model)
         self._losses: List[float] = []
         self._epochs = self._trainer.epochs(lambda step, loss, *_: self._losses.append(loss))

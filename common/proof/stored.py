@@ -1,5 +1,6 @@
 """Two stored predictions.csv, of any recogniser: where their answers differ, and whether that is chance.
 
+    write_answers(Path("a/predictions.csv"), indices, speakers, names, logits)
     a, b = read_answers(Path("a/predictions.csv")), read_answers(Path("b/predictions.csv"))
     print(told(compare_answers(a, b, "a", "b"), "a", "b"))
 """
@@ -8,12 +9,12 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
-from typing import Dict, NamedTuple
+from typing import Dict, NamedTuple, Sequence
 
 import numpy as np
 
 from common.errors import UserError
-from common.files import read_text
+from common.files import read_text, write_text
 from common.proof.disagreement import Disagreement, analyse
 
 
@@ -27,8 +28,18 @@ class Answer(NamedTuple):
 Answers = Dict[int, Answer]  # by number of the record
 
 
+def write_answers(path: Path, indices: np.ndarray, speakers: np.ndarray, names: Sequence[str], logits: np.ndarray) -> None:
+    """The answers to the records `indices` (n,) of `speakers` (n,), from logits (n, num_speakers), as CSV."""
+    text = io.StringIO()
+    rows = csv.writer(text)
+    rows.writerow(["record", "speaker", "predicted", "logit"])
+    for index, speaker, own in zip(indices.tolist(), speakers.tolist(), logits):
+        rows.writerow([index, names[speaker], names[own.argmax()], float(own.max())])
+    write_text(path, text.getvalue())
+
+
 def read_answers(path: Path) -> Answers:
-    """What `evaluate --out` or `baseline --out` wrote. Raises UserError that names the line."""
+    """What `write_answers` wrote. Raises UserError that names the line."""
     rows = csv.DictReader(io.StringIO(read_text(path, "file of predictions"), newline=""))
     answers: Answers = {}
     try:
@@ -39,7 +50,7 @@ def read_answers(path: Path) -> Answers:
             answers[record] = Answer(row["speaker"], row["predicted"])
     except (csv.Error, KeyError, TypeError, ValueError):
         raise UserError(f"{path}: line {rows.line_num} is not record,speaker,predicted,logit with a record of its own; give "
-                        "a predictions.csv that evaluate --out or baseline --out has written") from None
+                        "a predictions.csv that evaluate --out, baseline --out or a comparison has written") from None
     if not answers:
         raise UserError(f"{path}: no predictions in it")
     return answers

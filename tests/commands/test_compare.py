@@ -13,14 +13,16 @@ import sys
 import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
+from unittest import mock
 
 import numpy as np
 import pytest
 from commands import PROJECT, command, run, run_apart, succeed
 
 from common.commands.compare import parse, settings_of
-from common.compare.comparison import Plan
+from common.compare.comparison import Comparison, Plan
 from common.contenders import CONTENDERS
+from common.proof.stored import compare_answers, read_answers
 from common.speed.rounds import TimingPlan
 from common.training.config import TrainingConfig, load_config
 from common.training.recipes import configure
@@ -74,7 +76,9 @@ def pairs(report: Dict[str, Any]) -> Iterator[List[Dict[str, Any]]]:
 
 def test_all_files_are_written(comparison: Done) -> None:
     names = sorted(path.name for path in comparison.folder.iterdir())
-    assert names == ["learning-curves.png", "report.csv", "report.json", "report.md", "speed.png"]
+    assert names == ["learning-curves.png", "predictions-baseline.csv", *(
+        f"predictions-{network}-{name}.csv" for network in NETWORKS for name in sorted(FRAMEWORKS)),
+                     "report.csv", "report.json", "report.md", "speed.png"]
     for name in ("learning-curves.png", "speed.png"):
         assert (comparison.folder / name).read_bytes().startswith(b"\x89PNG")
 
@@ -251,7 +255,14 @@ def test_one_network_in_one_framework_by_a_recipe_of_train(tiny_data: Path, tmp_
     assert result["learning"] == dataclasses.asdict(expected) and result["recipe"] == "robust"
     evaluated = succeed("caffe2_impl.evaluate", tmp_path / "out" / "tdnn-caffe2", "--threads", "1")
     assert f"top-1 {100 * result['frameworks']['caffe2']['evaluation']['top1']:.1f} %" in evaluated
-    assert [each["second"] for each in result["paired"]] == ["plain baseline"]
+    both, = result["paired"]
+    assert both["second"] == "plain baseline"
+    *_, written, following = done.stdout.splitlines()
+    assert written.endswith("predictions-baseline.csv, predictions-tdnn-caffe2.csv, tdnn-caffe2")
+    assert following == f"next: python -m caffe2_impl.identify {tmp_path / 'out' / 'tdnn-caffe2'} RECORDING"
+    kept = [tmp_path / "out" / f"predictions-{name}.csv" for name in ("tdnn-caffe2", "baseline")]
+    again = compare_answers(*map(read_answers, kept), "caffe2", "baseline")
+    assert (again.only_a_right, again.only_b_right, again.p_value) == (both["only_first"], both["only_second"], both["p_value"])
 
 
 @pytest.mark.parametrize("learning, told", [((), None), (("tdnn",), 32), (("tdnn", "vgg_m"), "32 and 16"), (("vgg_m",), None)])
@@ -259,6 +270,25 @@ def test_batches_of_what_learns_are_told_where_they_are_others(learning: Sequenc
     configs = [TrainingConfig("tdnn", batch_size=32), TrainingConfig("vgg_m", batch_size=16)]
     settings = settings_of(Plan([], configs, TimingPlan([], []), 16, "cpu", 1, learning), "cpu")
     assert settings["batch_size"] == 16 and settings.get("learning_batch_size") == (told and str(told))
+
+
+def test_what_was_learned_until_it_was_stopped_is_named_and_not_deleted_unasked(tiny_data: Path, tmp_path: Path) -> None:
+    def stopped(comparison: Comparison) -> Iterator[None]:
+        (out / "tdnn-caffe2").mkdir(parents=True, exist_ok=True)
+        (out / "tdnn-caffe2" / "last.npz").write_bytes(b"a checkpoint")
+        raise KeyboardInterrupt
+        yield
+
+    out = tmp_path / "my out"
+    words = ["compare.py", "--data", tiny_data, "--out", out, *SMALL, "--recipe", "robust"]
+    going_on = f"go on with.* python -m caffe2_impl.train --resume '{out}/tdnn-caffe2'"
+    with mock.patch.object(Comparison, "run", stopped):
+        done = run(*words)
+        assert done.returncode == 130 and re.search(f"interrupted: .*{going_on}$", done.stderr.strip())
+        done = run(*words)
+        assert done.returncode == 2 and re.search(f"holds learning runs.*{going_on}.*with --force, checkpoints too", done.stderr)
+        done = run(*words, "--force")
+        assert done.returncode == 130 and f"note: --force deletes the checkpoints in {out}/tdnn-caffe2\n" in done.stderr
 
 
 def test_version() -> None:

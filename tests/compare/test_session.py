@@ -12,6 +12,7 @@ import numpy as np
 import numpy_twin
 import pytest
 
+from common.compare import session as session_module
 from common.compare.session import Job, Session
 from common.data.dataset import Dataset, open_dataset
 from common.data.splits import split_dataset
@@ -74,6 +75,13 @@ def test_a_run_holds_its_folder_and_leaves_what_is_not_of_a_run(tiny_data: Path,
     gc.collect()
     learning(opened(tiny_data), tmp_path / "run")
     assert (tmp_path / "run" / "speaker.onnx").read_bytes() == b"of somebody" and read_log(tmp_path / "run") == []
+
+
+def test_within_a_long_epoch_it_is_saved(tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "SAVE_SECONDS", 0.0)
+    learning(opened(tiny_data), tmp_path / "run").train_epoch()
+    before = load_checkpoint(tmp_path / "run" / "previous.npz")
+    assert (before.epoch, before.part.steps) == (0, 2)
 
 
 def test_timing_and_probing_leave_no_trace_in_the_learning_run(tiny_data: Path, tmp_path: Path) -> None:
