@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import sys
 from typing import Callable, List, Mapping, Optional, Tuple
 
 from common.commands.options import add_options, add_out_options, data_or_embedded
@@ -27,6 +28,8 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     """Print the baseline's accuracy; returns the exit status."""
     options = _parser().parse_args(argv)
 
+    import numpy as np
+
     from common.commands.evaluate import WRITES, write_results
     from common.data.dataset import open_dataset
     from common.training import cepstral
@@ -44,6 +47,10 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
         told = f"{side} side of {source}"
         print(f"cepstral statistics and a linear discriminant, trained on {len(split.train)} utterances of {dataset.name}"
               f"{', synthetic voices' if dataset.synthetic else ''}: {told}\n{evaluation}")
+        single = int((np.bincount(dataset.records.labels[split.train]) == 1).sum())
+        if single:
+            print(f"note: {single} of {len(dataset.speakers)} speakers have one training utterance, which does not tell how "
+                  "theirs vary", file=sys.stderr)
         if folder is not None:
             write_results(folder, Choice(indices, told), evaluation, confusion_matrix(logits, speakers),
                           dataset.speakers, speakers, logits)

@@ -9,6 +9,7 @@ A cepstrum is the cosine transform of a frame's log spectrum (Davis and Mermelst
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Tuple
 
@@ -61,7 +62,10 @@ def fit(dataset: Dataset, indices: np.ndarray) -> Baseline:
                         "linear discriminant; it needs two speakers and more utterances than speakers")
     # The covariance is shrunk towards a multiple of 1 by as much as the data ask for (Ledoit and Wolf 2004).
     discriminant = make_pipeline(StandardScaler(), LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"))
-    return Baseline(discriminant.fit(values, speakers), len(dataset.speakers))
+    with warnings.catch_warnings():
+        # Of a speaker's only utterance no covariance is known, which the library tells in lines of its own code.
+        warnings.filterwarnings("ignore", "Only one sample available", UserWarning)
+        return Baseline(discriminant.fit(values, speakers), len(dataset.speakers))
 
 
 def _read(dataset: Dataset, indices: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:

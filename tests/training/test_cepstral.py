@@ -4,6 +4,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,14 @@ def test_a_speaker_it_never_met_is_never_its_answer(tiny_data: Path) -> None:
     logits = cepstral.fit(dataset, np.flatnonzero(labels != 1)).logits(dataset, np.arange(len(labels)))
     assert logits.shape == (len(labels), 4) and np.isfinite(logits).all()
     assert 1 not in logits.argmax(axis=1)
+
+
+def test_speakers_of_a_single_utterance_are_learned_without_a_librarys_words(tiny_data: Path) -> None:
+    dataset = open_dataset([tiny_data])
+    labels = dataset.records.labels
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        cepstral.fit(dataset, np.append(np.flatnonzero(labels != 1), np.flatnonzero(labels == 1)[:1]))
 
 
 @pytest.mark.parametrize("chosen", [[0], [0, 1, 2]])
