@@ -11,13 +11,17 @@ import time
 from pathlib import Path
 from typing import List, Mapping
 
-from tabulate import tabulate
-
-from common.files import write_text
+from common.data.dataset import SIDES
+from common.files import read_json, write_text
 from common.show.learning_curves import draw_runs
+from common.tables import table
+from common.training.certificate import read_stretches
 from common.training.config import TrainingConfig
-from common.training.run_folder import CURVES, PAGE, EpochRecord, read_log
+from common.training.run_folder import CURVES, PAGE, EpochRecord, read_log, run_data
 
+_ABOUT = ("A training run of a neural network that hears some seconds of speech and names who of its speakers is speaking; "
+          "top-1 is the share of utterances that it names right. The run may have been stopped and gone on, and in either of "
+          "two frameworks, TensorFlow and Caffe2: this page is about the whole of it.")
 _SHARE = 20  # drawing may take a twentieth of the time: short epochs are not all drawn
 
 
@@ -55,16 +59,48 @@ class RunPage:
         if log:
             draw_runs([self._folder], self._folder / CURVES)
         write_text(self._folder / PAGE, "\n\n".join([
-            f"# {self._config.network}, recipe {self._config.recipe}", result,
-            _table(self._summary), f"![loss and accuracy of every epoch]({CURVES})" if log else "", _epochs(log),
+            f"# {self._config.network}, recipe {self._config.recipe}", _ABOUT, result,
+            _table(self._whole(log)), f"![loss and accuracy of every epoch]({CURVES})" if log else "", _epochs(log),
             "## What to do with it\n\nFrom the project's folder:",
             "```\n" + "\n".join(self._commands.values()) + "\n```",
             "## Settings", _table({name: str(value) for name, value in dataclasses.asdict(self._config).items()}),
-            "## Computed by", _table(self._facts),
+            "## Computed by", "A column for each stretch of the run in which anything of it changed.", _stretches(self._folder),
             "Files: best.npz is the best epoch by accuracy on the development side, last.npz the place to go on from and "
             "previous.npz the one before it; log.jsonl has a line an epoch (train_loss is against smoothed targets where "
             "label_smoothing is not 0, dev_loss is plain cross entropy), split.json says which utterance is on which side, "
             "certificate.json what has to be equal for a comparison; events.out.tfevents.* are for TensorBoard."]) + "\n")
+
+
+    def _whole(self, log: List[EpochRecord]) -> Mapping[str, str]:
+        """What is true of the whole run; what its last stretch alone is stands with the others."""
+        told = {name: value for name, value in self._summary.items() if name != "device"}
+        if "network" in told:
+            told["network"] = told["network"].replace(f", in {self._facts['framework']}", "")
+        done = f"{log[-1].epoch if log else 0} of {self._config.epochs} done"
+        told["epochs"] = ", ".join(filter(None, [done, told.get("epochs", "").partition(", ")[2]]))
+        told["time"] = f"{sum(record.seconds for record in log) / 60:.1f} minutes of training in these epochs"
+        if (self._folder / "data.json").exists():
+            told["data from"] = ", ".join(map(str, run_data(self._folder))) or "the embedded synthetic voices"
+        return {**told, **_left_out(self._folder)}
+
+
+def _left_out(folder: Path) -> Mapping[str, str]:
+    """The utterances on no side, which --share left out."""
+    if not (folder / "split.json").exists():
+        return {}
+    split = read_json(folder / "split.json", "split file")
+    rest = split["records"] - sum(len(split[side]) for side in SIDES)
+    return {"left out": f"{rest} training utterances, by --share"} if rest else {}
+
+
+def _stretches(folder: Path) -> str:
+    """What computed, from which epoch on."""
+    path = folder / "certificate.json"
+    stretches = read_stretches(read_json(path, "certificate")) if path.exists() else ()
+    shown = [each for each, before in zip(stretches, (None, *stretches)) if before is None or each.facts != before.facts]
+    names = dict.fromkeys(name for each in shown for name in each.facts)
+    return table([[name, *(each.facts.get(name, "") for each in shown)] for name in names],
+                 ["", *(f"from epoch {each.epoch + 1}" for each in shown)], "github")
 
 
 def _epochs(log: List[EpochRecord]) -> str:
@@ -76,9 +112,8 @@ def _epochs(log: List[EpochRecord]) -> str:
     rows = [[name, record.epoch, f"{record.train_loss:.4f}", f"{100 * record.train_top1:.1f} %",
              "" if record.dev_top1 is None else f"{100 * record.dev_top1:.1f} %", f"{record.learning_rate:.2g}"]
             for name, record in (("best", best), ("last", log[-1]))]
-    return tabulate(rows, ["", "epoch", "training loss", "training top-1", "development top-1", "learning rate"],
-                    tablefmt="github", disable_numparse=True)
+    return table(rows, ["", "epoch", "training loss", "training top-1", "development top-1", "learning rate"], "github")
 
 
 def _table(values: Mapping[str, str]) -> str:
-    return tabulate(values.items(), ["", ""], tablefmt="github", disable_numparse=True)
+    return table(list(values.items()), ["", ""], "github")

@@ -9,6 +9,7 @@ it could not have in common with the other, its version and libraries, is stated
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import hashlib
 from dataclasses import dataclass
 from typing import Any, Dict, List, Sequence, Tuple
@@ -28,7 +29,8 @@ from common.twin import Model
 # Differences between two runs: name of the fact -> its two values.
 Differences = Dict[str, List[str]]
 
-_CHOSEN = ("algorithm", "layout")  # of convolutions, see common.speed.convolutions: stated, not compared
+# Stated, not compared: when it was, and what is chosen for convolutions, see common.speed.convolutions.
+_CHOSEN = ("date", "algorithm", "layout")
 _WORDS = {"network": "specification", "optimizer": "optimiser", "device": "device kind",
           "macs": "multiply-accumulates"}
 
@@ -77,9 +79,9 @@ def certify(model: Model, config: TrainingConfig, dataset: Dataset, split: Split
 
 
 def stated_facts(model: Model) -> Dict[str, str]:
-    """What is stated of a side: all that its framework says of itself, and what it stands on."""
+    """What is stated of a side: all that its framework says of itself, what it stands on, and the day."""
     machine = describe()
-    return {**model.facts(), **{name: machine[name] for name in ("processor", "python", "numpy", "blas of numpy", "malloc")}}
+    return {"date": datetime.date.today().isoformat(), **model.facts(), **{name: machine[name] for name in ("processor", "python", "numpy", "blas of numpy", "malloc")}}
 
 
 def spec_hash(spec: NetworkSpec) -> str:

@@ -1,6 +1,7 @@
 """Pictures: drawn again from what is stored, whole, with axes that say what they are and nothing cut off."""
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from pathlib import Path
 from typing import Any, Dict, List
@@ -18,12 +19,14 @@ from common.show.run_page import RunPage
 from common.speed.profile import ProfileStudy
 from common.speed.scaling import FRAMES, THREADS, ScalingStudy
 from common.training.breakdown import Breakdown, Calibration, Group, Length, Share, Speaker
+from common.training.certificate import Certificate, Stretch
 from common.training.config import TrainingConfig, save_config
 from common.training.crossover import Crossing, CrossoverStudy
 from common.training.run_folder import EpochRecord, write_log
 from common.typed import plain
 from compare import main
 
+CERTIFICATE = Certificate(*["x"] * 7, 4, 5, *["x"] * 3)
 MEASURED = {"date": "2021-12-31", "processor": "A fast one (SSE)", "cores": "2", "threads": "2"}
 POINTS = [point(value, framework, kind, axis) for value in (100, 200) for framework in FRAMEWORKS
           for kind in ("training", "inference") for axis in (FRAMES, THREADS)]
@@ -166,7 +169,11 @@ def test_runs_beside_each_other(tmp_path: Path, capsys: pytest.CaptureFixture) -
 def test_the_page_of_a_run_that_is_stopped_is_of_its_last_epoch(tmp_path: Path) -> None:
     """While it trains the page is renewed now and then only."""
     save_config(tmp_path / "config.json", TrainingConfig("tdnn"))
-    page = RunPage(tmp_path, {"network": "tdnn"}, TrainingConfig("tdnn"), {"framework": "NumPy"}, {"identify": "python -m x"})
+    page = RunPage(tmp_path, {"network": "tdnn, in NumPy", "epochs": "3 to 30, 4 steps each"}, TrainingConfig("tdnn"), {"framework": "NumPy"}, {"identify": "python -m x"})
+    write_json(tmp_path / "certificate.json", [dataclasses.asdict(Stretch(epoch, CERTIFICATE, {"framework": name})) for epoch, name
+                                               in enumerate(("Caffe2", "Caffe2", "NumPy|x"))])
+    write_json(tmp_path / "data.json", ["/data/voices"])
+    write_json(tmp_path / "split.json", {"records": 9, "train": [0, 1], "dev": [2], "test": [3]})
     for epoch in (1, 2, 3):
         write_log(tmp_path, EpochRecord(epoch, 4 * epoch, 0.1, 2.5 / epoch, 0.5, 1.0, 0.25 * epoch, 9.0, 1.0))
         page.epoch()
@@ -174,3 +181,6 @@ def test_the_page_of_a_run_that_is_stopped_is_of_its_last_epoch(tmp_path: Path) 
     page.stopped()
     text = (tmp_path / "run.md").read_text()
     assert "| best | 3 " in text and "| last | 3 " in text and "was stopped" in text and "python -m x" in text
+    assert "from epoch 1" in text and "from epoch 3" in text and "from epoch 2" not in text
+    assert r"NumPy\|x" in text and "in NumPy" not in text and "3 of 30 done, 4 steps each" in text
+    assert "/data/voices" in text and "5 training utterances, by --share" in text and "0.1 minutes of training" in text
