@@ -70,7 +70,6 @@ class RunPage:
             "label_smoothing is not 0, dev_loss is plain cross entropy), split.json says which utterance is on which side, "
             "certificate.json what has to be equal for a comparison; events.out.tfevents.* are for TensorBoard."]) + "\n")
 
-
     def _whole(self, log: List[EpochRecord]) -> Mapping[str, str]:
         """What is true of the whole run; what its last stretch alone is stands with the others."""
         told = {name: value for name, value in self._summary.items() if name != "device"}
