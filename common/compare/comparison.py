@@ -82,14 +82,11 @@ Show = Callable[[str, float, float], None]
 
 
 class Comparison:
-    """Runs a plan. `folder` gets the ONNX files and logits, which are large; `kept` what shall stay: everyone's predictions of
-    the testing side, and where a recipe is followed a folder for each learning run, else in `folder`, too."""
+    """Runs a plan. `folder` gets what is large and passes, `kept` everyone's predictions, and a recipe's learning runs."""
 
-    def __init__(self, plan: Plan, dataset: Dataset, split: Split, folder: Path, kept: Path,
-                 show: Show) -> None:
+    def __init__(self, plan: Plan, dataset: Dataset, split: Split, folder: Path, kept: Path, show: Show) -> None:
         self._plan, self._dataset, self._split = plan, dataset, split
         self._folder, self._kept, self._show = folder, kept, show
-        self._runs = kept if plan.recipe else folder
         self._network = ""
         self._choices: Dict[Tuple[str, str], Choice] = {}  # of plans, by network and framework
 
@@ -135,8 +132,7 @@ class Comparison:
             opened = {name: self._open(name, config, workers, stack)
                       for name in (*plan.timing.frameworks, *plan.timing.baselines)}
             timing = Timing(workers, plan.timing, plan.batch_size, self._step)
-            for phase, work in ((PROVING, timing.prove), (WARMING_UP, timing.warm_up),
-                                (TIMING, timing.rounds)):
+            for phase, work in ((PROVING, timing.prove), (WARMING_UP, timing.warm_up), (TIMING, timing.rounds)):
                 self._forecast.begin(config.network, phase)
                 work()
             self._forecast.begin(config.network, CHECKING)
@@ -194,8 +190,7 @@ class Comparison:
         plan = self._plan
         self._step(f"{name}, starting")
         arguments = [str(self._exported(workers))] if name == "onnxruntime" else []
-        worker = workers[name] = stack.enter_context(
-            Worker.of(CONTENDERS[name], plan.threads, *arguments))
+        worker = workers[name] = stack.enter_context(Worker.of(CONTENDERS[name], plan.threads, *arguments))
         if CONTENDERS[name].framework:
             choice = self._choices[config.network, name]
             job = Job(plan.data, len(self._dataset.speakers), dataclasses.asdict(config), plan.batch_size,
@@ -250,7 +245,8 @@ class Comparison:
                epochs: int) -> None:
         """Train from the initial parameters, by turns epoch by epoch; then test both."""
         for name in frameworks:
-            workers[name].ask("learn", folder=str(self._runs.resolve() / f"{self._network}-{name}"))
+            runs = self._kept if self._plan.recipe else self._folder
+            workers[name].ask("learn", folder=str(runs.resolve() / f"{self._network}-{name}"))
         for epoch in range(epochs):
             for name in turns(list(frameworks), epoch):
                 self._step(f"{name}, epoch {epoch + 1} of {epochs}")
@@ -294,8 +290,8 @@ class Comparison:
             result.cepstral = Evaluation.of(self._cepstral, speakers, None)
         result.paired = pair(logits, speakers)
         for name, said in logits.items():
-            whose = "baseline" if name == CEPSTRAL else f"{self._network}-{name}"
-            write_answers(self._kept / f"predictions-{whose}.csv", self._split.test, speakers, self._dataset.speakers, said)
+            path = self._kept / f"predictions-{'baseline' if name == CEPSTRAL else f'{self._network}-{name}'}.csv"
+            write_answers(path, self._split.test, speakers, self._dataset.speakers, said)
 
     @cached_property
     def _cepstral(self) -> Optional[np.ndarray]:
