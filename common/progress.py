@@ -23,6 +23,7 @@ class Progress:
                    THINGS: (rich.MofNCompleteColumn(), *left),
                    BYTES: (rich.DownloadColumn(), rich.TransferSpeedColumn(), *left)}[counted]
         console = Console(stderr=True)
+        self._counted, self._what = counted, ""
         self._lines = counted == STAGES and not console.is_terminal
         # What does not fit into the terminal is cut off, from the right on.
         self._bar = rich.Progress(
@@ -39,6 +40,9 @@ class Progress:
 
     def show(self, what: str, done: int, total: Optional[int]) -> None:
         """How much is done before this, and of how much, if that is known."""
+        if self._counted == BYTES and what != self._what:  # the next file, of a size and a speed of its own
+            self._bar.remove_task(self._task)
+            self._task, self._what = self._bar.add_task(what, total=total), what
         self._bar.update(self._task, description=what, completed=done, total=total)
         if self._lines:
             print(f"[{done + 1}/{total}] {what}", file=sys.stderr, flush=True)

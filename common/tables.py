@@ -2,7 +2,8 @@
 
     table([["training", "15.6"]], ["", "TensorFlow"], "simple", width=80)
 
-In Markdown a bar in a cell is escaped: names may hold one. A cell that is too long for its column is broken into lines; a table with too many columns goes on below.
+In Markdown a bar in a cell is escaped: names may hold one. A cell that is too long for its column is broken
+into lines; a table with too many columns goes on below.
 """
 from __future__ import annotations
 

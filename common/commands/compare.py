@@ -85,9 +85,9 @@ def run(loads: Mapping[str, Callable[[], Twin]], others: Mapping[str, Tuple[str,
         drawn = [path.name for path in (draw_learning(report, folder), draw_speed(report, folder)) if path]
     kept = [path.name for path in (*sorted(folder.glob(_PREDICTIONS)), *_runs(folder))]
     print(f"written to {folder}: {', '.join(['report.md', 'report.csv', 'report.json', *drawn, *kept])}")
-    for run, package in _runs(folder).items():
-        print(f"next: python -m {package}.identify {shlex.quote(str(run))} RECORDING")
     if all(result.valid for result in results):
+        for run, package in _runs(folder).items():
+            print(f"next: python -m {package}.identify {shlex.quote(str(run))} RECORDING")
         return 0
     print("\n".join(verdict(results)), file=sys.stderr)  # the report's beginning has scrolled away
     return FAILED
@@ -157,7 +157,8 @@ def _parser(others: Mapping[str, Tuple[str, str]]) -> argparse.ArgumentParser:
                         f"{', '.join([*BASELINES, _NONE])} (each framework's own convolutions, beside ours)")
     parser.add_argument("--recipe", metavar="NAME",
                         help="learn as `train` does by this recipe (robust or paper), and keep checkpoints, log and split: "
-                        "a run that is stopped can go on by `train --resume` (default: a short run, by the values in brackets, which is not kept)")
+                        "a run that is stopped can go on by `train --resume` (default: a short run, by the values in "
+                        "brackets, which is not kept)")
     parser.add_argument("--epochs", type=int, help="of the learning run, for every network "
                         f"({', '.join(f'{n}: {e}' for n, e in _DEFAULT_EPOCHS.items())}); 0: "
                         "measure speed alone, learn nothing")

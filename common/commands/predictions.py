@@ -13,7 +13,7 @@ from common.twin import Twin
 _DESCRIPTION = """Compare what two trained models say about the same utterances.
 
   python compare.py predictions runs/a runs/b
-  python compare.py predictions a/predictions.csv b/predictions.csv    # of evaluate --out or baseline --out
+  python compare.py predictions a/predictions.csv b/predictions.csv    # of evaluate, baseline or a comparison
 
 Each model runs in the framework that trained it. Prints the utterances on which they disagree with
 both margins, McNemar's test, the accuracy difference with its interval, whether the two trainings

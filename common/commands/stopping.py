@@ -10,6 +10,8 @@ import sys
 from types import FrameType, TracebackType
 from typing import Callable, Dict, Optional, Type
 
+from common.errors import UserError
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -45,7 +47,7 @@ class Stopping:
                  trace: Optional[TracebackType]) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        if isinstance(error, KeyboardInterrupt) or error and self._at_once:
+        if isinstance(error, KeyboardInterrupt) or error and self._at_once and not isinstance(error, (UserError, OSError)):
             kept = isinstance(error, KeyboardInterrupt) and str(error) or self._kept()
             raise KeyboardInterrupt(f"{kept}; go on with: {self._go_on}") from None
 

@@ -24,7 +24,7 @@ from common.network.optimizer import SCHEDULES
 from common.outputs import numbered, remove_if_empty, vacate
 from common.parser import Parser
 from common.progress import THINGS, Progress
-from common.training.config import KINDS, TrainingConfig
+from common.training.config import KINDS, SAVE_MINUTES, TrainingConfig
 from common.training.recipes import DEFAULT, RECIPES, configure, table
 from common.twin import Twin
 
@@ -124,28 +124,27 @@ def _train(prog: str, trainer, checkpoint, split, summary: Mapping[str, str], st
     with EventFile(folder, told[0].step if told else 0) as events:
         for record in told:  # again: the run may have died before it was told
             events.epoch(record)
-        with Progress(THINGS) as progress:
-            progress.show("before the first step", checkpoint.step, trainer.total_steps)
 
-            def on_step(step: int, loss: float, top1: float, rate: float) -> None:
-                progress.show(f"loss {loss:.3f}  top-1 {top1:.0%}  {rate:.1f} utterances/s", step, trainer.total_steps)
+        def on_epoch(record) -> None:
+            progress.print(str(record))
+            events.epoch(record)
+            page.epoch()
 
-            def on_epoch(record) -> None:
-                progress.print(str(record))
-                events.epoch(record)
-                page.epoch()
-
-            try:
-                trainer.run(on_step, on_epoch, stopping.asked)
-            except KeyboardInterrupt:
-                page.stopped()
-                raise
-        stopping.no_longer_asked()
-        if trainer.out_of_patience:
-            print(f"stopped early: for {checkpoint.config.patience} epochs no better development accuracy; to go on all the "
-                  f"same: {prog} --resume {shlex.quote(str(folder))} --patience 0")
-        print(f"done: {folder / 'best.npz'}")
-        result = _tested(trainer, split, events)
+        try:
+            with Progress(THINGS) as progress:
+                progress.show("before the first step", checkpoint.step, trainer.total_steps)
+                trainer.run(lambda step, loss, top1, rate: progress.show(
+                    f"loss {loss:.3f}  top-1 {top1:.0%}  {rate:.1f} utterances/s", step, trainer.total_steps),
+                    on_epoch, stopping.asked)
+            stopping.no_longer_asked()
+            if trainer.out_of_patience:
+                print(f"stopped early: for {checkpoint.config.patience} epochs no better development accuracy; to go on all "
+                      f"the same: {prog} --resume {shlex.quote(str(folder))} --patience 0")
+            print(f"done: {folder / 'best.npz'}")
+            result = _tested(trainer, split, events)
+        except BaseException:
+            page.stopped()
+            raise
         page.finish(result)
     print(result, f"next: {following['identify']}", sep="\n")
 
@@ -159,8 +158,8 @@ def _summary(trainer, checkpoint, dataset, split) -> Dict[str, str]:
         "network": f"{config.network}, {spec.num_parameters:,} parameters, in {trainer.model.facts()['framework']}",
         "data": f"{dataset.name}: {len(dataset.speakers)} {voices}, split by {split.by}",
         "utterances": f"{len(split.train)} training, {len(split.dev)} development, {len(split.test)} test",
-        "epochs": f"{min(checkpoint.epoch + 1, config.epochs)} to {config.epochs}, {trainer.total_steps // config.epochs} steps each of "
-        f"{config.batch_size} {crops}"}
+        "epochs": f"{min(checkpoint.epoch + 1, config.epochs)} to {config.epochs}, "
+        f"{trainer.total_steps // config.epochs} steps each of {config.batch_size} {crops}"}
 
 
 def _tested(trainer, split, events) -> str:
@@ -193,8 +192,8 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--share", type=float, metavar="S",
                         help="train on this share of each speaker's training utterances, to see what more data bring; by the "
                         "same seed a smaller share is a part of a larger one (1)")
-    parser.add_argument("--save-minutes", type=float, default=5.0, metavar="M",
-                        help="within an epoch, save so often what to go on from; 0: after every step (5)")
+    parser.add_argument("--save-minutes", type=float, default=SAVE_MINUTES, metavar="M",
+                        help=f"within an epoch, save so often what to go on from; 0: after every step ({SAVE_MINUTES:g})")
     add_options(parser, "--device", "--threads", "--convolutions")
     return parser
 
@@ -247,7 +246,7 @@ def _resumed_run(options: argparse.Namespace) -> Iterator[Tuple]:
     from common.data.splits import load_split
     from common.training.config import load_config
     from common.training.loop import fresh
-    from common.training.run_folder import check_best, claimed, reconfigure, resume, run_data
+    from common.training.run_folder import check_best, claimed, record_data, resume, run_data
 
     folder = options.resume
     resume(folder)  # before the folder is touched: there may be no run
@@ -256,15 +255,17 @@ def _resumed_run(options: argparse.Namespace) -> Iterator[Tuple]:
         split = load_split(folder / "split.json", dataset)
         checkpoint = resume(folder) or fresh(load_config(folder / "config.json"), dataset)
         check_best(folder, checkpoint)
-        if options.patience is not None:
-            checkpoint = reconfigure(folder, checkpoint, patience=options.patience)
-        yield _with_epochs(folder, checkpoint, options.epochs), dataset, split, folder
+        checkpoint = _as_asked(folder, checkpoint, options.epochs, options.patience)
+        if options.data:
+            record_data(folder, options.data)
+        yield checkpoint, dataset, split, folder
 
 
-def _with_epochs(folder: Path, checkpoint, epochs: Optional[int]):
-    """The checkpoint, extended where a finished run is asked for more; one that is asked for none is tested again.
+def _as_asked(folder: Path, checkpoint, epochs: Optional[int], patience: Optional[int]):
+    """The checkpoint with a patience and, where the run is finished, epochs of its own choice; its folder says so, too.
 
-    It may have been stopped before that. Raises UserError for epochs that it cannot have.
+    A finished run that is asked for no more is tested again: it may have been stopped before that. Raises UserError for
+    epochs that it cannot have.
     """
     from common.training.run_folder import reconfigure
 
@@ -278,13 +279,15 @@ def _with_epochs(folder: Path, checkpoint, epochs: Optional[int]):
     if done == planned and epochs in (None, planned):
         print(f"{folder} has done all its {planned} epochs; for more of them say how many in all: --resume {quoted} "
               f"--epochs {2 * planned}", file=sys.stderr)
-    if epochs in (None, planned):
-        return checkpoint
-    extended = reconfigure(folder, checkpoint, epochs=epochs)
-    schedule = extended.config.schedule_over(checkpoint.step // done * epochs)
+    settings = {"epochs": planned if epochs is None else epochs,
+                "patience": checkpoint.config.patience if patience is None else patience}
+    changed = reconfigure(folder, checkpoint, **settings)
+    if changed.config.epochs == planned:
+        return changed
+    schedule = changed.config.schedule_over(checkpoint.step // done * epochs)
     print(f"{folder}: from {planned} to {epochs} epochs; the learning rate goes on at {schedule(checkpoint.step):.2g}, where "
           f"a schedule over {epochs} epochs is by now")
-    return extended
+    return changed
 
 
 def _open(paths: Optional[List[Path]]):

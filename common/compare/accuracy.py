@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, List, Mapping, Optional, Sequence
 
 import numpy as np
 
-from common.tables import table
 from common.contenders import label
 from common.proof.disagreement import analyse, p_told
+from common.tables import table
 from common.training.evaluation import Evaluation
 
 if TYPE_CHECKING:

@@ -26,12 +26,12 @@ from common.compare.figures import (
 )
 from common.compare.numbers import Numbers, heading, numbers
 from common.compare.results import NetworkResult
-from common.tables import table
 from common.compare.verdict import verdict
 from common.contenders import label
 from common.errors import UserError
 from common.files import read_json, write_json, write_text
 from common.measured import told
+from common.tables import table
 from common.speed.bench import INFERENCE, RESIDENT, TRAINING
 from common.speed.blocks import TARGET
 from common.training.certificate import differing_facts, same_facts

@@ -25,14 +25,11 @@ from common.files import replacing
 from common.network import params as parameters
 from common.speed.bench import Bench, Engine, TwinRunner, Work, twin_engine
 from common.training.certificate import certify, stated_facts
-from common.training.config import from_dict
+from common.training.config import SAVE_MINUTES, from_dict
 from common.training.evaluation import Evaluation
 from common.training.loop import Trainer, fresh
 from common.training.run_folder import claimed, start_run
 from common.twin import Model, Twin
-
-
-SAVE_SECONDS = 300.0  # as `train` saves within an epoch
 
 
 @dataclass(frozen=True)
@@ -117,7 +114,7 @@ class Session:
         self._held = ExitStack()
         self._held.enter_context(claimed(place))
         start_run(place, checkpoint, self._dataset, self._split, [Path(path) for path in self._job.data], force=True)
-        self._trainer = Trainer(twin, self._dataset, self._split, checkpoint, place, SAVE_SECONDS)
+        self._trainer = Trainer(twin, self._dataset, self._split, checkpoint, place, 60 * SAVE_MINUTES)
         self.bench.runner = TwinRunner(twin, self._trainer.model)
         self._losses: List[float] = []
         self._epochs = self._trainer.epochs(lambda step, loss, *_: self._losses.append(loss))

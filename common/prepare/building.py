@@ -125,7 +125,7 @@ def _complete(jobs: List[PartJob], workers: int, progress: Told) -> Dict[int, Pa
 
 
 def _going_on(progress: Told, jobs: List[PartJob], reports: Dict[int, PartReport]) -> Told:
-    """Told that counts what an earlier run has done."""
+    """What is told of progress counts what an earlier run has done."""
     recordings = sum(len(job.recordings) for job in jobs if job.number in reports)
     records = sum(report.records for report in reports.values())
     progress(recordings, records)

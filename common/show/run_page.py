@@ -6,6 +6,7 @@
 """
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from pathlib import Path
@@ -47,8 +48,9 @@ class RunPage:
         self._next = end + _SHARE * (end - start)
 
     def stopped(self) -> None:
-        """Where the run was stopped."""
-        self._write("The run was stopped, and can go on.")
+        """Where the run was stopped, by whatever; that is to be told, and nothing that goes wrong here."""
+        with contextlib.suppress(Exception):
+            self._write("The run was stopped, and can go on.")
 
     def finish(self, result: str) -> None:
         """At the end, with what the test side gave."""

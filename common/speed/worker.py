@@ -159,7 +159,7 @@ def at_once(asked: Sequence[Callable[[], T]]) -> List[T]:
 
 def command(name: str, served: Sequence[object]) -> Callable[..., Any]:
     """What is asked for by this name, of the first that can be asked for it."""
-    return next(getattr(each, name) for each in served if hasattr(each, name))
+    return getattr(next((each for each in served if hasattr(each, name)), served[-1]), name)
 
 
 def serve(*served: object) -> NoReturn:

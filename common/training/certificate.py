@@ -81,7 +81,8 @@ def certify(model: Model, config: TrainingConfig, dataset: Dataset, split: Split
 def stated_facts(model: Model) -> Dict[str, str]:
     """What is stated of a side: all that its framework says of itself, what it stands on, and the day."""
     machine = describe()
-    return {"date": datetime.date.today().isoformat(), **model.facts(), **{name: machine[name] for name in ("processor", "python", "numpy", "blas of numpy", "malloc")}}
+    beneath = {name: machine[name] for name in ("processor", "python", "numpy", "blas of numpy", "malloc")}
+    return {"date": datetime.date.today().isoformat(), **model.facts(), **beneath}
 
 
 def spec_hash(spec: NetworkSpec) -> str:

@@ -22,6 +22,7 @@ from common.network.optimizer import SGD, Schedule
 
 MAX_WIDTH = 10  # a factor of 10 already makes a hundred times the parameters
 ROBUST, PAPER = "robust", "paper"  # see `common.training.recipes`
+SAVE_MINUTES = 5.0  # within an epoch, between what is saved to go on from
 
 
 @dataclass(frozen=True)

@@ -81,11 +81,11 @@ class Trainer:
 
         stopping: asked after each step; if it says so, the run is saved and KeyboardInterrupt raised.
         """
-        write_json(self.folder / "certificate.json",
-                   [dataclasses.asdict(stretch) for stretch in self._checkpoint.stretches])
         for epoch in range(self._checkpoint.epoch, self._checkpoint.config.epochs):
             if self.out_of_patience:
                 break
+            write_json(self.folder / "certificate.json",
+                       [dataclasses.asdict(stretch) for stretch in self._checkpoint.stretches])
             record, temperature = self._epoch(epoch, on_step, stopping)
             self._save(record, temperature)
             yield record
@@ -95,12 +95,14 @@ class Trainer:
     @property
     def out_of_patience(self) -> bool:
         """Whether the development accuracy has not become better for as many epochs as the configuration waits."""
-        best, top1 = 0, -1.0
+        waited, best = 0, -1.0  # epochs that the log knows
         for record in read_log(self.folder):
-            if record.epoch <= self._checkpoint.epoch and (record.dev_top1 is None or record.dev_top1 > top1):
-                best, top1 = record.epoch, record.dev_top1 or 0.0
+            if record.epoch > self._checkpoint.epoch:
+                break
+            better = record.dev_top1 is None or record.dev_top1 > best
+            waited, best = (0, record.dev_top1 or 0.0) if better else (waited + 1, best)
         patience = self._checkpoint.config.patience
-        return bool(patience) and self._checkpoint.epoch - best >= patience
+        return bool(patience) and waited >= patience
 
     def _stretch(self, checkpoint: Checkpoint, dataset: Dataset, split: Split) -> Stretch:
         """The certificate of what this trainer is about to do."""
@@ -127,8 +129,10 @@ class Trainer:
                 continue  # with the epoch all is saved
             stop = stopping()
             if stop or time.perf_counter() - saved > self._save_seconds:
+                before = time.perf_counter()
                 self._save_part(part, first)
                 saved = time.perf_counter()
+                start += saved - before
             if stop:
                 raise KeyboardInterrupt(f"step {step + 1} of {self.total_steps} is saved")
         answers = self.predict(self._dev)

@@ -14,8 +14,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import sys
 import shlex
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -80,7 +80,7 @@ def start_run(folder: Path, checkpoint: Checkpoint, dataset: Dataset, split: Spl
         raise UserError(f"{folder} already holds a run; go on with --resume {shlex.quote(str(folder))}, name another folder "
                         "with --out, or have the run replaced with --force")
     vacate(folder, WRITES, force or _only_begun(folder))
-    write_json(folder / "data.json", [str(path.resolve()) for path in data])
+    record_data(folder, data)
     save_split(folder / "split.json", split, dataset)
     configuration.save_config(folder / "config.json", checkpoint.config)  # last: with it the start is complete
 
@@ -89,14 +89,18 @@ def _only_begun(folder: Path) -> bool:
     """Whether nothing is in the folder but what a run writes before its first checkpoint, and not somebody's own by its name."""
     if not all(any(path.match(pattern) for pattern in WRITES) for path in folder.iterdir() if not path.name.startswith(".")):
         return False
-    readers = {"data.json": lambda path: run_data(path.parent), "config.json": configuration.load_config}
     try:
-        for name, read in readers.items():
-            if (folder / name).exists():
-                read(folder / name)
+        run_data(folder)  # what is written first
+        if (folder / "config.json").exists():
+            configuration.load_config(folder / "config.json")
     except UserError:
         return False
     return True
+
+
+def record_data(folder: Path, data: Sequence[Path]) -> None:
+    """Note what a run trains on; also where that has moved to."""
+    write_json(folder / "data.json", [str(path.resolve()) for path in data])
 
 
 def run_data(folder: Path) -> List[Path]:
@@ -163,13 +167,15 @@ def check_best(folder: Path, checkpoint: Checkpoint) -> None:
         load_checkpoint(folder / BEST)
     except UserError as error:
         instead = next(folder / name for name in _CHECKPOINTS if (folder / name).exists())
-        raise UserError(f"{error}. The best of the {checkpoint.epoch} epochs before is lost with it. To have the last one count "
-                        f"in its place: {shlex.join(['cp', str(instead), str(folder / BEST)])}") from None
+        raise UserError(f"{error}. The best of the {checkpoint.epoch} epochs before is lost with it. To have what was saved last "
+                        f"count in its place: {shlex.join(['cp', str(instead), str(folder / BEST)])}") from None
 
 
 def reconfigure(folder: Path, checkpoint: Checkpoint, **settings: int) -> Checkpoint:
     """A run with another number of epochs or another patience; its folder says so from now on."""
     changed = dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, **settings))
+    if changed.config == checkpoint.config:
+        return checkpoint
     if changed.step:
         save_last(folder, changed)
     configuration.save_config(folder / "config.json", changed.config)

@@ -169,7 +169,8 @@ def main(argv: Optional[List[str]] = None) -> int:
     parser.add_argument("--cache", type=Path, help="folder to keep it in (default: the user's cache)")
     for field in dataclasses.fields(Corpus):
         if isinstance(field.default, int):
-            parser.add_argument(f"--{field.name}", type=seed if field.name == "seed" else int, default=field.default, help=f"default {field.default}")
+            parser.add_argument(f"--{field.name}", type=seed if field.name == "seed" else int, default=field.default,
+                                help=f"default {field.default}")
     args = vars(parser.parse_args(argv))
     cache = args.pop("cache")
     corpus = Corpus(**args)

@@ -207,7 +207,7 @@ QUICK_ERRORS = [
     (f"{TRAIN} --resume @empty", "empty has no last.npz"),
     (f"{TRAIN} --resume @nowhere", "nowhere has no last.npz"),
     (f"{TRAIN} --resume @finished --epochs 1", "has done all its 2 epochs.*--resume finished --epochs 4"),
-    (f"{TRAIN} --resume @bestless", "bestless/best.npz.*have the last one count in its place: cp bestless/last.npz"),
+    (f"{TRAIN} --resume @bestless", "bestless/best.npz.*have what was saved last count in its place: cp bestless/last.npz"),
     (f"{TRAIN} --resume @run", "split.json"),
     (f"{TRAIN} --nonsense", "--nonsense"),
     (f"{EVALUATE} @missing.npz @data", "there is no model missing.npz"),

@@ -167,7 +167,12 @@ def test_a_finished_run_is_tested_again_and_one_that_patience_ended_goes_on(tiny
                     "--batch-size", "4", "--crop-frames", "60", "--epochs", "3", "--patience", "1")
     assert f"--resume {run} --patience 0" in first and load_checkpoint(run / "last.npz").epoch == 2
     (run / "run.md").unlink()
+    certificate = (run / "certificate.json").read_bytes()
     assert "test side, by epoch 2" in command("--resume", str(run))
+    assert (run / "certificate.json").read_bytes() == certificate, "nothing was trained"
+    with pytest.raises(UserError, match="has done 2 of its 3"):
+        command("--resume", str(run), "--patience", "5", "--epochs", "9")
+    assert load_config(run / "config.json").patience == 1
     assert "test side, by epoch 2" in (run / "run.md").read_text() and load_checkpoint(run / "last.npz").epoch == 2
     command("--resume", str(run), "--patience", "0")
     assert load_checkpoint(run / "last.npz").epoch == 3
