@@ -1,15 +1,34 @@
-"""What several test files share."""
+"""What several test files share, and how their tests get along in two processes side by side."""
+from __future__ import annotations
+
 import importlib
 from pathlib import Path
+from typing import Iterator, List
 
 import pytest
+from threadpoolctl import threadpool_limits
 from tiny_data import write_data
 
 from common.twin import Twin
 
+# They take longest: begun first, one in each process, they are not what the end waits for.
+FIRST = ("test_instruction_sets.py", "test_readme.py")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in FIRST)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """For NumPy and SciPy, as for the frameworks: the other core is the other process's."""
+    with threadpool_limits(1):
+        yield
+
 
 @pytest.fixture(scope="module", params=["tf_impl", "caffe2_impl"])
-def twin(request) -> Twin:
+def twin(request: pytest.FixtureRequest) -> Twin:
     """Each framework in turn, imported at first use; one that does not import is a failure.
 
     Of a module, not of the session: pytest would take modules apart to have all tests of a framework in a row, and

@@ -4,8 +4,8 @@ A reader must not raise anything else, hang, take memory without bound, unpickle
 write outside its folder. The suite tries a few hundred inputs, the same each time. The long form
 tries as many as asked, new ones each time, and notes what became of them:
 
-    FUZZ_INPUTS=1500 FUZZ_RESULT=results/fuzz/readers.json python -m pytest tests/fuzz
-    FUZZ_INPUTS=1100 FUZZ_RESULT=results/fuzz/records-and-checkpoints.json python -m pytest tests/fuzz \\
+    FUZZ_INPUTS=1500 FUZZ_RESULT=results/fuzz/readers.json python -m pytest -n 0 tests/fuzz
+    FUZZ_INPUTS=1100 FUZZ_RESULT=results/fuzz/records-and-checkpoints.json python -m pytest -n 0 tests/fuzz \\
         -k "records or doctor or checkpoint"
 """
 from __future__ import annotations
