@@ -85,8 +85,10 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
         twin = gate.require(load(), checkpoint, device.device, threads, options.convolutions)
         twin.configure(device.device, threads)
         trainer = Trainer(twin, dataset, split, checkpoint, folder, 60 * options.save_minutes)
-        summary = {**_summary(trainer, checkpoint, dataset, split), "device": f"{device}; {threads} threads"}
-        print("\n".join(f"{name:<11} {value}" for name, value in {**summary, "folder": folder}.items()), file=sys.stderr)
+        summary, epochs = _summary(trainer, checkpoint, dataset, split), checkpoint.config.epochs
+        now = {"epochs": f"{min(checkpoint.epoch + 1, epochs)} to {epochs}, in {trainer.model.facts()['framework']}",
+               "device": f"{device}; {threads} threads", "folder": folder}
+        print("\n".join(f"{name:<11} {value}" for name, value in {**summary, **now}.items()), file=sys.stderr)
         _train(prog, trainer, checkpoint, split, summary, stopping)
     return 0
 
@@ -119,7 +121,7 @@ def _train(prog: str, trainer, checkpoint, split, summary: Mapping[str, str], st
     folder = trainer.folder
     words = {"identify": [folder, "RECORDING"], "evaluate": [folder], "export": [folder, folder / "speaker.onnx"]}
     following = {name: f"{prog.replace('train', name)} {shlex.join(map(str, given))}" for name, given in words.items()}
-    page = RunPage(folder, summary, checkpoint.config, trainer.model.facts(), following)
+    page = RunPage(folder, summary, checkpoint.config, following)
     told = [record for record in read_log(folder) if record.epoch <= checkpoint.epoch][-1:]
     with EventFile(folder, told[0].step if told else 0) as events:
         for record in told:  # again: the run may have died before it was told
@@ -150,16 +152,15 @@ def _train(prog: str, trainer, checkpoint, split, summary: Mapping[str, str], st
 
 
 def _summary(trainer, checkpoint, dataset, split) -> Dict[str, str]:
-    """What is about to be trained on what."""
+    """What is trained on what, the whole run through."""
     config, spec = checkpoint.config, checkpoint.spec
     voices = "SYNTHETIC voices" if dataset.synthetic else "voices"
     crops = "whole utterances" if config.crop_frames is None else f"crops of {config.crop_frames} frames"
     return {
-        "network": f"{config.network}, {spec.num_parameters:,} parameters, in {trainer.model.facts()['framework']}",
+        "network": f"{config.network}, {spec.num_parameters:,} parameters",
         "data": f"{dataset.name}: {len(dataset.speakers)} {voices}, split by {split.by}",
         "utterances": f"{len(split.train)} training, {len(split.dev)} development, {len(split.test)} test",
-        "epochs": f"{min(checkpoint.epoch + 1, config.epochs)} to {config.epochs}, "
-        f"{trainer.total_steps // config.epochs} steps each of {config.batch_size} {crops}"}
+        "steps": f"{trainer.total_steps // config.epochs} an epoch, each of {config.batch_size} {crops}"}
 
 
 def _tested(trainer, split, events) -> str:

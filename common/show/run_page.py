@@ -1,6 +1,6 @@
 """A run of `train` on one page, run.md, with its learning curves beside it; renewed while it trains.
 
-    page = RunPage(folder, {"network": "tdnn, 1,700,000 parameters"}, config, facts, {"identify": "python -m ..."})
+    page = RunPage(folder, {"network": "tdnn, 1,700,000 parameters"}, config, {"identify": "python -m ..."})
     page.epoch()
     page.finish("test side, by epoch 22: top-1 95.0 %")
 """
@@ -29,13 +29,11 @@ _SHARE = 20  # drawing may take a twentieth of the time: short epochs are not al
 class RunPage:
     """The page of the run in `folder`.
 
-    summary: what is trained on what; facts: what the framework states of itself; commands: what to do with the model
+    summary: what is trained on what, the whole run through; commands: what to do with the model
     """
 
-    def __init__(self, folder: Path, summary: Mapping[str, str], config: TrainingConfig, facts: Mapping[str, str],
-                 commands: Mapping[str, str]) -> None:
-        self._folder, self._summary, self._config = folder, summary, config
-        self._facts, self._commands = facts, commands
+    def __init__(self, folder: Path, summary: Mapping[str, str], config: TrainingConfig, commands: Mapping[str, str]) -> None:
+        self._folder, self._summary, self._config, self._commands = folder, summary, config, commands
         self._next = 0.0  # on the clock: when to draw again
 
     def epoch(self) -> None:
@@ -73,13 +71,9 @@ class RunPage:
             "certificate.json what has to be equal for a comparison; events.out.tfevents.* are for TensorBoard."]) + "\n")
 
     def _whole(self, log: List[EpochRecord]) -> Mapping[str, str]:
-        """What is true of the whole run; what its last stretch alone is stands with the others."""
-        told = {name: value for name, value in self._summary.items() if name != "device"}
-        if "network" in told:
-            told["network"] = told["network"].replace(f", in {self._facts['framework']}", "")
-        done = f"{log[-1].epoch if log else 0} of {self._config.epochs} done"
-        told["epochs"] = ", ".join(filter(None, [done, told.get("epochs", "").partition(", ")[2]]))
-        told["time"] = f"{sum(record.seconds for record in log) / 60:.1f} minutes of training in these epochs"
+        """What is true of the whole run; what its stretches are stands apart."""
+        told = {**self._summary, "epochs": f"{log[-1].epoch if log else 0} of {self._config.epochs} done",
+                "time": f"{sum(record.seconds for record in log) / 60:.1f} minutes of training in these epochs"}
         if (self._folder / "data.json").exists():
             told["data from"] = ", ".join(map(str, run_data(self._folder))) or "the embedded synthetic voices"
         return {**told, **_left_out(self._folder)}

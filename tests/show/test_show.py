@@ -169,7 +169,7 @@ def test_runs_beside_each_other(tmp_path: Path, capsys: pytest.CaptureFixture) -
 def test_the_page_of_a_run_that_is_stopped_is_of_its_last_epoch(tmp_path: Path) -> None:
     """While it trains the page is renewed now and then only."""
     save_config(tmp_path / "config.json", TrainingConfig("tdnn"))
-    page = RunPage(tmp_path, {"network": "tdnn, in NumPy", "epochs": "3 to 30, 4 steps each"}, TrainingConfig("tdnn"), {"framework": "NumPy"}, {"identify": "python -m x"})
+    page = RunPage(tmp_path, {"network": "tdnn", "steps": "4 an epoch"}, TrainingConfig("tdnn"), {"identify": "python -m x"})
     write_json(tmp_path / "certificate.json", [dataclasses.asdict(Stretch(epoch, CERTIFICATE, {"framework": name})) for epoch, name
                                                in enumerate(("Caffe2", "Caffe2", "NumPy|x"))])
     write_json(tmp_path / "data.json", ["/data/voices"])
@@ -182,5 +182,5 @@ def test_the_page_of_a_run_that_is_stopped_is_of_its_last_epoch(tmp_path: Path) 
     text = (tmp_path / "run.md").read_text()
     assert "| best | 3 " in text and "| last | 3 " in text and "was stopped" in text and "python -m x" in text
     assert "from epoch 1" in text and "from epoch 3" in text and "from epoch 2" not in text
-    assert r"NumPy\|x" in text and "in NumPy" not in text and "3 of 30 done, 4 steps each" in text
+    assert r"NumPy\|x" in text and "3 of 30 done" in text and "4 an epoch" in text
     assert "/data/voices" in text and "5 training utterances, by --share" in text and "0.1 minutes of training" in text
