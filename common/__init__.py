@@ -2,8 +2,13 @@
 
 Rooms, the lower ones first (tests/test_imports.py holds the order): data and network (records, layers as data), prepare and
 voices (from recordings to records), training, proof (are the numbers right?), speed, identify and verify (who speaks?),
-compare, show (pictures), doctor, page, commands. A new layer goes into `network`, a new baseline into `contenders.py`, a
-new column into `compare/numbers.py`, a new command into `commands` and compare.py's table.
+compare, show (pictures), doctor, page, commands.
+
+Where something new goes:
+    a layer     network/layers.py, network/reference_layers.py, BUILDERS in both twins' layers.py and baseline.py
+    a baseline  a row in contenders.py, and the module that it names
+    a figure    speed/rounds.py or compare/results.py; for report.csv compare/numbers.py, for tables compare/figures.py
+    a command   commands/, and a row in compare.py; or a stub in both twins
 
 Words of the house:
     twin        what a framework offers: `common.twin`; tf_impl and caffe2_impl are two

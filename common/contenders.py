@@ -33,6 +33,13 @@ class Contender:
     trains: bool = True
     framework: bool = False  # one of those that are compared: a twin that learns, too
     own_of: Optional[str] = None  # the framework that this is, with its own convolutions alone
+    switch_of: Optional[str] = None  # the baseline that this is, with a switch set
+    takes_export: bool = False  # its worker is given an ONNX file
+
+    @property
+    def implementation(self) -> str:
+        """The package of ours that computes."""
+        return self.module.partition(".")[0]
 
     @property
     def is_twin(self) -> bool:
@@ -53,10 +60,10 @@ _ROWS = (
     Contender("keras", "Keras", "Keras", "tf_impl.baseline", "keras", "#f5b971", "\\\\", marker="v",
               environment={_ONEDNN: None}),
     Contender("keras-onednn", "Keras, oneDNN on", "Keras oneDNN", "tf_impl.baseline", "keras", "#fbdcc0",
-              "\\\\..", marker="<", environment={_ONEDNN: "1"}),
+              "\\\\..", marker="<", environment={_ONEDNN: "1"}, switch_of="keras"),
     Contender("torch", "PyTorch", "PyTorch", "caffe2_impl.baseline", "torch", "#8ab4f8", "||", marker="P"),
     Contender("onnxruntime", "ONNX Runtime", "ONNX Runtime", "common.speed.onnx_baseline", "onnxruntime",
-              "#9aa0a6", "--", marker="X", trains=False),
+              "#9aa0a6", "--", marker="X", trains=False, takes_export=True),
 )
 CONTENDERS: Dict[str, Contender] = {row.key: row for row in _ROWS}
 FRAMEWORKS = [row.key for row in _ROWS if row.framework]

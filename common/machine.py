@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Callable, Dict
 
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # read by libraries as they are loaded
 _CPU = Path("/sys/devices/system/cpu/cpu0")
 MATRIX_SIZE = 1536  # large enough for full speed, 9 MB a matrix, about 50 ms a product on two cores
 

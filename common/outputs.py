@@ -67,10 +67,10 @@ def vacate(folder: Path, writes: Sequence[str], force: bool, option: str = "--ou
         path.unlink()
 
 
-def new_file(path: Path, force: bool, option: str = "--out") -> None:
+def new_file(path: Path, force: bool) -> None:
     """Make a file's folder; raises UserError where there is such a file already, unless `force`."""
     if path.exists() and not force:
-        raise UserError(f"{path} is there already, and shall not be lost: name another file with {option}, or have it "
+        raise UserError(f"{path} is there already, and shall not be lost: name another file with --out, or have it "
                         "replaced with --force")
     make_folder(path.parent)
 

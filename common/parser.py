@@ -7,7 +7,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
-from typing import NoReturn
+from typing import Any, List, NoReturn, Optional, Sequence, Tuple
 
 from common.errors import UserError
 
@@ -18,6 +18,11 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, prog: str, description: str) -> None:
         super().__init__(prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter,
                          allow_abbrev=False)
+        self._given: List[str] = []
+
+    def parse_known_args(self, args: Optional[Sequence[str]] = None, namespace: Any = None) -> Tuple[Any, List[str]]:
+        self._given = list(args or ())
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Raises UserError; who leaves something out is shown the description's first example, who misspells what is near."""
@@ -25,6 +30,9 @@ class Parser(argparse.ArgumentParser):
         example = re.search(r"^ +(python .*?) *(  #.*)?$", self.description or "", re.MULTILINE)
         if missing and example:
             raise UserError(f"missing: {missing}; such as in: {example[1]}")
-        unknown = re.match(r"unrecognized arguments: (--[^\s=]+)", message)
-        near = difflib.get_close_matches(unknown[1], self._option_string_actions, 1) if unknown else []
+        unknown = next((word.partition("=")[0] for word in self._given if word.startswith("--") and len(word) > 2
+                        and word.partition("=")[0] not in self._option_string_actions), None)
+        if unknown and not message.startswith("unrecognized"):  # what it was to be given went to another, which refused it
+            message = f"unrecognized arguments: {unknown}"
+        near = difflib.get_close_matches(unknown, self._option_string_actions, 1) if unknown else []
         raise UserError(f"{message}; " + (f"did you mean {near[0]}? " if near else "") + f"{self.prog} --help lists the options")

@@ -1,6 +1,6 @@
 """What was found out on this machine and holds until something of it changes, in the user's cache.
 
-    file = remembered("tuning", "tf_impl-tdnn", ["tf_impl", "common/network"], "cpu", {"threads": 2})
+    file = remembered("selfcheck", "tf_impl-tdnn", ["tf_impl", "common/network"], "cpu", {"threads": 2})
     file.exists()          # found out before, on this processor, with these libraries, settings and this code
 
 Which kernels a library runs, and how quick they are, is decided by processor, versions and variables;
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from common.files import cache_folder
+from common.machine import THREAD_VARIABLES
 
 _ROOT = Path(__file__).resolve().parents[1]
 _PACKAGES = ("tensorflow", "tensorflow-cpu", "torch", "numpy")
@@ -28,7 +29,7 @@ _TENSORFLOW = ("ENABLE", "DISABLE", "USE", "FORCE", "XLA", "MKL", "ONEDNN", "NUM
 _CHOOSING = ("DNNL_", "ONEDNN_", *(f"TF_{name}" for name in _TENSORFLOW), "XLA_", "MKL_", "OPENBLAS_", "OMP_", "KMP_",
              "GOMP_", "CAFFE2_", "CUDA_", "CUDNN_", "NVIDIA_", "LD_PRELOAD")
 # --threads sets these, and threadpoolctl the last.
-_OWN = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "KMP_DUPLICATE_LIB_OK")
+_OWN = (*THREAD_VARIABLES, "KMP_DUPLICATE_LIB_OK")
 AT_START = dict(os.environ)  # twins and frameworks set more of them when they are imported, always the same
 
 

@@ -23,6 +23,8 @@ DEVICES = ("auto", "cpu", "gpu")
 # How convolutions are computed on a CPU: as is quickest on this machine, as remembered or else measured;
 # the same measured again; by Winograd wherever that saves multiplications; by the framework's own alone.
 CONVOLUTIONS = AUTO, MEASURE, DEFAULT, OWN = "auto", "measure", "default", "direct"
+# Where a timed step's input is when its clock starts: with the framework, in NumPy, in shuffled files.
+CLOCKS = RESIDENT, FED, END_TO_END = "resident", "fed", "end-to-end"
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ _Tables = Dict[str, tf.Tensor]  # see `tf_impl.construction.Context`
 
 
 class Model:
-    """See `common.twin.Model`; plain variables and two traced functions, no Keras.
+    """See `common.twin.Model`; plain variables and traced functions, no Keras.
 
     `plan`: which convolutions `tf_impl.winograd` computes; by default those of `default_plan`.
     """

@@ -25,7 +25,7 @@ from common.network.architectures import NETWORKS
 from common.outputs import output
 from common.parser import Parser
 from common.progress import Progress
-from common.twin import Twin
+from common.twin import CLOCKS, RESIDENT, Twin
 
 _DESCRIPTION = """Compare TensorFlow and Caffe2 on who is speaking: speed, accuracy, and whether they agree.
 
@@ -47,7 +47,6 @@ ratios; 2 the options, the data or this machine do not allow a run."""
 
 _PREDICTIONS = "predictions-*.csv"
 _NONE = "none"  # of the baselines
-_CLOCKS = ("resident", "fed", "end-to-end")
 # What pays within five minutes on two cores. VGG-M learns the few default voices by heart in them, and
 # still does not know them in another session: it has no learning run unless it is asked for.
 _DEFAULT_EPOCHS = {"tdnn": 6, "vgg_m": 0}
@@ -61,7 +60,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], others: Mapping[str, Tuple[str,
     if options.version:
         return _show_versions(loads)
     threads = prepare_threads(options.threads)  # before NumPy's BLAS is loaded
-    packages = {CONTENDERS[name].module.split(".")[0] for name in (*options.frameworks, *options.baselines)}
+    packages = {CONTENDERS[name].implementation for name in (*options.frameworks, *options.baselines)}
     decision = choose_device(options.device, [load for load in loads.values() if load.__module__ in packages])
     options.device = decision.device
 
@@ -118,7 +117,7 @@ def _runs(folder: Path) -> Dict[Path, str]:
     """The learning runs with checkpoints in a comparison's folder, each with the package that goes on with it."""
     from common.training.run_folder import saved
 
-    found = {folder / f"{network}-{name}": CONTENDERS[name].module.partition(".")[0]
+    found = {folder / f"{network}-{name}": CONTENDERS[name].implementation
              for network in NETWORKS for name in FRAMEWORKS}
     return {run: package for run, package in found.items() if saved(run)}
 
@@ -182,8 +181,8 @@ def _add_timing_options(group: "argparse._ArgumentGroup") -> None:
                        help="add steps until a block takes about so long (0.3)")
     group.add_argument("--calls", type=int, default=10,
                        help="of one utterance in a block, for latency (10)")
-    group.add_argument("--clocks", action=Names, among=_CLOCKS, default=["resident"], help="where the input of a step comes "
-                       f"from: of {', '.join(_CLOCKS)} (resident, which is always timed)")
+    group.add_argument("--clocks", action=Names, among=CLOCKS, default=[RESIDENT], help="where the input of a step comes "
+                       f"from: of {', '.join(CLOCKS)} (resident, which is always timed)")
     group.add_argument("--parts", action="store_true",
                        help="time forward, backward and update as well")
 
@@ -205,7 +204,7 @@ def _timing_plan(options: argparse.Namespace):
         package = CONTENDERS[name].package
         if importlib.util.find_spec(package) is None:
             raise UserError(f"the baseline {name} is not installed here: pip install {package}")
-    clocks = [clock for clock in _CLOCKS if clock == "resident" or clock in options.clocks]
+    clocks = [clock for clock in CLOCKS if clock == RESIDENT or clock in options.clocks]
     return TimingPlan(options.frameworks, options.baselines, options.blocks,
                       options.budget, options.steps, options.block_seconds, options.calls, clocks, options.parts)
 

@@ -21,9 +21,9 @@ it made none); 2 a file cannot be read."""
 def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
     """Print a line for each figure and what it comes to; the exit status says the same."""
     options = _parser().parse_args(argv)
-    from common.compare.diff import compare_runs, read_run
+    from common.compare.diff import changes_between, read_run
 
-    changes = compare_runs(read_run(options.old), read_run(options.new))
+    changes = changes_between(read_run(options.old), read_run(options.new))
     print(_text(changes, options.style))
     return changes.status
 

@@ -13,9 +13,9 @@ from common.data.form import NUM_FRAMES
 from common.data.randomness import seed
 from common.device import Decision, decide
 from common.errors import UserError
-from common.machine import available_cores
+from common.machine import THREAD_VARIABLES, available_cores
 from common.network.architectures import NETWORKS
-from common.twin import AUTO, CONVOLUTIONS
+from common.twin import AUTO, CONVOLUTIONS, DEVICES
 
 if TYPE_CHECKING:  # slow to import, and only named in annotations
     from common.identify.engines import Engine
@@ -23,7 +23,6 @@ if TYPE_CHECKING:  # slow to import, and only named in annotations
 
 Load = Optional[Callable[[], "Twin"]]  # how a framework's twin is imported; None: ONNX Runtime, without any framework
 
-DEVICES = ("auto", "cpu", "gpu")
 BATCH_SIZE = 16  # of what is measured, checked or asked: what is trained by a recipe has the recipe's
 MODEL = "a run's best.npz or last.npz, or its folder"
 
@@ -115,7 +114,7 @@ def prepare_threads(threads: int) -> int:
     from threadpoolctl import threadpool_limits
 
     number = num_threads(threads)
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    for variable in THREAD_VARIABLES:
         os.environ[variable] = str(number)  # read by a library when it is loaded
     threadpool_limits(number)  # and these are loaded already, where a command's options need NumPy
     return number

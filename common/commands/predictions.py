@@ -50,7 +50,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     indices = choice.indices
     logits = []
     for model in models:
-        load = loads[model.framework.lower() or "tensorflow"]
+        load = loads[model.framework.lower() or next(iter(loads))]
         twin = gate.require(load(), model, options.device, threads)
         twin.configure(options.device, threads)
         logits.append(native_logits(twin, model, dataset.records, indices))
@@ -111,14 +111,14 @@ def _text(result, models: Sequence, indices) -> str:
 
 def comparable(models: Sequence) -> str:
     """Whether a difference between the models can be put down to their frameworks."""
-    from common.training.certificate import compare_runs, differing_facts, same_facts
+    from common.training.certificate import compare_stretches, differing_facts, same_facts
 
     runs = [model.stretches for model in models]
     unknown = [f"the {name} carries no certificate" for name, run in zip(("first", "second"), runs) if not run]
     if unknown:
         return ("CANNOT TELL whether the two trainings are comparable: " + "; ".join(unknown)
                 + ", as what `train` has not trained does not")
-    differences = compare_runs(*runs)
+    differences = compare_stretches(*runs)
     if differences:
         return ("NOT COMPARABLE as frameworks, the two trainings differ in "
                 f"{differing_facts(differences)}. If that was the purpose, the figures above are of "

@@ -45,7 +45,7 @@ from common.proof import crosscheck
 from common.proof.crosscheck import CrossCheck
 from common.proof.stored import write_answers
 from common.speed import gate
-from common.speed.bench import END_TO_END, INFERENCE, LATENCY, RESIDENT, TRAINING, Work
+from common.speed.bench import INFERENCE, LATENCY, TRAINING, Work
 from common.speed.blocks import rate_ratio, turns
 from common.speed.convolutions import Choice, as_known, choose
 from common.speed.rounds import Timing, TimingPlan, pairs
@@ -54,7 +54,7 @@ from common.training import cepstral
 from common.training.certificate import Certificate, compare_certificates
 from common.training.config import TrainingConfig
 from common.training.evaluation import Evaluation
-from common.twin import AUTO
+from common.twin import AUTO, END_TO_END, RESIDENT
 
 # Steps that both must take alike, at a rate so low that rounding has no time to grow: at the
 # learning run's own rate one ReLU that rounding tips over can move the loss by per cents.
@@ -189,7 +189,7 @@ class Comparison:
         """Start a contender and build its network; returns its facts and the seconds that took."""
         plan = self._plan
         self._step(f"{name}, starting")
-        arguments = [str(self._exported(workers))] if name == "onnxruntime" else []
+        arguments = [str(self._exported(workers))] if CONTENDERS[name].takes_export else []
         worker = workers[name] = stack.enter_context(Worker.of(CONTENDERS[name], plan.threads, *arguments))
         if CONTENDERS[name].framework:
             choice = self._choices[config.network, name]

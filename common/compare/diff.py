@@ -1,7 +1,7 @@
 """Two stored comparisons held against each other: did anything become slower or worse?
 
     old, new = read_run(Path("results/january")), read_run(Path("results/february"))
-    changes = compare_runs(old, new)
+    changes = changes_between(old, new)
     changes.status            # 0, or REGRESSION, or NOT_COMPARABLE
 
 Two runs of the same code differ by more than the steps inside one run do: the machine's other
@@ -114,7 +114,7 @@ def _by_block(speed: Speed, path: Path) -> np.ndarray:
     return speed.by_block()
 
 
-def compare_runs(old: Run, new: Run) -> Changes:
+def changes_between(old: Run, new: Run) -> Changes:
     """Hold `new` against `old`. Raises UserError if they have no network and framework in common."""
     changes = Changes()
     common = _both(old.certificates, new.certificates)

@@ -10,9 +10,10 @@ import time
 from typing import Callable, List, NamedTuple, Sequence
 
 from common.contenders import CONTENDERS
-from common.speed.bench import INFERENCE, LATENCY, RESIDENT
+from common.speed.bench import INFERENCE, LATENCY
 from common.speed.rounds import PROOF_STEPS, TimingPlan, lanes
 from common.speed.tuning import SECONDS
+from common.twin import RESIDENT
 
 PREPARING, STARTING, PROVING, WARMING_UP, TIMING, CHECKING, LEARNING = PHASES = (
     "preparing", "starting", "proving", "warming up", "timing", "checking", "learning")

@@ -14,9 +14,10 @@ import numpy as np
 from common.compare.results import FrameworkResult, NetworkResult
 from common.compare.verdict import INVALID
 from common.contenders import label
-from common.speed.bench import BACKWARD, END_TO_END, FED, FORWARD, INFERENCE, LATENCY, RESIDENT, TRAINING
+from common.speed.bench import BACKWARD, FORWARD, INFERENCE, LATENCY, TRAINING
 from common.speed.blocks import Speed, time_difference
 from common.speed.rounds import Measured
+from common.twin import END_TO_END, FED, RESIDENT
 
 Numbers = Dict[str, Union[str, float, None]]
 

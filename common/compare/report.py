@@ -32,9 +32,10 @@ from common.errors import UserError
 from common.files import read_json, write_json, write_text
 from common.measured import told
 from common.tables import table
-from common.speed.bench import INFERENCE, RESIDENT, TRAINING
+from common.speed.bench import INFERENCE, TRAINING
 from common.speed.blocks import TARGET
 from common.training.certificate import differing_facts, same_facts
+from common.twin import RESIDENT
 from common.typed import plain, typed
 
 VERSION = 1  # of report.json: another where one of before can no longer be read; a field that is added has a default

@@ -37,11 +37,11 @@ class Split:
     by: str
 
 
-def split_dataset(dataset: Dataset, seed: int = 0, dev: float = 0.1, test: float = 0.3) -> Split:
+def split_dataset(dataset: Dataset, seed: int = 0) -> Split:
     """The official split where the data have one, else `make_split`."""
     if dataset.official_split is not None:
         return official_split(dataset)
-    return make_split(dataset.records.labels, dataset.sessions, dataset.recordings, seed, dev, test)
+    return make_split(dataset.records.labels, dataset.sessions, dataset.recordings, seed)
 
 
 def make_split(labels: np.ndarray, sessions: Optional[np.ndarray] = None, recordings: Optional[np.ndarray] = None,

@@ -66,15 +66,14 @@ def without_relus(spec: NetworkSpec) -> NetworkSpec:
                                       if not isinstance(layer, Relu)))
 
 
-def make_trial(spec: NetworkSpec, batches: Sequence[Batch], learning_rate: float,
-               optimizer: SGD = SGD(), seed: int = 0) -> Trial:
+def make_trial(spec: NetworkSpec, batches: Sequence[Batch], learning_rate: float, seed: int = 0) -> Trial:
     """Initial parameters, small random momenta (zeros would hide their part in the first update),
     and a learning rate that falls to a tenth (a constant one would hide where it enters)."""
     random = np.random.default_rng(seed)
     momenta = {p.name: random.normal(0, 1e-4, p.shape).astype(np.float32)
                for p in spec.parameters() if p.trainable}
     rates = np.geomspace(learning_rate, learning_rate / 10, len(batches))
-    return Trial(spec, initialise(spec, seed), momenta, tuple(batches), tuple(rates), optimizer)
+    return Trial(spec, initialise(spec, seed), momenta, tuple(batches), tuple(rates), SGD())
 
 
 def record(twin: Twin, trial: Trial) -> Recording:

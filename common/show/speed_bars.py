@@ -12,7 +12,8 @@ from common.compare.report import Report
 from common.compare.results import NetworkResult
 from common.contenders import CONTENDERS
 from common.show.drawing import INK, bar_look, mark, panels, save, where
-from common.speed.bench import INFERENCE, RESIDENT, TRAINING
+from common.speed.bench import INFERENCE, TRAINING
+from common.twin import RESIDENT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

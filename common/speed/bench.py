@@ -35,12 +35,10 @@ from common.network.winograd import DIRECT, Plan
 from common.proof import selfcheck
 from common.speed.blocks import Tick, repeat, timed
 from common.speed.tuning import Race, Steps, search
-from common.twin import Model, Twin
+from common.twin import FED, RESIDENT, Model, Twin
 
 TRAINING, INFERENCE, FORWARD, BACKWARD, LATENCY = KINDS = (
     "training", "inference", "forward", "backward", "latency")
-# Where a step's input is when its clock starts: with the framework, in NumPy, in shuffled files.
-RESIDENT, FED, END_TO_END = CLOCKS = ("resident", "fed", "end-to-end")
 
 RATE = 1e-3  # of timed training steps: the same batch again and again must not end in NaN
 _STABLE = 0.05  # warm-up ends when the last three steps differ by no more
@@ -223,7 +221,7 @@ class Bench:
             seconds = taken[0][1]
         return {"logits": logits.tolist(), "losses": losses, "first_step_seconds": seconds}
 
-    def warm_up(self, kind: str, clock: str = RESIDENT, most: int = 10) -> Dict[str, Any]:
+    def warm_up(self, kind: str, most: int = 10) -> Dict[str, Any]:
         """Run steps until the last three take the same time, at least one.
 
         Steps that were taken for `evidence` count. It gives up after `most` steps or `PATIENCE`.
@@ -232,7 +230,7 @@ class Bench:
         seconds, start = self._first_steps.pop(kind, []), time.perf_counter()
         settled = False
         while not settled:
-            seconds += timed(lambda tick: self._steps(kind, clock, 1, tick)).seconds
+            seconds += timed(lambda tick: self._steps(kind, RESIDENT, 1, tick)).seconds
             settled = len(seconds) >= 3 and max(seconds[-3:]) <= (1 + _STABLE) * min(seconds[-3:])
             late = len(seconds) >= most or time.perf_counter() - start > PATIENCE
             if late and len(seconds) >= 3:

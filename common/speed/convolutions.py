@@ -77,7 +77,7 @@ def planned(twin: Twin, device: str, threads: int) -> Twin:
 
 
 def _package(contender: Contender) -> str:
-    return contender.module.partition(".")[0]
+    return contender.implementation
 
 
 def _file(package: str, spec: NetworkSpec, device: str, threads: int) -> Path:

@@ -116,7 +116,7 @@ def _refusal(outcome: Outcome) -> str:
 
 def _memory(contender: Contender, work: Work) -> Path:
     """Where it is remembered that this very thing passed."""
-    package = contender.module.partition(".")[0]
+    package = contender.implementation
     return remembered("selfcheck", f"{contender.key}-{work.network}", [package, "common/network", "common/proof"],
                       work.device, {
                           "contender": [contender.key, contender.module, contender.arguments,

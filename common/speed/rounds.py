@@ -19,16 +19,10 @@ import numpy as np
 
 from common.contenders import CONTENDERS
 from common.machine import MATRIX_SIZE, best_gflops, matmul
-from common.speed.bench import (
-    BACKWARD,
-    FORWARD,
-    INFERENCE,
-    LATENCY,
-    RESIDENT,
-    TRAINING,
-)
+from common.speed.bench import BACKWARD, FORWARD, INFERENCE, LATENCY, TRAINING
 from common.speed.blocks import Block, Speed, rate_ratio, turns
 from common.speed.worker import Worker
+from common.twin import RESIDENT
 
 _TRAININGS_SHARE = 0.6  # of the budget; inference has what is left
 PROOF_STEPS, PROOF_RATE = 3, 1e-3  # the first steps by which a baseline proves what it is
@@ -100,7 +94,7 @@ def pairs(frameworks: Sequence[str], baselines: Sequence[str]) -> List[Tuple[str
     own = [name for name in baselines if CONTENDERS[name].own_of in frameworks]
     others = [name for name in baselines if name not in own]
     gains = [(CONTENDERS[name].own_of, name) for name in own]
-    switched = [("keras-onednn", "keras")] if {"keras-onednn", "keras"} <= set(others) else []
+    switched = [(name, CONTENDERS[name].switch_of) for name in others if CONTENDERS[name].switch_of in others]
     return [*itertools.combinations(sorted(own, key=lambda name: frameworks.index(CONTENDERS[name].own_of)), 2),
             *itertools.combinations(frameworks, 2), *gains,
             *itertools.product(frameworks, others), *switched]

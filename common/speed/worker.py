@@ -25,6 +25,7 @@ from typing import Any, Callable, Dict, List, Mapping, NoReturn, Optional, Seque
 
 from common.contenders import CONTENDERS, Contender
 from common.errors import UserError
+from common.machine import THREAD_VARIABLES
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LAST_LINES = 15
@@ -48,8 +49,7 @@ class Worker:
         self.module = module
         self.started_at = time.monotonic()
         self._log = tempfile.TemporaryFile("w+", errors="replace")
-        variables = {**os.environ, **environment, **{name: str(threads) for name in (
-            "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}}
+        variables = {**os.environ, **environment, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
         self.process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments], cwd=_ROOT, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,

@@ -1,7 +1,7 @@
 """The facts that make two runs comparable, and the check that they are equal.
 
     differences = compare_certificates(certify(model, ...), certify(other_model, ...))
-    differences = compare_runs(checkpoint.stretches, other.stretches)    # empty: a fair comparison
+    differences = compare_stretches(checkpoint.stretches, other.stretches)    # empty: a fair comparison
 
 Each framework states what it really used; nothing is taken over from the order it was given. What
 it could not have in common with the other, its version and libraries, is stated beside.
@@ -104,7 +104,7 @@ def compare_certificates(a: Certificate, b: Certificate) -> Differences:
             for name in left if left[name] != right[name]}
 
 
-def compare_runs(a: Sequence[Stretch], b: Sequence[Stretch]) -> Differences:
+def compare_stretches(a: Sequence[Stretch], b: Sequence[Stretch]) -> Differences:
     """The same for two training runs: facts that differ, or that changed in the middle of a run.
 
     A run that went on in another framework, or another version, is neither framework's. Ways of computing

@@ -81,14 +81,14 @@ def reliability(probability: np.ndarray, right: np.ndarray) -> Tuple[np.ndarray,
     return counts, probabilities, hits
 
 
-def wilson_interval(correct: int, total: int, z: float = 1.96) -> Tuple[float, float]:
+def wilson_interval(correct: int, total: int) -> Tuple[float, float]:
     """95 % interval of a share (Wilson 1927); unlike the normal one sound near 0 and 1.
 
     By hand: importing scipy.stats for it takes a second.
     """
     if total == 0:
         return 0.0, 1.0
-    share = correct / total
+    share, z = correct / total, 1.96
     centre = (share + z * z / (2 * total)) / (1 + z * z / total)
     half = z * math.sqrt(share * (1 - share) / total + (z / (2 * total)) ** 2) / (1 + z * z / total)
     return max(0.0, centre - half), min(1.0, centre + half)

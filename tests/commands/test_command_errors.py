@@ -85,6 +85,8 @@ def test_options_are_read_by_the_one_parser(name: str, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("line, told", [
     ("common.prepare a b --speaker 3", "unrecognized arguments: --speaker 3; did you mean --speakers? python -m common.prepare "
      "--help lists the options"),
+    ("common.verify --galery x README.md", "unrecognized arguments: --galery; did you mean --gallery?"),
+    ("compare.py predictions --sid dev a b", "unrecognized arguments: --sid; did you mean --side?"),
     ("compare.py --batch=8", "unrecognized arguments: --batch=8; did you mean"),
     ("caffe2_impl.train --qqqq", "unrecognized arguments: --qqqq; python -m caffe2_impl.train --help lists the options")])
 def test_a_misspelt_option_is_guessed(line: str, told: str, capsys: pytest.CaptureFixture) -> None:

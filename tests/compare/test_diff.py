@@ -16,7 +16,7 @@ from common.compare.diff import (
     REGRESSION,
     TOLERANCE,
     Changes,
-    compare_runs,
+    changes_between,
     read_run,
     speed_ratio,
 )
@@ -57,7 +57,7 @@ def compared(tmp_path: Path) -> Callable[..., Changes]:
         for name, value in (("old", old), ("new", new)):
             (tmp_path / f"{name}.json").write_text(json.dumps(value))
             runs.append(read_run(tmp_path / f"{name}.json"))
-        return compare_runs(*runs)
+        return changes_between(*runs)
 
     return compare
 
@@ -225,7 +225,7 @@ def test_what_is_no_report_is_refused(tmp_path: Path, text: str, capsys: pytest.
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.parent.name)
 def test_the_stored_results_can_be_read(path: Path) -> None:
     run = read_run(path.parent)
-    assert len(run.seconds) >= 2 and compare_runs(run, run).status == 0
+    assert len(run.seconds) >= 2 and changes_between(run, run).status == 0
 
 
 def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

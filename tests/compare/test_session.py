@@ -18,12 +18,11 @@ from common.data.dataset import Dataset, open_dataset
 from common.data.splits import split_dataset
 from common.errors import UserError
 from common.speed import bench as bench_module
-from common.speed.bench import CLOCKS
 from common.training.checkpoint import load_checkpoint
 from common.training.config import TrainingConfig
 from common.training.loop import Trainer, fresh
 from common.training.run_folder import claimed, read_log, run_data
-from common.twin import StepResult
+from common.twin import CLOCKS, StepResult
 
 CONFIG = TrainingConfig(network="tdnn", width=0.02, batch_size=8, epochs=2, crop_frames=60, learning_rate=0.02)
 

@@ -14,7 +14,7 @@ from common.commands.predictions import comparable
 from common.data.dataset import open_dataset
 from common.data.splits import load_split, split_dataset
 from common.files import make_folder
-from common.training.certificate import Certificate, Stretch, compare_runs, differing_facts
+from common.training.certificate import Certificate, Stretch, compare_stretches, differing_facts
 from common.training.checkpoint import Checkpoint, load_checkpoint
 from common.training.config import TrainingConfig
 from common.training.loop import Trainer, fresh
@@ -38,7 +38,7 @@ def other_certificate(name: str) -> Certificate:
 def test_every_fact_that_differs_is_named_with_both_values(name: str) -> None:
     other = other_certificate(name)
     expected = {name: [str(getattr(CERTIFICATE, name)), str(getattr(other, name))]}
-    assert compare_runs(RUN, (Stretch(0, other, OTHERS),)) == expected
+    assert compare_stretches(RUN, (Stretch(0, other, OTHERS),)) == expected
     text = comparison(RUN, (Stretch(0, other, OTHERS),))
     assert text.startswith("NOT COMPARABLE as frameworks") and differing_facts(expected) in text
 
@@ -46,29 +46,29 @@ def test_every_fact_that_differs_is_named_with_both_values(name: str) -> None:
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Certificate)])
 def test_every_fact_that_changes_on_the_way_is_named(name: str) -> None:
     changed = (*RUN, Stretch(3, other_certificate(name), FACTS))
-    (named, (steady, told)), = compare_runs(RUN, changed).items()
+    (named, (steady, told)), = compare_stretches(RUN, changed).items()
     assert named == name and told == f"{steady}, from epoch 4 on {getattr(changed[1].certificate, name)}"
 
 
 @pytest.mark.parametrize("name", sorted({*FACTS} - {"layout"}))
 def test_what_is_stated_may_differ_but_not_change(name: str) -> None:
-    assert compare_runs(RUN, (Stretch(0, CERTIFICATE, {**FACTS, name: "other"}),)) == {}
-    assert compare_runs(RUN, (Stretch(0, CERTIFICATE, {n: v for n, v in FACTS.items() if n != name}),)) == {}
+    assert compare_stretches(RUN, (Stretch(0, CERTIFICATE, {**FACTS, name: "other"}),)) == {}
+    assert compare_stretches(RUN, (Stretch(0, CERTIFICATE, {n: v for n, v in FACTS.items() if n != name}),)) == {}
     changed = (*RUN, Stretch(1, CERTIFICATE, {**FACTS, name: "other"}))
     for a, b in ((RUN, changed), (changed, RUN), (changed, changed)):
-        assert set(compare_runs(a, b)) == {name}
-    assert compare_runs(RUN, changed)[name] == [FACTS[name], f"{FACTS[name]}, from epoch 2 on other"]
+        assert set(compare_stretches(a, b)) == {name}
+    assert compare_stretches(RUN, changed)[name] == [FACTS[name], f"{FACTS[name]}, from epoch 2 on other"]
 
 
 @pytest.mark.parametrize("name", ["algorithm", "layout"])
 def test_ways_of_computing_the_same_may_change(name: str) -> None:
     """They are chosen on the machine at hand: a run that goes on elsewhere goes on in what is quickest there."""
     changed = (Stretch(0, CERTIFICATE, {**FACTS, name: "one"}), Stretch(1, CERTIFICATE, {**FACTS, name: "other"}))
-    assert compare_runs(RUN, changed) == compare_runs(changed, changed) == {}
+    assert compare_stretches(RUN, changed) == compare_stretches(changed, changed) == {}
 
 
 def test_a_stop_by_itself_changes_nothing() -> None:
-    assert compare_runs((*RUN, Stretch(1, CERTIFICATE, FACTS), Stretch(2, CERTIFICATE, FACTS)), RUN) == {}
+    assert compare_stretches((*RUN, Stretch(1, CERTIFICATE, FACTS), Stretch(2, CERTIFICATE, FACTS)), RUN) == {}
 
 
 def comparison(*runs: Tuple[Stretch, ...]) -> str:
@@ -130,7 +130,7 @@ def test_a_run_is_certified_in_its_folder_and_its_checkpoints(tiny_data: Path, t
 def test_a_resumed_run_is_the_same_run(tiny_data: Path, tmp_path: Path) -> None:
     first, second = train(tmp_path / "stopped", tiny_data, epochs=1), train(tmp_path / "stopped", tiny_data)
     assert second == [*first, dataclasses.replace(first[0], epoch=1)]
-    assert compare_runs(second, train(tmp_path / "whole", tiny_data)) == {}
+    assert compare_stretches(second, train(tmp_path / "whole", tiny_data)) == {}
 
 
 @pytest.mark.parametrize("name", ["framework", "threads", "device", "precision", "blas", "engine"])
@@ -138,8 +138,8 @@ def test_a_run_resumed_in_another_way_says_so(tiny_data: Path, tmp_path: Path, n
     whole_run = train(tmp_path / "whole", tiny_data)
     train(tmp_path / "run", tiny_data, epochs=1)
     mixed = train(tmp_path / "run", tiny_data, facts=facts_with(**{name: "another"}))
-    assert set(compare_runs(whole_run, mixed)) == {name}
-    assert compare_runs(whole_run, mixed)[name][1].endswith(", from epoch 2 on another")
+    assert set(compare_stretches(whole_run, mixed)) == {name}
+    assert compare_stretches(whole_run, mixed)[name][1].endswith(", from epoch 2 on another")
 
 
 def test_an_epoch_that_was_not_finished_leaves_no_trace(tiny_data: Path, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_an_epoch_that_was_not_finished_leaves_no_trace(tiny_data: Path, tmp_pat
     trainer = Trainer(twin, dataset, load_split(tmp_path / "split.json", dataset), resume(tmp_path), tmp_path)
     with pytest.raises(ZeroDivisionError):
         trainer.run(lambda *_: 1 / 0, lambda record: None)
-    assert compare_runs(train(tmp_path, tiny_data), first) == {}
+    assert compare_stretches(train(tmp_path, tiny_data), first) == {}
 
 
 def test_the_certificate_moves_with_the_model(tiny_data: Path, tmp_path: Path) -> None:
