@@ -40,6 +40,12 @@ def twin(request: pytest.FixtureRequest) -> Twin:
 
 
 @pytest.fixture(scope="session")
+def tensorflow() -> None:
+    """For tests that compute in TensorFlow without `twin`: how many threads it has cannot be said after its first operation."""
+    importlib.import_module("tf_impl").load().configure("cpu", 1)
+
+
+@pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder of 48 records by 4 speakers; not to be changed by a test."""
     return write_data(tmp_path_factory.mktemp("tiny") / "voices")

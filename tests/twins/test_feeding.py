@@ -63,6 +63,7 @@ def test_stopping_early_leaves_a_queue_that_works_and_no_thread(twin: Twin, mode
 
 @pytest.mark.parametrize("options", [{}, {"crop_frames": 100}, {"augmentation": Augmentation(time_mask=9)}],
                          ids=["whole", "crops", "masks"])
+@pytest.mark.usefixtures("tensorflow")
 def test_tensorflow_takes_batches_over_without_a_copy(options: Dict[str, Any], tiny_data: Path) -> None:
     """By the address: the tensor that arrives lies where the reader wrote it."""
     from tf_impl import feeding

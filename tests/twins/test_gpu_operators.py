@@ -97,6 +97,7 @@ def has_gpu_kernel(node) -> bool:
         for kernel in get_registered_kernels_for_op(node.op).kernel)
 
 
+@pytest.mark.usefixtures("tensorflow")
 def test_tensorflow_has_every_operation_of_a_step_on_gpus(spec: NetworkSpec) -> None:
     import tensorflow as tf
 
