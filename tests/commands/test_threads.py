@@ -3,9 +3,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import List
 
+import commands
 import pytest
-from commands import PROJECT
+import threadpoolctl
+
+from common.commands.options import prepare_threads
 
 # Runs a command up to where its work would begin, and tells of every pool of threads there is then.
 UP_TO_THE_WORK = """
@@ -29,6 +33,21 @@ main(arguments)
     ("compare", "common.commands.compare.data_or_embedded", False),
     ("caffe2_impl.train", "common.commands.train.data_or_embedded", True)])
 def test_threads_reach_numpy(module: str, work: str, numpy_comes_with_the_options: bool) -> None:
-    done = subprocess.run([sys.executable, "-c", UP_TO_THE_WORK, module, work, "--threads", "1"], cwd=PROJECT,
+    done = subprocess.run([sys.executable, "-c", UP_TO_THE_WORK, module, work, "--threads", "1"], cwd=commands.PROJECT,
                           capture_output=True, text=True, timeout=60)
     assert done.stdout.splitlines() == [str(numpy_comes_with_the_options), "blas=1"], done.stderr
+
+
+def test_a_command_in_a_tests_process_leaves_the_next_test_its_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the last bit of what NumPy sums there goes by which tests ran before."""
+    def numbers() -> List[int]:
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+
+    def main(_: List[str]) -> int:
+        prepare_threads(2)
+        assert set(numbers()) == {2}
+        return 0
+
+    monkeypatch.setattr(commands, "main_of", lambda _: main)
+    assert commands.run("any").returncode == 0
+    assert set(numbers()) == {1}

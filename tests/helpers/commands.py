@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Dict, List
 from unittest import mock
 
+from threadpoolctl import threadpool_limits
+
 from common.compare.session import Session
 from common.contenders import Contender
 from common.speed.worker import Worker
@@ -37,11 +39,12 @@ def run_apart(module: str, *arguments: Any, cwd: Path = PROJECT) -> "subprocess.
 def run(module: str, *arguments: Any) -> "subprocess.CompletedProcess[str]":
     """Run a command's `main` here, its workers too: frameworks are imported once for all. As if it had been a process.
 
-    A framework that runs already keeps its number of threads, the tests' 1: give --threads 1.
+    A framework that runs already keeps its number of threads, the tests' 1: give --threads 1. What --threads, or every
+    core without it, does to NumPy's ends with the command.
     """
     words = list(map(str, arguments))
     out, err = io.StringIO(), io.StringIO()
-    with mock.patch.dict(os.environ), mock.patch.object(Worker, "of", WorkerHere.of), \
+    with mock.patch.dict(os.environ), threadpool_limits(1), mock.patch.object(Worker, "of", WorkerHere.of), \
             contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             status = main_of(module)(words)
