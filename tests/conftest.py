@@ -20,12 +20,11 @@ def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in FIRST)
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """For NumPy and SciPy, as for the frameworks: the other core is the other process's.
-
-    For each file anew: libraries are loaded on the way. The last bit of a sum goes by the number of threads.
-    """
+    """For NumPy and SciPy, as for the frameworks: the other core is the other process's, and the last bit of a sum goes
+    by the number of threads. SciPy's library must be there to be told."""
+    importlib.import_module("scipy.linalg")
     with threadpool_limits(1):
         yield
 

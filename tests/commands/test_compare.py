@@ -17,7 +17,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from commands import PROJECT, command, run, run_apart, succeed
+from commands import PROJECT, attended, command, run, run_apart, succeed
 
 from common.commands.compare import parse, settings_of
 from common.compare.comparison import Comparison, Plan
@@ -315,8 +315,6 @@ def session_of(pid: int) -> List[int]:
 def test_interrupted_it_leaves_no_process(tiny_data: Path, tmp_path: Path, whole_group: bool) -> None:
     words = command("compare.py", "--data", tiny_data, "--out", tmp_path / "out", *SMALL, "--networks", "tdnn",
                     "--frameworks", "caffe2", "--baselines", "none", "--steps", "1000000", "--clocks", "resident")
-    # Whatever started the tests may have had SIGINT ignored, as shells do for what runs in the background.
-    attended = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(words, cwd=PROJECT, stderr=subprocess.PIPE, text=True, start_new_session=True,
                           preexec_fn=attended) as process:
         try:

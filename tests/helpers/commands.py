@@ -6,6 +6,7 @@ import importlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -29,6 +30,12 @@ def command(module: str, *arguments: Any) -> List[str]:
     """The words of `python -m module arguments`, or of `python compare.py arguments`."""
     how = [str(PROJECT / module)] if module.endswith(".py") else ["-m", module]
     return [sys.executable, *how, *map(str, arguments)]
+
+
+def attended() -> None:
+    """A process's `preexec_fn`: it heeds Ctrl-C, though a shell may have started the tests in the background, where all
+    ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def run_apart(module: str, *arguments: Any, cwd: Path = PROJECT) -> "subprocess.CompletedProcess[str]":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
-from commands import PROJECT, command
+from commands import PROJECT, attended, command
 
 from common.voices.synthetic import TINY, default_corpus
 
@@ -48,7 +48,7 @@ def page(temporary: Path) -> Iterator["subprocess.Popen[str]"]:
     """The command, in a process group of its own as a terminal gives it one."""
     words, variables = command("common.page", MODELS, "--port", 0, "--threads", 1), {**os.environ, "TMPDIR": str(temporary)}
     with subprocess.Popen(words, cwd=PROJECT, env=variables, text=True, stdout=subprocess.PIPE,
-                          start_new_session=True) as process:
+                          start_new_session=True, preexec_fn=attended) as process:
         yield process
         process.kill()
 
