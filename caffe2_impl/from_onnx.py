@@ -13,8 +13,7 @@ import numpy as np
 import onnx
 from caffe2.python.onnx import backend
 
-from common.network.layers import NetworkSpec
-from common.network.onnx_file import INPUT
+from common.network.layers import INPUT, NetworkSpec
 
 
 def import_onnx(path: Path, spec: NetworkSpec) -> Callable[[np.ndarray], np.ndarray]:

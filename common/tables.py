@@ -1,6 +1,7 @@
 """Tables of text, as Markdown or for a terminal of some width.
 
     table([["training", "15.6"]], ["", "TensorFlow"], "simple", width=80)
+    table_of_numbers([{"frames": 100, "ms": 1.532}], ".1f")
 
 In Markdown a bar in a cell is escaped: names may hold one. A cell that is too long for its column is broken
 into lines; a table with too many columns goes on below.
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from typing import List, Optional, Sequence
+from typing import List, Mapping, Optional, Sequence
 
 from tabulate import tabulate
 
@@ -37,6 +38,11 @@ def table(rows: Rows, headers: Sequence[str], style: str, width: Optional[int] =
         some = [[row[i] for i in chosen] for row in rows]
         parts.append(_draw(some, [headers[i] for i in chosen], style, width))
     return "\n\n".join(parts)
+
+
+def table_of_numbers(rows: Sequence[Mapping[str, object]], form: str, style: str = "github") -> str:
+    """The rows under their keys, numbers to the right: floats by `form`, whole ones with commas, None as nothing."""
+    return tabulate(rows, headers="keys", tablefmt=style, floatfmt=form, intfmt=",")
 
 
 def _draw(rows: Rows, headers: Sequence[str], style: str, width: Optional[int]) -> str:

@@ -152,6 +152,31 @@ def test_modules_of_the_tests_have_names_of_their_own():
     assert sorted(names) == sorted(set(names))
 
 
+def defined(source: str) -> Set[str]:
+    """Every name that a source gives to something of its own."""
+    nodes = list(ast.walk(ast.parse(source)))
+    return {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))} | {
+        node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+
+
+def by_another_address(source: str, homes: Dict[str, Set[str]]) -> List[str]:
+    """What a source imports from modules that have it from elsewhere; homes: what each module defines."""
+    return [f"{node.module}.{alias.name}" for node in ast.walk(ast.parse(source))
+            if isinstance(node, ast.ImportFrom) and node.module in homes for alias in node.names
+            if alias.name not in homes[node.module] and f"{node.module}.{alias.name}" not in homes]
+
+
+def test_what_is_imported_comes_from_where_it_is_defined():
+    paths = {f"{room}.{file[:-len('.py')].replace('/', '.')}".replace(".__init__", ""): path
+             for room in (*FORBIDDEN, "tests") for file, path in modules(room).items()}
+    sources = {name: path.read_text() for name, path in paths.items()}
+    homes = {name: defined(source) for name, source in sources.items()}
+    wrong = {name: by_another_address(source, homes) for name, source in sources.items()}
+    assert not any(wrong.values()), {name: found for name, found in wrong.items() if found}
+    seen = by_another_address("from common.errors import UserError, Path", homes)
+    assert seen == ["common.errors.Path"]
+
+
 def private_names(source: str) -> Set[str]:
     """Names of others that begin with one underscore: read, imported, or replaced by `setattr`."""
     found = set()

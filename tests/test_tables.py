@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from common.tables import table
+from common.tables import table, table_of_numbers
 
 HEADERS = ["", *(f"contender number {number}" for number in range(8))]
 ROWS = [["training, utterances/s", *(f"{100 + number}.5 [99.1, 1234.56]" for number in range(8))]]
@@ -35,3 +35,12 @@ def test_what_fits_is_left_as_it_is() -> None:
 def test_a_bar_in_a_name_parts_no_cell_of_markdown() -> None:
     assert table([["a|b", 1]], ["speaker", "utterances"], "github").splitlines()[2].split() == ["|", r"a\|b", "|", "1", "|"]
     assert "a|b" in table([["a|b", 1]], ["speaker", "utterances"], "simple")
+
+
+def test_numbers_stand_to_the_right_in_the_form_that_is_asked_for() -> None:
+    lines = table_of_numbers([{"step": "training", "batch": 16, "ms": 1234.56}, {"step": "latency", "batch": 1000, "ms": None}],
+                             ".1f").splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[0] == ["step", "batch", "ms"]
+    assert cells[2:] == [["training", "16", "1234.6"], ["latency", "1,000", ""]]
+    assert lines[2].index("16") > lines[3].index("1,000")

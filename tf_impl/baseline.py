@@ -18,9 +18,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework import test_util
 
+from common.data.form import NUM_BINS
 from common.errors import UserError
 from common.network.layers import (
-    NUM_BINS,
     AveragePool,
     BatchNorm,
     BinsAsChannels,

@@ -284,14 +284,13 @@ def settings_of(plan, device: str) -> Dict[str, object]:
 
 def _show_versions(loads: Mapping[str, Callable[[], Twin]]) -> int:
     """Each framework is asked in this process; they live side by side."""
-    from tabulate import tabulate
-
     from common.device import decide
     from common.machine import describe
+    from common.tables import table
 
     facts: Dict[str, str] = describe()
     for load in loads.values():
         facts.update(load().about())
     facts["--device auto"] = str(decide("auto", [load.__module__ for load in loads.values()]))
-    print(tabulate(facts.items(), tablefmt="plain"))
+    print(table(list(facts.items()), (), "plain"))
     return 0

@@ -38,13 +38,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _text(changes, style: str) -> str:
-    from tabulate import tabulate
-
     from common.compare.diff import TOLERANCE
+    from common.tables import table
 
     rows = [[*line.key, line.old, line.new, line.ratio, line.verdict] for line in changes.lines]
-    parts = [tabulate(rows, tablefmt=style, disable_numparse=True, headers=[
-        "network", "framework", "figure", "old", "new", "speed, new / old [95 %]", "verdict"])]
+    parts = [table(rows, ["network", "framework", "figure", "old", "new", "speed, new / old [95 %]", "verdict"], style)]
     parts += changes.notes
     if changes.incomparable:
         parts += ["NOT COMPARABLE:", *changes.incomparable]

@@ -38,10 +38,9 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     threads = prepare_threads(options.threads)
     options.device = choose_device(options.device, loads.values()).device
 
-    from tabulate import tabulate
-
     from common.files import write_text
     from common.measured import facts, told
+    from common.tables import table
 
     head, trial, test = _setting(options)
     with output(options.out, "mistakes", ("mistakes.md",), options.force) as folder, Progress() as progress:
@@ -53,10 +52,9 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
         for row, right_rung in _rows(trial, test, broken, list(twins.values()), progress):
             rows.append(row)
             caught = caught and right_rung
-        text = told(facts(threads)) + "\n\n" + head.format(framework=broken.framework) + "\n\n" + tabulate(
-            rows, tablefmt="github", disable_numparse=True, headers=[
-                "mistake", "what it is", "caught on rung", "at", "error there",
-                "logits after 1 step", "top-1 on test", "by chance, p"])
+        text = told(facts(threads)) + "\n\n" + head.format(framework=broken.framework) + "\n\n" + table(rows, [
+            "mistake", "what it is", "caught on rung", "at", "error there", "logits after 1 step", "top-1 on test",
+            "by chance, p"], "github")
         progress.print(text)
         write_text(folder / "mistakes.md", text + "\n")
     print(f"\nwritten to {folder}: mistakes.md")

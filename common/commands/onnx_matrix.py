@@ -71,9 +71,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _table(rows: List[Dict[str, object]], checkpoint, utterances: int) -> str:
-    from tabulate import tabulate
+    from common.tables import table_of_numbers
 
     head = (f"{checkpoint.config.network} trained by {checkpoint.framework or 'nobody'}, "
             f"{utterances} utterances; differences of logits")
     rows = [{**row, "same top-1": f"{100 * row['same top-1']:.1f} %"} for row in rows]
-    return head + "\n\n" + tabulate(rows, headers="keys", tablefmt="github", floatfmt=".1e")
+    return head + "\n\n" + table_of_numbers(rows, ".1e")

@@ -85,12 +85,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _text(result, models: Sequence, indices) -> str:
-    from tabulate import tabulate
+    from common.tables import table
 
     names = models[0].speakers
     a, b = (f"{m.framework} {m.config.network}, epoch {m.epoch}" for m in models)
-    rows = [[int(indices[d.position]), names[d.speaker], names[d.answers[0]], d.margins[0],
-             names[d.answers[1]], d.margins[1]] for d in result.disputes[:_SHOWN]]
+    rows = [[int(indices[d.position]), names[d.speaker], names[d.answers[0]], f"{d.margins[0]:.2f}",
+             names[d.answers[1]], f"{d.margins[1]:.2f}"] for d in result.disputes[:_SHOWN]]
     changes = sorted(((abs(count), i, j) for (i, j), count in _nonzero(result)), reverse=True)
     parts = [
         f"first: {a}\nsecond: {b}\n{result.counts}",
@@ -100,8 +100,7 @@ def _text(result, models: Sequence, indices) -> str:
         + (f", the first {_SHOWN}" if len(result.disputes) > _SHOWN else ""),
     ]
     if rows:
-        parts.append(tabulate(rows, headers=["record", "speaker", "first says", "margin",
-                                             "second says", "margin"], floatfmt=".2f"))
+        parts.append(table(rows, ["record", "speaker", "first says", "margin", "second says", "margin"], "simple"))
     if changes:
         parts.append("confusions that changed most: " + "; ".join(
             f"{names[i]} for {names[j]} {result.confusion_difference[i, j]:+d}"

@@ -79,13 +79,12 @@ def _head(options: argparse.Namespace, measured: Mapping[str, str]) -> str:
 
 
 def _tables(profiles: Dict[str, Dict], work) -> str:
-    from tabulate import tabulate
-
     from common.speed.profile import table
+    from common.tables import table_of_numbers
 
     parts = []
     for kind, each in profiles.items():
         rows = table(work.spec, each, work.frames, work.batch_size)
         parts.append(f"\n## {work.network}, {kind}\n\n"
-                     + tabulate(rows, headers="keys", tablefmt="github", floatfmt=".1f") + "\n")
+                     + table_of_numbers(rows, ".1f") + "\n")
     return "".join(parts)

@@ -116,11 +116,9 @@ def _notes(left_out: List[str]) -> str:
 
 
 def _tables(network: str, points: List) -> str:
-    from tabulate import tabulate
-
     from common.speed.scaling import table
+    from common.tables import table_of_numbers
 
     axes = dict.fromkeys(point.axis for point in points)
     return "".join(f"\n## {network}, by {axis}\n\n"
-                   + tabulate(table(points, axis), headers="keys", tablefmt="github", floatfmt=".1f",
-                              stralign="right") + "\n" for axis in axes)
+                   + table_of_numbers(table(points, axis), ".1f") + "\n" for axis in axes)

@@ -61,9 +61,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _text(outcomes: List["Outcome"], broken: Dict[str, str], settings: Mapping[str, str]) -> str:
-    from tabulate import tabulate
-
     from common.machine import describe
+    from common.tables import table
 
     rows = [[outcome.contender.label, outcome.network, len(outcome.deviations), outcome.worst.where,
              f"{outcome.worst.error:.1e}", f"{outcome.worst.limit:.0e}",
@@ -71,8 +70,7 @@ def _text(outcomes: List["Outcome"], broken: Dict[str, str], settings: Mapping[s
     rows += [[name, "", "", "", "", "", "DID NOT RUN"] for name in broken]
     kernels = {outcome.contender.label: outcome.kernels for outcome in outcomes}
     return "\n\n".join([
-        tabulate(rows, ["", "network", "tensors", "worst", "off by, of its scale", "allowed", "verdict"],
-                 disable_numparse=True),
+        table(rows, ["", "network", "tensors", "worst", "off by, of its scale", "allowed", "verdict"], "simple"),
         "\n".join(f"{name}: {each}" for name, each in {**kernels, **broken}.items()),
         f"processor: {describe()['processor']}\nvariables that choose kernels: "
         + (" ".join(f"{name}={value}" for name, value in settings.items()) or "none")])

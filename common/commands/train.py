@@ -24,7 +24,7 @@ from common.network.optimizer import SCHEDULES
 from common.outputs import numbered, remove_if_empty, vacate
 from common.parser import Parser
 from common.progress import THINGS, Progress
-from common.training.config import KINDS, SAVE_MINUTES, TrainingConfig
+from common.training.config import KINDS, SAVE_MINUTES, WHAT, TrainingConfig
 from common.training.recipes import DEFAULT, RECIPES, configure, table
 from common.twin import Twin
 
@@ -43,25 +43,6 @@ A recipe gives every setting that is not given, for both frameworks the same:
 
 {recipes}"""
 
-# Options that make up TrainingConfig, with their help; types and defaults are the dataclass's.
-_SETTINGS = {
-    "recipe": "settings for all that is not given",
-    "network": "which network",
-    "width": "factor on every number of channels, for smaller or larger networks",
-    "epochs": "passes over the training side",
-    "batch_size": "utterances a step",
-    "learning_rate": "at the first step",
-    "final_learning_rate": "at the last step",
-    "schedule": "how the learning rate goes from the first to the last",
-    "momentum": "of SGD",
-    "weight_decay": "on weights; not on biases, not on batch normalisation",
-    "label_smoothing": "share of each target that is spread evenly over all speakers",
-    "seed": "of the first parameters, the split, the order, crops and masks",
-    "crop_frames": "train on random windows of so many frames",
-    "time_mask": "augmentation: blank up to so many frames",
-    "frequency_mask": "augmentation: blank up to so many frequency bins",
-    "patience": "stop after so many epochs without a better development accuracy; 0: never",
-}
 _CHOICES = {"recipe": tuple(RECIPES), "network": tuple(NETWORKS), "schedule": SCHEDULES}
 
 
@@ -188,7 +169,7 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
         default = "" if default is None else f" ({default})"
         # No defaults here: what was not given must be told from what was.
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=None,
-                            choices=_CHOICES.get(field.name), help=_SETTINGS[field.name] + default,
+                            choices=_CHOICES.get(field.name), help=field.metadata[WHAT] + default,
                             metavar=None if field.name in _CHOICES else kind.__name__.upper())
     parser.add_argument("--share", type=float, metavar="S",
                         help="train on this share of each speaker's training utterances, to see what more data bring; by the "
@@ -201,8 +182,7 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
 
 def _given(options: argparse.Namespace) -> dict:
     """The training settings that stand on the command line."""
-    return {name: getattr(options, name) for name in _SETTINGS
-            if getattr(options, name) is not None}
+    return {name: getattr(options, name) for name in KINDS if getattr(options, name) is not None}
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, List, Mapping, Optional, Sequence
 
 import numpy as np
 
+from common.compare.verdict import heading
 from common.contenders import label
 from common.proof.disagreement import analyse, p_told
 from common.tables import table
@@ -72,9 +73,8 @@ _NOTE = ("Tested is the epoch with the best development accuracy, the last where
 
 
 def _rows(result: "NetworkResult") -> List[List[str]]:
-    mark = "" if result.valid else "INVALID "
-    return [[result.network, mark + label(name), result.recipe or _SHORT, *_figures(own.evaluation),
-             f"{own.tested_epoch or len(own.epochs)} of {result.learning.epochs}"]
+    return [[result.network, heading(result, name), result.recipe or _SHORT, *_figures(own.evaluation),
+             f"{own.tested_epoch} of {result.learning.epochs}"]
             for name, own in result.frameworks.items() if own.evaluation]
 
 

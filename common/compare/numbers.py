@@ -12,8 +12,7 @@ from typing import Dict, Optional, Union
 import numpy as np
 
 from common.compare.results import FrameworkResult, NetworkResult
-from common.compare.verdict import INVALID
-from common.contenders import label
+from common.compare.verdict import INVALID, heading
 from common.speed.bench import BACKWARD, FORWARD, INFERENCE, LATENCY, TRAINING
 from common.speed.blocks import Speed, time_difference
 from common.speed.rounds import Measured
@@ -36,11 +35,6 @@ def numbers(result: NetworkResult, name: str) -> Numbers:
             "matmul_gflop_per_s": float(np.median(result.matmul_gflops)),
             **{column: own.facts.get(fact) for fact, column in facts.items()},
             **_rates(result, own), **_parts(own), **_process(own), **_learning(own)}
-
-
-def heading(result: NetworkResult, name: str) -> str:
-    """What a column or row of figures is called: where a check failed nobody shall take it for good."""
-    return label(name) if result.valid else f"{INVALID} {label(name)}"
 
 
 def attainable(result: NetworkResult, kind: str) -> float:

@@ -24,16 +24,16 @@ from common.compare.figures import (
     ratio_rows,
     speed_figures,
 )
-from common.compare.numbers import Numbers, heading, numbers
+from common.compare.numbers import Numbers, numbers
 from common.compare.results import NetworkResult
-from common.compare.verdict import verdict
+from common.compare.verdict import heading, verdict
 from common.contenders import label
 from common.errors import UserError
 from common.files import read_json, write_json, write_text
 from common.measured import told
-from common.tables import table
 from common.speed.bench import INFERENCE, TRAINING
 from common.speed.blocks import TARGET
+from common.tables import table
 from common.training.certificate import differing_facts, same_facts
 from common.twin import RESIDENT
 from common.typed import plain, typed

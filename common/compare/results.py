@@ -35,13 +35,13 @@ class FrameworkResult(Measured):
     """One framework on one network; the last four are empty if nothing was to be learned."""
 
     proof: Proof  # against the first framework
-    timed: CrossCheck  # of the batch that was timed, see Comparison._hold
+    timed: CrossCheck  # of the batch that was timed
     certificate: Certificate
     probe: List[float]  # losses of the first steps at a low rate
     epochs: List[Epoch] = field(default_factory=list)
     evaluation: Optional[Evaluation] = None  # on the testing side
     crosscheck: Optional[CrossCheck] = None
-    tested_epoch: Optional[int] = None  # from 1, see Trainer.load_best; None in reports stored before: the last
+    tested_epoch: Optional[int] = None  # from 1, see Trainer.load_best; None: nothing was tested
 
 
 @dataclass

@@ -52,6 +52,11 @@ class Check:
         return " / ".join(label(name) for name in self.whom.split(" / "))
 
 
+def heading(result: "NetworkResult", name: str) -> str:
+    """What a column or row of figures is called: where a check failed nobody shall take it for good."""
+    return label(name) if result.valid else f"{INVALID} {label(name)}"
+
+
 def judge(result: "NetworkResult") -> List[Check]:
     """Every check of one network in one run."""
     return list(_checks(result))

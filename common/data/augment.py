@@ -4,7 +4,8 @@
     BatchReader(records, split.train, ..., augmentation=Augmentation(time_mask=30, frequency_mask=40))
 
 Random crops are `BatchReader`'s own `crop_frames`. Masks as in SpecAugment (Park et al., 2019,
-https://arxiv.org/abs/1904.08779, section 2), without time warping.
+https://arxiv.org/abs/1904.08779, section 2), without time warping, one
+of each kind.
 """
 from __future__ import annotations
 
@@ -22,30 +23,24 @@ from common.errors import UserError
 class Augmentation:
     """How much of every training utterance is masked; all zero changes nothing.
 
-    time_mask, frequency_mask:   largest width of one mask, in frames and in bins; the width of each
-                                 mask is drawn from 0 to this
-    time_masks, frequency_masks: number of masks in an utterance
+    time_mask, frequency_mask: largest width of the mask, in frames and in bins; its width is drawn from 0 to this
     """
 
     time_mask: int = 0
     frequency_mask: int = 0
-    time_masks: int = 1
-    frequency_masks: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("time_mask", "frequency_mask", "time_masks", "frequency_masks"):
+        for name in ("time_mask", "frequency_mask"):
             if getattr(self, name) < 0:
                 raise UserError(f"{name} must not be negative, but is {getattr(self, name)}")
         self.check_frames(NUM_FRAMES)
-        if self.frequency_mask * self.frequency_masks >= NUM_BINS:
-            raise UserError(f"{self.frequency_masks} masks of up to {self.frequency_mask} bins can cover all "
-                            f"{NUM_BINS} bins; use narrower or fewer ones")
+        if self.frequency_mask >= NUM_BINS:
+            raise UserError(f"a mask of up to {self.frequency_mask} bins can cover all {NUM_BINS} bins; use a narrower one")
 
     def check_frames(self, frames: int) -> None:
-        """Raise `UserError` if the time masks could cover an utterance of so many frames."""
-        if self.time_mask * self.time_masks >= frames:
-            raise UserError(f"{self.time_masks} masks of up to {self.time_mask} frames can cover all {frames} frames; "
-                            "use narrower or fewer ones")
+        """Raise `UserError` if the time mask could cover an utterance of so many frames."""
+        if self.time_mask >= frames:
+            raise UserError(f"a mask of up to {self.time_mask} frames can cover all {frames} frames; use a narrower one")
 
 
 def augment(spectrograms: np.ndarray, augmentation: Augmentation, seed: int, epoch: int, position: int) -> np.ndarray:
@@ -61,11 +56,9 @@ def augment(spectrograms: np.ndarray, augmentation: Augmentation, seed: int, epo
     for offset, utterance in enumerate(masked):  # (512, frames)
         random = random_numbers(MASKS, seed, epoch, position + offset)
         mean = utterance.mean(axis=1, keepdims=True)  # (512, 1)
-        for _ in range(augmentation.frequency_masks):
-            here = _window(random, augmentation.frequency_mask, bins)
-            utterance[here] = mean[here]
-        for _ in range(augmentation.time_masks):
-            utterance[:, _window(random, augmentation.time_mask, frames)] = mean
+        here = _window(random, augmentation.frequency_mask, bins)
+        utterance[here] = mean[here]
+        utterance[:, _window(random, augmentation.time_mask, frames)] = mean
     return masked
 
 

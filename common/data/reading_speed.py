@@ -135,23 +135,22 @@ def _resident() -> Dict[str, float]:
 
 def speed_table(speeds: Dict[str, List[float]]) -> str:
     """A line for each way: median, slowest and fastest round, and its share of the first way's median."""
-    from tabulate import tabulate
+    from common.tables import table
 
     first = np.median(speeds[_COPY])
     rows = [[way, f"{np.median(each) / 1e9:.2f} [{min(each) / 1e9:.2f}, {max(each) / 1e9:.2f}]",
              f"{np.median(each) / first:.2f}"] for way, each in speeds.items()]
-    return tabulate(rows, headers=["", "GB/s, median [slowest, fastest round]", "of memcpy"],
-                    tablefmt="github", disable_numparse=True)
+    return table(rows, ["", "GB/s, median [slowest, fastest round]", "of memcpy"], "github")
 
 
 def memory_table(found: Sequence[Memory]) -> str:
     """A line for each data set that was read through."""
-    from tabulate import tabulate
+    from common.tables import table
 
     rows = [[f"{each.records * RECORD_BYTES / 1e9:.1f} GB", f"{each.records:,}", f"{each.own:.0f} MiB",
              f"{each.mapped:.0f} MiB", f"{each.records * RECORD_BYTES / each.seconds / 1e9:.2f} GB/s"] for each in found]
-    return tabulate(rows, headers=["data set", "records", "most memory of its own", "most mapped at a time",
-                                   "read, shuffled, not in the page cache before"], tablefmt="github", disable_numparse=True)
+    return table(rows, ["data set", "records", "most memory of its own", "most mapped at a time",
+                        "read, shuffled, not in the page cache before"], "github")
 
 
 @friendly

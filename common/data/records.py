@@ -18,14 +18,10 @@ from typing import BinaryIO, Iterator, List, Optional, Sequence, Tuple, Type, Un
 
 import numpy as np
 
-from common.data.classes import read_classes, write_classes
 from common.data.form import NUM_BINS, NUM_FRAMES
 from common.data.values import HINT_BYTES, all_usable, bad_values, foreign_hint, label_hint, number_hint, what_is_bad
 from common.errors import UserError
 from common.files import replacing
-
-__all__ = ["MAX_SPEAKERS", "RECORD_BYTES", "RECORD_FLOATS", "RecordError", "RecordSet",
-           "RecordWriter", "open_record_file", "read_classes", "write_classes"]
 
 RECORD_FLOATS = 1 + NUM_BINS * NUM_FRAMES
 RECORD_BYTES = 4 * RECORD_FLOATS

@@ -12,7 +12,7 @@ import numpy as np
 from common.data.form import NUM_BINS, NUM_FRAMES
 from common.doctor.report import Report
 from common.doctor.scan import Scan
-from common.show.drawing import named, save
+from common.show.drawing import named, panels, save
 
 WRITES = ("speakers.png", "spectrograms.png")
 _SPECTROGRAMS = 12
@@ -21,21 +21,18 @@ _FRAME_SECONDS, _BIN_KILOHERTZ = 0.010, 8.0 / NUM_BINS
 
 def plot(scan: Scan, report: Report, folder: Path) -> List[Path]:
     """Write `speakers.png` and `spectrograms.png` into `folder`, which exists. Returns what was written."""
-    from matplotlib.figure import Figure  # alone it needs no display
-
     written = []
     if report.records_by_speaker:
         counts = sorted(report.records_by_speaker.items(), key=lambda item: -item[1])
-        figure = Figure(figsize=(max(6.0, 0.16 * len(counts)), 4.5), layout="constrained")
-        axes = figure.subplots()
+        figure, [[axes]] = panels(1, 1, width=max(6.0, 0.16 * len(counts)), height=4.5)
         axes.bar(range(len(counts)), [count for _, count in counts])
         axes.set(ylabel="records", title=f"{report.records} records of {report.speakers} speakers")
         axes.set_xticks(range(len(counts)), [named(name) for name, _ in counts], rotation=90, fontsize=6)
         written.append(save(figure, folder / "speakers.png"))
     if report.records:
-        figure = Figure(figsize=(13, 8), layout="constrained")
+        figure, places = panels(3, 4, width=13 / 4, height=8 / 3)
         chosen = np.unique(np.linspace(0, report.records - 1, _SPECTROGRAMS).astype(int))
-        for axes, index in zip(figure.subplots(3, 4).flat, chosen):
+        for axes, index in zip(places.flat, chosen):
             values = scan.read(index)
             shown = np.where(np.isfinite(values), values, np.nan)  # (512, 300)
             low, high = np.nanpercentile(shown, [1, 99]) if np.isfinite(shown).any() else (0, 1)

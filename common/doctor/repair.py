@@ -9,8 +9,9 @@ from typing import List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
+from common.data.classes import write_classes
 from common.data.dataset import SessionRow, read_info, read_sessions, write_sessions
-from common.data.records import RecordWriter, write_classes
+from common.data.records import RecordWriter
 from common.doctor.scan import Scan
 from common.errors import UserError
 from common.files import write_json

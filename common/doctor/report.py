@@ -71,7 +71,7 @@ def as_json(report: Report) -> Dict[str, Any]:
 
 def as_text(report: Report) -> str:
     """The report for a person, the verdict last."""
-    from tabulate import tabulate  # slow to import, and --help does not need it
+    from common.tables import table  # slow to import, and --help does not need it
 
     facts = [["records", f"{report.records} in {len(report.files)} files, "
                          f"{sum(file['bytes'] for file in report.files) / 1e9:.2f} GB"],
@@ -83,7 +83,7 @@ def as_text(report: Report) -> str:
                             "of nearly equal spectrograms"],
              ["leakage", f"looked for in {report.checked_split}" if report.checked_split else
               "not looked for: the records cannot be split before their problems are repaired"]]
-    lines = [tabulate(facts, tablefmt="plain"), ""]
+    lines = [table(facts, (), "plain"), ""]
     for finding in sorted(report.findings, key=lambda finding: finding.severity != PROBLEM):
         lines.append(f"{finding.severity}: {finding.message} [{finding.code}]")
         lines += [f"    {place.path}: record {place.record}, byte {place.byte}" for place in finding.places]

@@ -19,7 +19,8 @@ from typing import IO, Callable, Dict, Iterable, Iterator, List, NamedTuple, Tup
 
 import numpy as np
 
-from common.prepare.audio import AudioError, Heard, read_blocks
+from common.prepare.audio import Heard, read_blocks
+from common.prepare.decoding import AudioError
 from common.prepare.features import spectrogram
 from common.prepare.levels import SILENCE_DB, is_silent
 from common.prepare.options import SAMPLE_RATE, SEGMENT_SAMPLES

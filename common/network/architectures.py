@@ -112,15 +112,13 @@ def _scaled(channels: int, width: float) -> int:
     return scaled
 
 
-def table(spec: NetworkSpec, frames: int = NUM_FRAMES) -> List[List[object]]:
-    """Rows of layer, type, output shape, trained values, millions of multiply-accumulates."""
-    rows: List[List[object]] = []
-    for step in spec.steps(frames):
-        trained = sum(p.size for p in step.parameters if p.trainable)
-        rows.append([step.layer.name, type(step.layer).__name__,
-                     " x ".join(map(str, step.output_shape)), trained, step.macs / 1e6])
-    rows.append(["total", "", "", spec.num_parameters, spec.macs(frames) / 1e6])
-    return rows
+def table(spec: NetworkSpec, frames: int = NUM_FRAMES) -> List[Dict[str, object]]:
+    """A row for each layer; the last column holds millions of multiply-accumulates."""
+    columns = "layer", "type", "output", "trained values", "MMAC"
+    rows = [(step.layer.name, type(step.layer).__name__, " x ".join(map(str, step.output_shape)),
+             sum(p.size for p in step.parameters if p.trainable), step.macs / 1e6) for step in spec.steps(frames)]
+    rows.append(("total", "", "", spec.num_parameters, spec.macs(frames) / 1e6))
+    return [dict(zip(columns, row)) for row in rows]
 
 
 @friendly
@@ -130,13 +128,12 @@ def main(argv: Optional[List[str]] = None) -> int:
     parser.add_argument("--frames", type=int, default=NUM_FRAMES, help=f"frames an utterance has ({NUM_FRAMES})")
     parser.add_argument("--width", type=float, default=1.0, help="factor on every width (1.0)")
     options = parser.parse_args(argv)
-    from tabulate import tabulate
+    from common.tables import table_of_numbers
 
     for name in NETWORKS:
         spec = build(name, options.speakers, options.width)
         print(f"\n{name}: {options.speakers} speakers, {options.frames} frames")
-        print(tabulate(table(spec, options.frames), intfmt=",", floatfmt=",.1f",
-                       headers=["layer", "type", "output", "trained values", "MMAC"]))
+        print(table_of_numbers(table(spec, options.frames), ",.1f", "simple"))
     return 0
 
 

@@ -13,10 +13,8 @@ import numpy as np
 import onnx
 
 from common.files import replacing
-from common.network.layers import EMBEDDING, INPUT, OUTPUT, NetworkSpec
+from common.network.layers import EMBEDDING, OUTPUT, NetworkSpec
 from common.network.params import Params, check, halved
-
-__all__ = ["EMBEDDING", "INPUT", "OUTPUT", "annotate", "halve", "metadata", "read_parameters", "save"]
 
 
 def save(model: onnx.ModelProto, path: Path) -> None:

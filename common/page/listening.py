@@ -12,7 +12,8 @@ import numpy as np
 
 from common.errors import UserError
 from common.identify.pieces import Listening, kept, pieces
-from common.prepare.audio import AudioError, load_audio
+from common.prepare.audio import load_audio
+from common.prepare.decoding import AudioError
 from common.training.trained import Trained
 
 MOST_BYTES = 20 * 10**6

@@ -4,14 +4,14 @@
 """
 from __future__ import annotations
 
-import io
 import threading
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from common.data.form import NUM_BINS
-from common.prepare.features import FFT_POINTS, SAMPLE_RATE, WINDOW_SAMPLES
+from common.prepare.features import FFT_POINTS, WINDOW_SAMPLES
+from common.prepare.options import SAMPLE_RATE
+from common.show.drawing import as_png, panels
 
 _COLUMNS = 900  # one window each, however long the recording
 _RANGE_DB = 80  # below the loudest; what is fainter is black
@@ -22,14 +22,11 @@ def draw(samples: np.ndarray) -> bytes:
     """PNG of mono 16 kHz samples (n,), at least 400 of them: time across, frequency upwards, loudness as brightness."""
     levels = _levels(samples)
     with _ONE_AT_A_TIME:
-        figure = Figure(figsize=(9, 2.7), layout="constrained")
-        axes = figure.subplots()
+        figure, [[axes]] = panels(1, 1, width=9, height=2.7)
         axes.imshow(levels, origin="lower", aspect="auto", cmap="magma", vmin=levels.max() - _RANGE_DB,
                     extent=(0, len(samples) / SAMPLE_RATE, 0, SAMPLE_RATE / 2000))
         axes.set(xlabel="seconds", ylabel="kHz")
-        png = io.BytesIO()
-        figure.savefig(png, dpi=110, format="png")
-    return png.getvalue()
+        return as_png(figure)
 
 
 def _levels(samples: np.ndarray) -> np.ndarray:

@@ -19,8 +19,6 @@ from common.prepare.decoding import AudioError, Block, decode
 from common.prepare.levels import CLIPPED, FULL_SCALE, MOST, mix
 from common.prepare.options import SAMPLE_RATE
 
-__all__ = ["AudioError", "Heard", "load_audio", "read_blocks"]
-
 CHANNELS_CANCEL, CLIPS = "channels that cancel each other", "clipped"
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz; beyond them a few bytes would become gigabytes of samples
 

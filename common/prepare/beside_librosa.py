@@ -34,12 +34,11 @@ from common.prepare.audio import load_audio
 from common.prepare.features import (
     DEVIATION_FLOOR,
     FFT_POINTS,
-    SAMPLE_RATE,
-    SEGMENT_SAMPLES,
     STEP_SAMPLES,
     WINDOW_SAMPLES,
     spectrogram,
 )
+from common.prepare.options import SAMPLE_RATE, SEGMENT_SAMPLES
 from common.prepare.sources import Recording, find_recordings
 
 TOLERANCE = 0.05  # of values with unit variance; the two resample and round differently

@@ -15,7 +15,8 @@ from typing import Iterator, List
 import numpy as np
 
 from common.errors import UserError
-from common.prepare.audio import AudioError, read_blocks
+from common.prepare.audio import read_blocks
+from common.prepare.decoding import AudioError
 from common.prepare.options import SAMPLE_RATE, Copies
 
 MAX_SECONDS = 60  # of one noise or impulse response; what comes after is not used

@@ -14,9 +14,6 @@ from typing import Optional
 import numpy as np
 
 from common.data.form import NUM_BINS, SCALES
-from common.prepare.options import SAMPLE_RATE, SEGMENT_SAMPLES
-
-__all__ = ["SAMPLE_RATE", "SEGMENT_SAMPLES", "normalise_bins", "num_frames", "spectrogram"]
 
 WINDOW_SAMPLES = 400  # 25 ms
 STEP_SAMPLES = 160  # 10 ms

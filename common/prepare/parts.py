@@ -20,7 +20,8 @@ from common.data.form import NUM_BINS, NUM_FRAMES
 from common.data.records import RECORD_BYTES, NoRecords, RecordWriter, open_record_file
 from common.errors import UserError
 from common.files import read_json, write_json
-from common.prepare.audio import AudioError, Heard, read_blocks
+from common.prepare.audio import Heard, read_blocks
+from common.prepare.decoding import AudioError
 from common.prepare.distortion import distort
 from common.prepare.features import spectrogram
 from common.prepare.levels import SILENCE_DB, is_silent

@@ -13,7 +13,8 @@ from typing import Callable, Dict, Iterator, List, Mapping
 import numpy as np
 
 from common.data.records import RecordSet
-from common.network.onnx_file import INPUT, OUTPUT, annotate
+from common.network.layers import INPUT, OUTPUT
+from common.network.onnx_file import annotate
 from common.network.onnx_session import open_session
 from common.training.checkpoint import Checkpoint
 from common.training.trained import Trained

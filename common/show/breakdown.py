@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Sequence
 
-from common.show.drawing import INK, legend_beneath, named, panels, save
+from common.show.drawing import INK, entitle, legend_beneath, named, panels, save
 from common.training.breakdown import Breakdown, Calibration, Group, Length, Share, Speaker
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def draw_breakdown(found: Breakdown, title: str, path: Path) -> Path:
         _groups(groups, found.groups)
     else:
         groups.remove()
-    figure.suptitle(f"{named(title)}; bars are 95 % intervals", fontsize=11)
+    entitle(figure, f"{named(title)}; bars are 95 % intervals")
     return save(figure, path)
 
 

@@ -4,12 +4,11 @@
 """
 from __future__ import annotations
 
-import io
 from typing import Sequence
 
 import numpy as np
 
-from common.show.drawing import named, panels
+from common.show.drawing import as_png, named, panels
 from common.training.metrics import confusion_matrix
 
 _NAMED = 60  # speakers at most whose names can be read at the edge
@@ -27,6 +26,4 @@ def confusion_png(logits: np.ndarray, speakers: np.ndarray, names: Sequence[str]
         axes.set_xticks(range(len(names)), shown, rotation=90, fontsize=7)
         axes.set_yticks(range(len(names)), shown, fontsize=7)
     figure.colorbar(image, label="share of the speaker's utterances", shrink=0.8)
-    file = io.BytesIO()
-    figure.savefig(file, dpi=90, format="png")
-    return file.getvalue()
+    return as_png(figure)

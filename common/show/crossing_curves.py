@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from common.contenders import CONTENDERS
-from common.show.drawing import INK, line_look, panels, save, where
+from common.show.drawing import INK, entitle, line_look, panels, save, where
 from common.training.crossover import TOLERANCE, CrossoverStudy
 
 
@@ -27,6 +27,5 @@ def draw_crossings(study: CrossoverStudy, folder: Path) -> Path:
     axis.xaxis.get_major_locator().set_params(integer=True)
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8, handlelength=3.5)
-    figure.suptitle(f"{study.network}: loss after the change of framework, beside the run that stayed\n"
-                    f"{where(study.measured)}", fontsize=11)
+    entitle(figure, f"{study.network}: loss after the change of framework, beside the run that stayed", where(study.measured))
     return save(figure, folder / "crossover.png")

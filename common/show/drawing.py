@@ -8,6 +8,8 @@ No screen is needed, and a picture is written whole or not at all. All can be to
 """
 from __future__ import annotations
 
+import io
+import textwrap
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, FrozenSet, Mapping, Sequence, Tuple
@@ -24,6 +26,7 @@ if TYPE_CHECKING:  # slow to import
     from common.compare.results import NetworkResult
 
 INK = "#202124"  # of edges, hatches and what is no contender's
+_LETTERS = 10  # of a title in an inch, capitals too
 
 
 def panels(rows: int, columns: int, width: float, height: float, **shared: str) -> "Tuple[Figure, np.ndarray]":
@@ -37,8 +40,21 @@ def panels(rows: int, columns: int, width: float, height: float, **shared: str) 
 def save(figure: "Figure", path: Path) -> Path:
     """Write a PNG; returns `path`."""
     with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png")
+        temporary.write_bytes(as_png(figure))
     return path
+
+
+def as_png(figure: "Figure") -> bytes:
+    """The PNG that `save` writes."""
+    file = io.BytesIO()
+    figure.savefig(file, dpi=110, format="png")
+    return file.getvalue()
+
+
+def entitle(figure: "Figure", *lines: str) -> None:
+    """What the whole picture is of; a line that is longer than the picture is wide goes on in the next."""
+    letters = int(_LETTERS * figure.get_figwidth())
+    figure.suptitle("\n".join(textwrap.fill(line, letters) for line in lines), fontsize=11)
 
 
 def named(name: str) -> str:

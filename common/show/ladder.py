@@ -7,10 +7,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Dict, Iterator, List
 
-from tabulate import tabulate
-
 from common.proof.parity import DRIFT, LOSSES, Finding, differences, first_divergence, same_shapes, tipped_relus
 from common.proof.recording import Recording, Trial
+from common.tables import table
 from common.twin import Twin
 
 
@@ -20,8 +19,7 @@ def verdicts(findings: Dict[str, List[Finding]], twins: Dict[str, Twin]) -> Iter
         first = first_divergence(own)
         verdict = f"DIVERGES: first {first}" if first else "stays with the reference on every rung"
         yield f"{twins[name].framework} {verdict}"
-        yield tabulate(_rows(own), tablefmt="github", disable_numparse=True, headers=[
-            "step", "rung", "tensors", "worst", "error", "rounding", "limit"])
+        yield table(_rows(own), ["step", "rung", "tensors", "worst", "error", "rounding", "limit"], "github")
 
 
 def side_by_side(trial: Trial, recordings: Dict[str, Recording]) -> Iterator[str]:
@@ -33,8 +31,7 @@ def side_by_side(trial: Trial, recordings: Dict[str, Recording]) -> Iterator[str
             for rung, errors in differences(one, other).items()]
     drift = abs(first.losses / second.losses - 1)
     rows.append([DRIFT, f"loss of step {drift.argmax()} of {len(drift)}", f"{drift.max():.1e}"])
-    yield tabulate(rows, headers=["rung", "worst", "difference"], tablefmt="github",
-                   disable_numparse=True)
+    yield table(rows, ["rung", "worst", "difference"], "github")
     if same_shapes(one["outputs"], other["outputs"]):
         tipped, relus = tipped_relus(trial.spec, one, other)
         yield (f"{tipped:,} of {relus:,} ReLU outputs are zero in one framework only. Where rounding "

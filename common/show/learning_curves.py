@@ -14,12 +14,16 @@ from common.compare.report import Report
 from common.compare.results import Epoch
 from common.contenders import CONTENDERS
 from common.errors import UserError
-from common.show.drawing import legend_beneath, line_look, mark, named, panels, save, where
+from common.show.drawing import INK, entitle, legend_beneath, line_look, mark, named, panels, save, where
 from common.training.config import load_config
 from common.training.run_folder import read_log
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_HOLLOW = {"markerfacecolor": "white", "linewidth": 0.8}  # of the training side
+_SIDE = {"color": INK, "marker": "o"}
+_LINE = 0.18  # inches of a legend's line
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ def draw_learning(report: Report, folder: Path) -> Optional[Path]:
         return None
     voices = "synthetic voices" if report.data["synthetic"] else f"{report.data['speakers']} voices"
     figure = _draw(curves, "loss of the step",
-                   f"Learning curves on {voices}\n{where({'date': report.date, **report.machine})}")
+                   [f"Learning curves on {voices}", where({"date": report.date, **report.machine})])
     mark(figure, report.results)
     return save(figure, folder / "learning-curves.png")
 
@@ -71,23 +75,26 @@ def _of_epochs(name: str, epochs: Sequence[Epoch]) -> Curve:
                  range(1, len(epochs) + 1), [epoch.train_top1 for epoch in epochs], [epoch.dev_top1 for epoch in epochs])
 
 
-def _draw(curves: Dict[str, List[Curve]], loss: str, title: str = "") -> "Figure":
-    figure, places = panels(2, len(curves), width=5.2, height=3.4, sharex="col")
+def _draw(curves: Dict[str, List[Curve]], loss: str, title: Sequence[str] = ()) -> "Figure":
+    from matplotlib.lines import Line2D
+
+    legend = _LINE * (2 + max(map(len, curves.values())))  # which must not take the curves' room
+    figure, places = panels(2, len(curves), width=5.2, height=3 + legend / 2, sharex="col")
     for (above, below), (network, own) in zip(places.T, curves.items()):
         for curve in own:
             few = {**curve.look, "marker": curve.look["marker"] if len(curve.places) == len(curve.train) else ""}
-            above.plot(curve.places, curve.losses, alpha=0.85, label=curve.label, **few)
-            below.plot(curve.epochs, [100 * share for share in curve.train], markerfacecolor="white", linewidth=0.8,
-                       label=f"{curve.label}, training side", **curve.look)
+            above.plot(curve.places, curve.losses, alpha=0.85, **few)
+            below.plot(curve.epochs, [100 * share for share in curve.train], **_HOLLOW, **curve.look)
             if None not in curve.dev:
-                below.plot(curve.epochs, [100 * share for share in curve.dev], label=f"{curve.label}, development side",
-                           **curve.look)
+                below.plot(curve.epochs, [100 * share for share in curve.dev], **curve.look)
         above.set(title=network, ylabel=loss, ylim=(0, None))
         below.set(xlabel="epoch", ylabel="top-1 accuracy, %", ylim=(0, 102))
         for axis in (above, below):
             axis.grid(alpha=0.3)
             axis.xaxis.get_major_locator().set_params(integer=True)
-            legend_beneath(axis, 1.5 if axis is above else 4.5, fontsize=8, handlelength=3.5)
+        legend_beneath(below, 4.5, handles=[Line2D([], [], label=label, **look) for label, look in [
+            *((curve.label, curve.look) for curve in own), ("training side", {**_HOLLOW, **_SIDE}),
+            ("development side", _SIDE)]], fontsize=8, handlelength=3.5)
     if title:
-        figure.suptitle(title, fontsize=11)
+        entitle(figure, *title)
     return figure

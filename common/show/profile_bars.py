@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Dict, List, Mapping
 
 from common.contenders import CONTENDERS
 from common.network.architectures import build
-from common.show.drawing import bar_look, panels, save, where
+from common.show.drawing import bar_look, entitle, panels, save, where
 from common.speed.bench import INFERENCE, TRAINING
 from common.speed.profile import OUTSIDE, PHASES, ProfileStudy, Profile
 
@@ -41,7 +41,7 @@ def _draw(network: str, profiles: Dict[str, Dict[str, Profile]], measured: Mappi
         axis.grid(axis="x", alpha=0.3)
         axis.set_axisbelow(True)
         axis.legend(fontsize=8)
-    figure.suptitle(f"{network}: where the time of a step goes\n{where(measured)}", fontsize=11)
+    entitle(figure, f"{network}: where the time of a step goes", where(measured))
     return save(figure, folder / f"{network}.png")
 
 

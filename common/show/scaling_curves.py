@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, List, Mapping, Sequence
 
 from common.contenders import CONTENDERS
-from common.show.drawing import line_look, logarithmic, panels, save, where
+from common.show.drawing import entitle, line_look, logarithmic, panels, save, where
 from common.speed.scaling import KINDS, THREADS, ScalingStudy, Point
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def _draw(network: str, points: Sequence[Point], measured: Mapping[str, str], fo
             _curves(place, [point for point in points if (point.kind, point.axis) == (kind, axis)])
             place.set_title(f"{kind}, by {axis}", fontsize=10)
     places[0][0].legend(fontsize=8, handlelength=3.5)
-    figure.suptitle(f"{network}: cost of an utterance, median with fastest to slowest step; thin grey: as the arithmetic "
-                    f"grows from the first value\n{where(measured)}", fontsize=11)
+    entitle(figure, f"{network}: cost of an utterance, median with fastest to slowest step; thin grey: as the arithmetic "
+            "grows from the first value", where(measured))
     return save(figure, folder / f"scaling-{network}.png")
 
 

@@ -11,7 +11,7 @@ from common.compare.numbers import attainable
 from common.compare.report import Report
 from common.compare.results import NetworkResult
 from common.contenders import CONTENDERS
-from common.show.drawing import INK, bar_look, mark, panels, save, where
+from common.show.drawing import INK, bar_look, entitle, mark, panels, save, where
 from common.speed.bench import INFERENCE, TRAINING
 from common.twin import RESIDENT
 
@@ -33,8 +33,8 @@ def draw_speed(report: Report, folder: Path) -> Path:
     for row, result in zip(places, report.results):
         for axis, kind in zip(row, (TRAINING, INFERENCE)):
             _bars(axis, result, kind, names)
-    figure.suptitle("Who is speaking? Utterances of 3.015 s a second, in batches of "
-                    f"{report.settings['batch_size']}\n{where({'date': report.date, **report.machine})}", fontsize=11)
+    entitle(figure, f"Who is speaking? Utterances of 3.015 s a second, in batches of {report.settings['batch_size']}",
+            where({"date": report.date, **report.machine}))
     own = _OWN if any(CONTENDERS[name].own_of for name in names) else ""
     figure.supxlabel(_CAPTION.format(own=own), fontsize=8, ha="left", x=0.01)
     mark(figure, report.results)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
-from common.show.drawing import INK, named, panels, save
+from common.show.drawing import INK, entitle, named, panels, save
 from common.verify.gallery import Threshold
 from common.verify.scoring import Scored
 
@@ -26,7 +26,7 @@ def draw_scores(scored: Scored, threshold: Optional[Threshold], title: str, path
     figure, ((spread, errors),) = panels(1, 2, width=4.6, height=3.6)
     _spread(spread, scored, threshold)
     _errors(errors, scored, threshold)
-    figure.suptitle(f"{named(title)}: {scored.counts}", fontsize=10)
+    entitle(figure, f"{named(title)}: {scored.counts}")
     return save(figure, path)
 
 

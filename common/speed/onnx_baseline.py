@@ -10,8 +10,7 @@ from typing import Dict
 
 import numpy as np
 
-from common.network.layers import NetworkSpec
-from common.network.onnx_file import INPUT, OUTPUT
+from common.network.layers import INPUT, OUTPUT, NetworkSpec
 from common.network.onnx_session import open_session
 from common.network.optimizer import SGD
 from common.network.params import Params

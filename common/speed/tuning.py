@@ -37,7 +37,7 @@ class Steps(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Trial:
+class Candidate:
     """A layer that was computed in another way; 0 points: directly."""
 
     layer: str
@@ -51,7 +51,7 @@ class Tuned:
     """The plan that was found, and how."""
 
     plan: Dict[str, int]
-    trials: List[Trial]
+    trials: List[Candidate]
 
 
 def other_ways(spec: NetworkSpec, plan: Plan) -> Iterator[Tuple[str, int]]:
@@ -73,7 +73,7 @@ def search(spec: NetworkSpec, race: Callable[[Plan, Plan], float], seconds: floa
             del other[layer]
         gain = race(plan, other) if clock() < end else None
         kept = gain is not None and gain > _CLEARLY
-        trials.append(Trial(layer, points, gain, kept))
+        trials.append(Candidate(layer, points, gain, kept))
         plan = other if kept else plan
     return Tuned(plan, trials)
 

@@ -22,29 +22,34 @@ from common.network.optimizer import SGD, Schedule
 
 MAX_WIDTH = 10  # a factor of 10 already makes a hundred times the parameters
 ROBUST, PAPER = "robust", "paper"  # see `common.training.recipes`
+WHAT = "what"  # a setting is, in the metadata of its field
 SAVE_MINUTES = 5.0  # within an epoch, between what is saved to go on from
+
+
+def _setting(default: Any, what: str) -> Any:
+    return dataclasses.field(default=default, metadata={WHAT: what})
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """Defaults are the recipe that ports of the released VoxCeleb model report, for small data."""
 
-    network: str = "vgg_m"
-    recipe: str = PAPER  # where settings come from that were not given
-    width: float = 1.0  # factor on every number of channels
-    epochs: int = 30
-    batch_size: int = 32  # the recipe's 100 leaves too few steps an epoch on small data
-    learning_rate: float = 1e-2
-    final_learning_rate: float = 1e-4
-    schedule: str = "exponential"
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    label_smoothing: float = 0.0  # share of each target that is spread over all speakers
-    seed: int = 0  # of the first parameters, the split, the order and the crops
-    crop_frames: Optional[int] = None  # train on random windows of so many frames
-    time_mask: int = 0  # frames that are blanked at most, per utterance
-    frequency_mask: int = 0  # frequency bins that are blanked at most, per utterance
-    patience: int = 0  # stop after so many epochs without a better development accuracy; 0: never
+    network: str = _setting("vgg_m", "which network")
+    recipe: str = _setting(PAPER, "settings for all that is not given")
+    width: float = _setting(1.0, "factor on every number of channels, for smaller or larger networks")
+    epochs: int = _setting(30, "passes over the training side")
+    batch_size: int = _setting(32, "utterances a step")  # the recipe's 100 leaves too few steps an epoch on small data
+    learning_rate: float = _setting(1e-2, "at the first step")
+    final_learning_rate: float = _setting(1e-4, "at the last step")
+    schedule: str = _setting("exponential", "how the learning rate goes from the first to the last")
+    momentum: float = _setting(0.9, "of SGD")
+    weight_decay: float = _setting(5e-4, "on weights; not on biases, not on batch normalisation")
+    label_smoothing: float = _setting(0.0, "share of each target that is spread evenly over all speakers")
+    seed: int = _setting(0, "of the first parameters, the split, the order, crops and masks")
+    crop_frames: Optional[int] = _setting(None, "train on random windows of so many frames")
+    time_mask: int = _setting(0, "augmentation: blank up to so many frames")
+    frequency_mask: int = _setting(0, "augmentation: blank up to so many frequency bins")
+    patience: int = _setting(0, "stop after so many epochs without a better development accuracy; 0: never")
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Tuple
 from common.data.form import NUM_BINS, SCALES
 from common.errors import UserError
 from common.network.params import fingerprint
-from common.prepare.features import FFT_POINTS, SAMPLE_RATE, STEP_SAMPLES, WINDOW_SAMPLES
+from common.prepare.features import FFT_POINTS, STEP_SAMPLES, WINDOW_SAMPLES
+from common.prepare.options import SAMPLE_RATE
 from common.training.metrics import is_temperature
 
 if TYPE_CHECKING:  # slow to import, and no ONNX file needs it

@@ -18,8 +18,8 @@ from forks import Forks
 from tiny_data import SPEAKERS, spectrogram, write_data
 
 import compare
+from common.data.classes import write_classes
 from common.data.dataset import Dataset, open_dataset
-from common.data.records import write_classes
 from common.data.splits import save_split, split_dataset
 from common.network import params as parameters
 from common.network.architectures import build

@@ -8,9 +8,10 @@ from typing import Any, Sequence
 import numpy as np
 import pytest
 
+from common.data.classes import write_classes
 from common.data.dataset import SessionRow, open_dataset, sidecar_path, write_sessions
 from common.data.form import NUM_BINS, NUM_FRAMES
-from common.data.records import RecordWriter, write_classes
+from common.data.records import RecordWriter
 from common.errors import UserError
 
 SPEAKERS = ["Ada", "Bea", "Cleo"]

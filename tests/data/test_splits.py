@@ -9,9 +9,10 @@ from typing import Dict, Optional, Tuple
 import numpy as np
 import pytest
 
+from common.data.classes import write_classes
 from common.data.dataset import Dataset, SessionRow, open_dataset, write_sessions
 from common.data.form import NUM_BINS, NUM_FRAMES
-from common.data.records import RecordWriter, write_classes
+from common.data.records import RecordWriter
 from common.data.splits import (
     Split,
     load_split,

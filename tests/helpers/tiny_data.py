@@ -7,9 +7,10 @@ from typing import List
 
 import numpy as np
 
+from common.data.classes import write_classes
 from common.data.dataset import SessionRow, write_sessions
 from common.data.form import NUM_BINS, NUM_FRAMES
-from common.data.records import RecordWriter, write_classes
+from common.data.records import RecordWriter
 
 SPEAKERS = ["Ada", "Bea", "Cleo", "Dora"]
 SESSIONS, PER_SESSION = 4, 3  # of each speaker; gives 24 training, 12 development, 12 testing records

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from common.errors import UserError
 from common.network import onnx_file
 from common.network.architectures import build
+from common.network.layers import EMBEDDING, INPUT, OUTPUT
 
 WEIGHT = np.random.default_rng(0).standard_normal((512, 3)).astype(np.float32)
 
@@ -73,7 +74,7 @@ def test_only_what_is_used_is_kept(path: Path) -> None:
 def test_onnx_runtime_takes_any_number_and_length(path: Path, size: int, frames: int) -> None:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     spectrograms = np.random.default_rng(1).standard_normal((size, 512, frames)).astype(np.float32)
-    logits, embedding = session.run([onnx_file.OUTPUT, onnx_file.EMBEDDING], {onnx_file.INPUT: spectrograms})
+    logits, embedding = session.run([OUTPUT, EMBEDDING], {INPUT: spectrograms})
     np.testing.assert_allclose(logits, spectrograms.mean(axis=2) @ WEIGHT + 1, atol=1e-5)
     np.testing.assert_allclose(embedding, spectrograms.mean(axis=2), atol=1e-6)
 
@@ -108,7 +109,7 @@ def test_halved_weights_compute_as_float32(path: Path) -> None:
     assert path.stat().st_size < 0.7 * whole and onnx_file.metadata(onnx.load(str(path))) == {"speakers": "[]"}
     spectrograms = np.random.default_rng(1).standard_normal((2, 512, 100)).astype(np.float32)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    logits, = session.run([onnx_file.OUTPUT], {onnx_file.INPUT: spectrograms})
+    logits, = session.run([OUTPUT], {INPUT: spectrograms})
     rounded = WEIGHT.astype(np.float16).astype(np.float32)
     np.testing.assert_allclose(logits, spectrograms.mean(axis=2) @ rounded + 1, atol=1e-5)
     assert np.abs(logits - (spectrograms.mean(axis=2) @ WEIGHT + 1)).max() > 1e-5

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from common.prepare.audio import AudioError, Heard, load_audio, read_blocks
+from common.prepare.audio import Heard, load_audio, read_blocks
+from common.prepare.decoding import AudioError
 
 SECONDS = 3.5
 TONE = 440.0

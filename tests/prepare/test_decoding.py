@@ -9,7 +9,8 @@ import pytest
 import soundfile
 from containers import FORMS, RATE, SECONDS, encode, sweep
 
-from common.prepare.audio import AudioError, Heard, load_audio
+from common.prepare.audio import Heard, load_audio
+from common.prepare.decoding import AudioError
 from common.prepare.features import normalise_bins, spectrogram
 
 LOW_BINS = slice(4, 200)  # 60 Hz to 3.1 kHz: what every codec and rate keeps

@@ -8,12 +8,11 @@ from scipy import signal
 from common.prepare.features import (
     DEVIATION_FLOOR,
     LOG_FLOOR,
-    SAMPLE_RATE,
-    SEGMENT_SAMPLES,
     normalise_bins,
     num_frames,
     spectrogram,
 )
+from common.prepare.options import SAMPLE_RATE, SEGMENT_SAMPLES
 
 RECORD_SHAPE = (512, 300)
 

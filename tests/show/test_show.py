@@ -132,7 +132,7 @@ def test_a_name_is_shown_as_it_is_whatever_is_in_it(figures: List[Any], tmp_path
     learning_curves.draw_runs([logged(tmp_path / name) for name in NAMES], tmp_path / "runs.png")
     breakdown.draw_breakdown(broken_down(), NAMES[0], tmp_path / "breakdown.png")
     runs, found = map(texts, figures)
-    assert all(shown in runs and f"{shown}, development side" in runs for shown in SHOWN)
+    assert all(shown in runs for shown in [*SHOWN, "training side", "development side"])
     assert all(shown in found and f"{shown}\n2 speakers\n2" in found for shown in SHOWN)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
@@ -184,3 +184,13 @@ def test_the_page_of_a_run_that_is_stopped_is_of_its_last_epoch(tmp_path: Path) 
     assert "from epoch 1" in text and "from epoch 3" in text and "from epoch 2" not in text
     assert r"NumPy\|x" in text and "3 of 30 done" in text and "4 an epoch" in text
     assert "/data/voices" in text and "5 training utterances, by --share" in text and "0.1 minutes of training" in text
+
+
+def test_many_runs_leave_room_for_their_curves_and_a_long_title_for_itself(figures: List[Any], tmp_path: Path) -> None:
+    learning_curves.draw_runs([logged(tmp_path / f"run-{number}") for number in range(12)], tmp_path / "runs.png")
+    figure, = figures
+    drawing.entitle(figure, "12 runs", " ".join(["DNNL_MAX_CPU_ISA=AVX2"] * 5))
+    figure.draw_without_rendering()
+    whole, title = figure.get_window_extent(), figure.findobj(lambda artist: getattr(artist, "get_fontsize", int)() == 11)
+    assert all(axis.get_window_extent().height > 0.25 * whole.height for axis in figure.axes)
+    assert len(title) == 1 and title[0].get_window_extent().width < whole.width
