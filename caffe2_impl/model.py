@@ -21,6 +21,7 @@ from caffe2.python import core, workspace
 
 from caffe2_impl import layers, runtime, to_onnx, winograd
 from caffe2_impl.construction import Construction, create, declare_inputs, finish, found_layouts, give_back, to_plain
+from common.network import onnx_file
 from common.network import params as parameters
 from common.network.folding import fold_batch_norm, folded_spec
 from common.network.layers import NetworkSpec
@@ -133,8 +134,8 @@ class Model:
         self._feed(momenta, suffix="_momentum")
         self._folded_is_current = False
 
-    def export_onnx(self, path: Path) -> None:
-        to_onnx.export_onnx(self.spec, self.params(), path)
+    def export_onnx(self, path: Path, facts: Mapping[str, str] = MappingProxyType({}), half: bool = False) -> None:
+        onnx_file.save(to_onnx.export(self.spec, self.params()), path, facts, half)
 
     def facts(self) -> Dict[str, str]:
         facts = runtime.facts()

@@ -4,7 +4,6 @@ Called through `Model.export_onnx`.
 """
 from __future__ import annotations
 
-from pathlib import Path
 
 import onnx
 from caffe2.proto import caffe2_pb2
@@ -14,14 +13,13 @@ from caffe2.python.onnx import frontend
 from caffe2_impl import layers, runtime
 from caffe2_impl.construction import Construction, declare_inputs
 from common.data.form import NUM_BINS, NUM_FRAMES
-from common.network import onnx_file
 from common.network.layers import NetworkSpec
 from common.network.params import Params
 from common.network.winograd import DIRECT
 
 
-def export_onnx(spec: NetworkSpec, params: Params, path: Path) -> None:
-    """Write `spec` with its weights as an ONNX file; see `common.twin.Model.export_onnx`.
+def export(spec: NetworkSpec, params: Params) -> onnx.ModelProto:
+    """`spec` with its weights as the exporter makes it, for `common.network.onnx_file.save` to mend.
 
     The exporter knows neither IDEEP nor training arguments, so it gets a plain CPU net.
     """
@@ -35,9 +33,8 @@ def export_onnx(spec: NetworkSpec, params: Params, path: Path) -> None:
     predict = network.net.Proto()
     values = {**params, **layers.constants(spec)}
     predict.external_output[:] = ["logits"]
-    model = frontend.caffe2_net_to_onnx_model(
+    return frontend.caffe2_net_to_onnx_model(
         predict, _initialisers(values), {"spectrograms": (onnx.TensorProto.FLOAT, (1, NUM_BINS, NUM_FRAMES))})
-    onnx_file.save(model, path)
 
 
 def _initialisers(values: Params) -> caffe2_pb2.NetDef:

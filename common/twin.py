@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Optional, Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Mapping, Optional, Protocol
 
 from common.network.layers import NetworkSpec
 from common.network.optimizer import SGD
@@ -92,10 +93,11 @@ class Model(Protocol):
     def load(self, params: Params, momenta: Optional[Params] = None) -> None:
         """Replace all parameters, and the momentum buffers (by zeros if not given)."""
 
-    def export_onnx(self, path: Path) -> None:
+    def export_onnx(self, path: Path, facts: Mapping[str, str] = MappingProxyType({}), half: bool = False) -> None:
         """Write the testing network with the framework's own exporter.
 
         Input `spectrograms` (N, 512, frames), output `logits` (N, num_speakers), N and frames free.
+        facts and half: see `common.network.onnx_file.save`.
         """
 
     def facts(self) -> Dict[str, str]:

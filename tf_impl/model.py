@@ -12,13 +12,15 @@ from __future__ import annotations
 import contextlib
 import functools
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from types import MappingProxyType
+from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import context
 
 from common.data.form import NUM_BINS, NUM_FRAMES
+from common.network import onnx_file
 from common.network import params as parameters
 from common.network.folding import fold_batch_norm
 from common.network.layers import NetworkSpec, Parameter
@@ -122,8 +124,8 @@ class Model:
             self._momenta[name].assign(to_framework(-value))
         self._predict = None
 
-    def export_onnx(self, path: Path) -> None:
-        to_onnx.export_onnx(self.spec, self.params(), path)
+    def export_onnx(self, path: Path, facts: Mapping[str, str] = MappingProxyType({}), half: bool = False) -> None:
+        onnx_file.save(to_onnx.export(self.spec, self.params()), path, facts, half)
 
     def facts(self) -> Dict[str, str]:
         return {**runtime.facts(), "algorithm": algorithm(self.spec, self._plan)}

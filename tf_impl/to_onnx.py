@@ -8,14 +8,13 @@ import contextlib
 import os
 import re
 import tempfile
-from pathlib import Path
 from typing import Iterator
 
+import onnx
 import tensorflow as tf
 import tf2onnx
 
 from common.data.form import NUM_BINS
-from common.network import onnx_file
 from common.network.layers import NetworkSpec
 from common.network.params import Params
 from common.network.winograd import DIRECT
@@ -27,8 +26,8 @@ _CHATTER = re.compile(rb"WARNING: All log messages before absl::InitializeLog|I\
 OPSET = 9  # what Caffe2's exporter writes, and the newest whose every operator its backend reads
 
 
-def export_onnx(spec: NetworkSpec, params: Params, path: Path) -> None:
-    """Write `spec` with its weights as an ONNX file; see `common.twin.Model.export_onnx`."""
+def export(spec: NetworkSpec, params: Params) -> onnx.ModelProto:
+    """`spec` with its weights as the exporter makes it, for `common.network.onnx_file.save` to mend."""
 
     def network(spectrograms: tf.Tensor) -> tf.Tensor:
         # Constants of the graph: a tensor from outside would become an input of the ONNX file.
@@ -39,9 +38,9 @@ def export_onnx(spec: NetworkSpec, params: Params, path: Path) -> None:
 
     signature = (tf.TensorSpec((None, NUM_BINS, None), tf.float32, name="spectrograms"),)
     with _without_chatter():
-        model, _ = tf2onnx.convert.from_function(tf.function(network, signature, autograph=False), signature,
-                                                 opset=OPSET)
-    onnx_file.save(model, path)
+        exported, _ = tf2onnx.convert.from_function(tf.function(network, signature, autograph=False), signature,
+                                                    opset=OPSET)
+    return exported
 
 
 @contextlib.contextmanager

@@ -55,19 +55,13 @@ def _write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
 
 
 def _write_onnx(load: Callable[[], Twin], checkpoint: Checkpoint, path: Path, half: bool) -> None:
-    from common.files import replacing
-    from common.network.onnx_file import annotate, halve
     from common.speed import gate
     from common.training.trained import Trained
 
     twin = gate.require(load(), checkpoint, "cpu", 1)
     twin.configure("cpu", 1)
     model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
-    with replacing(path) as temporary:  # it gets its name with its metadata, not before
-        model.export_onnx(temporary)
-        annotate(temporary, Trained.of(checkpoint).metadata())
-        if half:
-            halve(temporary)
+    model.export_onnx(path, Trained.of(checkpoint).metadata(), half)
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:

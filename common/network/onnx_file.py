@@ -1,12 +1,12 @@
 """What the frameworks' ONNX exporters leave undone, mended in one place.
 
-    save(exported_model, path)
-    annotate(path, Trained.of(checkpoint).metadata())       # of common.training.trained
+    save(exported_model, path, Trained.of(checkpoint).metadata())       # of common.training.trained
 """
 from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import MappingProxyType
 from typing import Dict, Mapping
 
 import numpy as np
@@ -17,8 +17,10 @@ from common.network.layers import EMBEDDING, OUTPUT, NetworkSpec
 from common.network.params import Params, check, halved
 
 
-def save(model: onnx.ModelProto, path: Path) -> None:
+def save(model: onnx.ModelProto, path: Path, facts: Mapping[str, str] = MappingProxyType({}), half: bool = False) -> None:
     """Give `model` the names, free axes and second output that this project promises, check it and write it.
+
+    facts: its metadata (speaker names, preprocessing, ...); half: whether weights are kept in half precision.
 
     tf2onnx names the output after the function's result; Caffe2's exporter fixes every size to its
     example's and lists weights as inputs, which keeps ONNX Runtime from optimising.
@@ -42,35 +44,10 @@ def save(model: onnx.ModelProto, path: Path) -> None:
     _free_axes(graph.input[0], {0: "utterances", 2: "frames"})
     _free_axes(graph.output[0], {0: "utterances"})
     _add_embedding(graph)
+    if half:
+        _halve(graph)
+    onnx.helper.set_model_props(model, dict(facts))
     onnx.checker.check_model(model)
-    _write(model, path)
-
-
-def annotate(path: Path, facts: Mapping[str, str]) -> None:
-    """Add metadata (speaker names, preprocessing, ...) to the ONNX file at `path`."""
-    model = onnx.load(str(path))
-    onnx.helper.set_model_props(model, {**metadata(model), **facts})
-    _write(model, path)
-
-
-def halve(path: Path) -> None:
-    """Keep the weights of the ONNX file at `path` in half precision; it computes with float32 as before."""
-    model = onnx.load(str(path))
-    graph = model.graph
-    casts = []
-    for name, half in halved({t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}).items():
-        if half.dtype == np.float16:
-            tensor = next(t for t in graph.initializer if t.name == name)
-            tensor.CopyFrom(onnx.numpy_helper.from_array(half, f"{name}:half"))
-            casts.append(onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT))
-    nodes = [*casts, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    onnx.checker.check_model(model)
-    _write(model, path)
-
-
-def _write(model: onnx.ModelProto, path: Path) -> None:
     with replacing(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
 
@@ -89,6 +66,19 @@ def read_parameters(path: Path, spec: NetworkSpec) -> Params:
                for tensor in onnx.load(str(path)).graph.initializer}
     wanted = spec.parameters()
     return check({p.name: tensors[p.name] for p in wanted if p.name in tensors}, wanted, str(path))
+
+
+def _halve(graph: onnx.GraphProto) -> None:
+    """Keep weights in half precision; what computes with them gets float32 as before."""
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    casts = []
+    for name, half in halved({name: onnx.numpy_helper.to_array(tensor) for name, tensor in tensors.items()}).items():
+        if half.dtype == np.float16:
+            tensors[name].CopyFrom(onnx.numpy_helper.from_array(half, f"{name}:half"))
+            casts.append(onnx.helper.make_node("Cast", [f"{name}:half"], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _add_embedding(graph: onnx.GraphProto) -> None:

@@ -14,7 +14,6 @@ import numpy as np
 
 from common.data.records import RecordSet
 from common.network.layers import INPUT, OUTPUT
-from common.network.onnx_file import annotate
 from common.network.onnx_session import open_session
 from common.training.checkpoint import Checkpoint
 from common.training.trained import Trained
@@ -76,8 +75,7 @@ def every_way(twins: Mapping[str, Twin], checkpoint: Checkpoint, records: Record
     for name, twin in twins.items():
         ways[f"{name} native"] = native_logits(twin, checkpoint, records, indices)
         model = twin.model(spec, checkpoint.params, checkpoint.config.optimizer)
-        model.export_onnx(files[name])
-        annotate(files[name], Trained.of(checkpoint).metadata())
+        model.export_onnx(files[name], Trained.of(checkpoint).metadata())
         ways[f"{name} > ONNX Runtime"] = run_onnx(files[name], records, indices, threads)
     for source, target in itertools.permutations(twins, 2):
         predict = twins[target].import_onnx(files[source], spec)

@@ -22,8 +22,7 @@ def mean_model(path: Path, speakers: Tuple[str, ...] = NAMES, seed: int = 0, **k
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
             for name, shape in (("spectrograms", (1, 512, 300)), ("product", (1, len(speakers))))]
     graph = helper.make_graph(nodes, "net", ends[:1], ends[1:], [numpy_helper.from_array(weight, "weight")])
-    onnx_file.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 9)]), path)
     trained = Trained(**{**dict(network="tdnn", speakers=speakers, trained_by="nobody, 0 epochs", parameters=f"{seed:016x}",
                                 scale="log", normalised=False, temperature=TEMPERATURE), **known})
-    onnx_file.annotate(path, trained.metadata())
+    onnx_file.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 9)]), path, trained.metadata())
     return trained

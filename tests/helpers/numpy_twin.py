@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Callable, Dict, Iterator, Optional, Type
+from types import MappingProxyType
+from typing import Callable, Dict, Iterator, Mapping, Optional, Type
 
 import numpy as np
 
@@ -58,11 +59,11 @@ class Model:
         return Inspection({name: value.astype(np.float32) for name, value in outputs.items()}, loss,
                           {name: value.astype(np.float32) for name, value in gradients.items()})
 
-    def export_onnx(self, path: Path) -> None:
+    def export_onnx(self, path: Path, facts: Mapping[str, str] = MappingProxyType({}), half: bool = False) -> None:
         """There is no exporter for NumPy: Caffe2's, of the same parameters."""
         import caffe2_impl
 
-        caffe2_impl.load().model(self.spec, self.params(), self.optimizer).export_onnx(path)
+        caffe2_impl.load().model(self.spec, self.params(), self.optimizer).export_onnx(path, facts, half)
 
     def facts(self) -> Dict[str, str]:
         return {"framework": f"NumPy {np.__version__}", "device": "cpu", "engine": "NumPy",

@@ -16,7 +16,6 @@ from common.errors import UserError
 from common.identify.engines import Engine, OnnxEngine, TwinEngine
 from common.network import params as parameters
 from common.network.architectures import NETWORKS, build
-from common.network.onnx_file import annotate, metadata
 from common.speed.worker import Worker
 from common.training.checkpoint import Checkpoint
 from common.training.config import TrainingConfig
@@ -44,8 +43,7 @@ def test_all_engines_say_the_same(network: str, tmp_path: Path, monkeypatch: pyt
         load().configure("cpu", 1)
         engines[package] = TwinEngine(load, trained, "cpu", 1)
         path = tmp_path / f"{package}.onnx"
-        load().model(trained.spec, trained.params, trained.config.optimizer).export_onnx(path)
-        annotate(path, Trained.of(trained).metadata())
+        load().model(trained.spec, trained.params, trained.config.optimizer).export_onnx(path, Trained.of(trained).metadata())
         engines[f"{package}'s export"] = OnnxEngine(path, 1)
     assert [engine.name for engine in engines.values()] == ["TensorFlow", "ONNX Runtime", "Caffe2", "ONNX Runtime"]
     assert all(engine.trained == Trained.of(trained) for engine in engines.values())
@@ -86,7 +84,7 @@ def test_files_that_are_no_exports_of_this_project_are_refused(tmp_path: Path) -
     onnx.save(model, str(path))
     with pytest.raises(UserError, match="does not say which speakers"):
         OnnxEngine(path, 1)
-    annotate(path, Trained.of(checkpoint()).metadata())
-    assert metadata(onnx.load(str(path)))["parameters"] == Trained.of(checkpoint()).parameters
+    helper.set_model_props(model, Trained.of(checkpoint()).metadata())
+    onnx.save(model, str(path))
     with pytest.raises(UserError, match="no outputs logits and embedding, only logits; export the model again"):
         OnnxEngine(path, 1)
