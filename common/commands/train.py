@@ -36,8 +36,9 @@ _DESCRIPTION = """Train a network to tell speakers apart.
 
 The run's folder gets run.md (all about it on a page, with learning curves), config.json, split.json,
 certificate.json (what it is trained with), log.jsonl, events for `tensorboard --logdir`, and after every
-epoch, and every few minutes within one, last.npz; best.npz is the best epoch's. Ctrl-C and SIGTERM save
-and stop; --resume goes on as if there had been no stop. Without --data it uses the embedded synthetic voices.
+epoch, and every few minutes within one, last.npz; best.npz is the best epoch's: the latest that the
+development side cannot tell from the most accurate one. Ctrl-C and SIGTERM save and stop; --resume goes on
+as if there had been no stop. Without --data it uses the embedded synthetic voices.
 
 A recipe gives every setting that is not given, for both frameworks the same:
 

@@ -67,7 +67,8 @@ def told(results: Sequence["NetworkResult"], style: str = "simple", width: Optio
     return "\n\n".join([*parts, _NOTE])
 
 
-_NOTE = ("Tested is the epoch with the best development accuracy, the last where there is no development side. "
+_NOTE = ("Tested is the latest epoch whose development accuracy is within a standard error of the best, the last where there is "
+         "no development side. "
          f"The {CEPSTRAL}: cepstral statistics and a linear discriminant, of the same training side (`compare.py baseline`). "
          "McNemar's p: how often chance alone parts those who are right alone so unevenly.")
 

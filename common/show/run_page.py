@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import time
 from pathlib import Path
-from typing import List, Mapping
+from typing import Any, List, Mapping, Optional
 
 from common.data.dataset import SIDES
 from common.files import read_json, write_text
@@ -18,6 +18,7 @@ from common.show.learning_curves import draw_runs
 from common.tables import table
 from common.training.certificate import read_stretches
 from common.training.config import TrainingConfig
+from common.training.metrics import as_good
 from common.training.run_folder import CURVES, PAGE, EpochRecord, read_log, run_data
 
 _ABOUT = ("A training run of a neural network that hears some seconds of speech and names who of its speakers is speaking; "
@@ -55,17 +56,19 @@ class RunPage:
         self._write(f"**{result}**")
 
     def _write(self, result: str) -> None:
-        log = read_log(self._folder)
+        log, split = read_log(self._folder), self._folder / "split.json"
+        sides = read_json(split, "split file") if split.exists() else None
         if log:
             draw_runs([self._folder], self._folder / CURVES)
         write_text(self._folder / PAGE, "\n\n".join([
             f"# {self._config.network}, recipe {self._config.recipe}", _ABOUT, result,
-            _table(self._whole(log)), f"![loss and accuracy of every epoch]({CURVES})" if log else "", _epochs(log),
+            _table({**self._whole(log), **_left_out(sides)}), f"![loss and accuracy of every epoch]({CURVES})" if log else "", _epochs(log, len(sides["dev"]) if sides else 0),
             "## What to do with it\n\nFrom the project's folder:",
             "```\n" + "\n".join(self._commands.values()) + "\n```",
             "## Settings", _table({name: str(value) for name, value in dataclasses.asdict(self._config).items()}),
             "## Computed by", "A column for each stretch of the run in which anything of it changed.", _stretches(self._folder),
-            "Files: best.npz is the best epoch by accuracy on the development side, last.npz the place to go on from and "
+            "Files: best.npz is the best epoch (the latest whose accuracy on the development side is within a standard error "
+            "of the highest: so few utterances cannot tell them apart), last.npz the place to go on from and "
             "previous.npz the one before it; log.jsonl has a line an epoch (train_loss is against smoothed targets where "
             "label_smoothing is not 0, dev_loss is plain cross entropy), split.json says which utterance is on which side, "
             "certificate.json what has to be equal for a comparison; events.out.tfevents.* are for TensorBoard."]) + "\n")
@@ -76,15 +79,12 @@ class RunPage:
                 "time": f"{sum(record.seconds for record in log) / 60:.1f} minutes of training in these epochs"}
         if (self._folder / "data.json").exists():
             told["data from"] = ", ".join(map(str, run_data(self._folder))) or "the embedded synthetic voices"
-        return {**told, **_left_out(self._folder)}
+        return told
 
 
-def _left_out(folder: Path) -> Mapping[str, str]:
+def _left_out(sides: Optional[Mapping[str, Any]]) -> Mapping[str, str]:
     """The utterances on no side, which --share left out."""
-    if not (folder / "split.json").exists():
-        return {}
-    split = read_json(folder / "split.json", "split file")
-    rest = split["records"] - sum(len(split[side]) for side in SIDES)
+    rest = sides["records"] - sum(len(sides[side]) for side in SIDES) if sides else 0
     return {"left out": f"{rest} training utterances, by --share"} if rest else {}
 
 
@@ -98,12 +98,12 @@ def _stretches(folder: Path) -> str:
                  ["", *(f"from epoch {each.epoch + 1}" for each in shown)], "github")
 
 
-def _epochs(log: List[EpochRecord]) -> str:
-    """The best epoch and the last."""
+def _epochs(log: List[EpochRecord], dev: int) -> str:
+    """The best epoch and the last; dev: utterances on the development side."""
     if not log:
         return "No epoch is done yet."
-    known = [record for record in log if record.dev_top1 is not None]
-    best = max(known, key=lambda record: (record.dev_top1, record.epoch)) if known else log[-1]
+    top = max((record.dev_top1 for record in log if record.dev_top1 is not None), default=None)
+    best = log[-1] if top is None else next(record for record in reversed(log) if as_good(record.dev_top1, top, dev))
     rows = [[name, record.epoch, f"{record.train_loss:.4f}", f"{100 * record.train_top1:.1f} %",
              "" if record.dev_top1 is None else f"{100 * record.dev_top1:.1f} %", f"{record.learning_rate:.2g}"]
             for name, record in (("best", best), ("last", log[-1]))]

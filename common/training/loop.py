@@ -26,7 +26,7 @@ from common.training.certificate import Stretch, certify, stated_facts
 from common.training.checkpoint import Checkpoint, Part, load_checkpoint, save_checkpoint
 from common.training.config import TrainingConfig
 from common.training.evaluation import Answers, Evaluation, predict
-from common.training.metrics import fit_temperature
+from common.training.metrics import as_good, fit_temperature
 from common.training.run_folder import BEST, EpochRecord, read_log, save_last, write_log
 from common.twin import StepResult, Twin
 
@@ -149,7 +149,7 @@ class Trainer:
         return predict(self.twin, self.model, BatchReader.in_order(self._records, indices))
 
     def load_best(self) -> Checkpoint:
-        """The run's best epoch, of whose parameters the model is from now on."""
+        """The epoch that counts as the run's best, see `_save`; of its parameters the model is from now on."""
         best = load_checkpoint(self.folder / BEST)
         self.model.load(best.params)
         return best
@@ -168,9 +168,9 @@ class Trainer:
 
     def _save(self, record: EpochRecord, temperature: Optional[float]) -> None:
         best = self._checkpoint.best_dev_top1
-        # Without a development side the last epoch is the best one known. Of equals the later: few
-        # development utterances tie often, and later rates are lower.
-        is_best = record.dev_top1 is None or record.dev_top1 >= best
+        # Without a development side the last epoch is the best one known; with one, the latest of those that its few
+        # utterances cannot tell from the best: later rates are lower, and an early epoch that is ahead is so by luck.
+        is_best = record.dev_top1 is None or as_good(record.dev_top1, best, len(self._dev))
         self._checkpoint = dataclasses.replace(
             self._checkpoint, params=self._params(f"after epoch {record.epoch}"), momenta=self.model.momenta(),
             epoch=record.epoch, step=record.step, part=Part(), dev_top1=record.dev_top1,

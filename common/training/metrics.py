@@ -94,6 +94,16 @@ def wilson_interval(correct: int, total: int) -> Tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def as_good(accuracy: float, best: float, total: int) -> bool:
+    """Whether an accuracy (0 to 1) of so many utterances is at most a standard error below the best of several.
+
+    The rule of one standard error (Breiman et al., 1984, Classification and Regression Trees, section 3.4.3): what is so
+    near was not measured to be worse. The error as Agresti and Coull (1998) estimate it, which is not 0 where all is right.
+    """
+    share = (max(best, 0.0) * total + 2) / (total + 4)  # -1 before the first
+    return accuracy >= best - math.sqrt(share * (1 - share) / (total + 4))
+
+
 def confusion_matrix(logits: np.ndarray, speakers: np.ndarray) -> np.ndarray:
     """Counts int64 (speakers, speakers): row = who spoke, column = who was named."""
     num = logits.shape[1]

@@ -6,8 +6,8 @@
 
 config.json, data.json, split.json, certificate.json (what it was trained with), log.jsonl (one line an
 epoch), last.npz (to go on from), previous.npz (the one before it, if last.npz should be damaged), best.npz
-(the best epoch by accuracy on the development side), and to look at run.md, learning-curves.png and events
-for TensorBoard. One process at a time works in it.
+(the best epoch: the latest that the development side cannot tell from the most accurate one), and to look at
+run.md, learning-curves.png and events for TensorBoard. One process at a time works in it.
 """
 from __future__ import annotations
 

@@ -19,6 +19,13 @@ def test_ranks_by_hand() -> None:
     assert metrics.ranks(LOGITS, SPEAKERS).tolist() == [0, 1, 2]
 
 
+def test_as_good_as_the_best_is_what_is_within_a_standard_error() -> None:
+    """Of 96 with 3 wrong: (93 + 2) / 100 are right, give or take 0.0218, so 2 more wrong are as good and 3 are not."""
+    assert [metrics.as_good((93 - more) / 96, 93 / 96, 96) for more in (0, 1, 2, 3)] == [True, True, True, False]
+    assert metrics.as_good(95 / 96, 1.0, 96) and not metrics.as_good(94 / 96, 1.0, 96)
+    assert metrics.as_good(0.5, -1.0, 96), "the first"
+
+
 def test_a_tie_scores_nothing() -> None:
     """A network that answers the same for everybody knows nothing."""
     logits, speakers = np.zeros((4, 4), np.float32), np.arange(4)

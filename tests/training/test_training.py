@@ -17,11 +17,12 @@ from common.data.dataset import open_dataset
 from common.data.splits import load_split, split_dataset
 from common.errors import UserError
 from common.network import params as parameters
+from common.show.run_page import RunPage
 from common.training import loop as training
 from common.training.checkpoint import load_checkpoint
 from common.training.config import load_config
 from common.training.loop import fresh
-from common.training.metrics import is_temperature
+from common.training.metrics import as_good, is_temperature
 from common.training.run_folder import EpochRecord, claimed, reconfigure, read_log, run_data, start_run
 from common.twin import StepResult
 
@@ -51,7 +52,7 @@ def test_last_and_best(run: Path) -> None:
     log, last, best = read_log(run), load_checkpoint(run / "last.npz"), load_checkpoint(run / "best.npz")
     scores = [record.dev_top1 for record in log]
     assert (last.epoch, last.step, last.dev_top1, last.best_dev_top1) == (3, 3 * STEPS, scores[-1], max(scores))
-    assert best.epoch == max(e for e, score in enumerate(scores, 1) if score == max(scores)), "the latest of the best"
+    assert best.epoch == max(e for e, score in enumerate(scores, 1) if as_good(score, max(scores), 12))
     assert (last.framework, last.scale, last.normalised, last.synthetic) == ("NumPy", "magnitude", True, True)
     assert last.speakers == ("Ada", "Bea", "Cleo", "Dora")
     assert is_temperature(last.temperature) and is_temperature(best.temperature)
@@ -72,6 +73,22 @@ def test_patience(tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     log = train(tmp_path, tiny_data)
     assert [record.dev_top1 for record in log] == [0.5, 0.75, 0.5, 0.75, 0.7]
     assert train(tmp_path, tiny_data) == log, "it is done, and stays so"
+
+
+def test_the_best_epoch_is_the_latest_that_cannot_be_told_from_the_most_accurate(
+        tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 12 utterances the standard error is 0.083 where all are right; stopped or not."""
+    scores = iter([0.2, 1.0, 0.95, 0.9])
+    real = training.Evaluation.of
+    monkeypatch.setattr(training.Evaluation, "of",
+                        lambda *answers: dataclasses.replace(real(*answers), top1=next(scores)))
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, tiny_data, dataclasses.replace(CONFIG, epochs=4), stopping=lambda: (tmp_path / "last.npz").exists())
+    assert load_checkpoint(tmp_path / "best.npz").epoch == 1
+    train(tmp_path, tiny_data)
+    assert load_checkpoint(tmp_path / "best.npz").epoch == 3
+    RunPage(tmp_path, {}, CONFIG, {}).finish("")
+    assert "| best | 3 " in (tmp_path / "run.md").read_text()
 
 
 def test_the_seed_decides_everything(run: Path, tiny_data: Path, tmp_path: Path) -> None:
