@@ -30,6 +30,7 @@ from common.twin import Twin
 
 _DESCRIPTION = """Train a network to tell speakers apart.
 
+  {prog} --recordings MY_RECORDINGS --network tdnn --out runs/mine    # from recordings to a model
   {prog} --data DATA --network tdnn --epochs 10 --out runs/first
   {prog} --resume runs/first
   {prog} --resume runs/first --epochs 20    # more epochs for a run that has done all of its own
@@ -38,7 +39,7 @@ The run's folder gets run.md (all about it on a page, with learning curves), con
 certificate.json (what it is trained with), log.jsonl, events for `tensorboard --logdir`, and after every
 epoch, and every few minutes within one, last.npz; best.npz is the best epoch's: the latest that the
 development side cannot tell from the most accurate one. Ctrl-C and SIGTERM save and stop; --resume goes on
-as if there had been no stop. Without --data it uses the embedded synthetic voices.
+as if there had been no stop. Without --data and --recordings it uses the embedded synthetic voices.
 
 A recipe gives every setting that is not given, for both frameworks the same:
 
@@ -50,11 +51,13 @@ _CHOICES = {"recipe": tuple(RECIPES), "network": tuple(NETWORKS), "schedule": SC
 def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     """Train as the options say; returns the exit status."""
     options = build_parser(prog).parse_args(argv)
-    if options.resume and (options.out or options.force or options.share is not None
+    if options.resume and (options.out or options.force or options.recordings or options.share is not None
                            or set(_given(options)) - {"epochs", "patience"}):
         raise UserError("--resume goes on with the run's own settings in its own folder; beside it only --data (if "
                         "the data have moved), --epochs (for more of them), --patience, --device, --threads, "
                         "--convolutions and --save-minutes make sense")
+    if options.recordings and options.data:
+        raise UserError("--recordings are prepared and trained on; give --data in their place for what is prepared already")
     if not options.save_minutes >= 0:
         raise UserError(f"--save-minutes must be 0 or more, not {options.save_minutes}")
     threads = prepare_threads(options.threads)
@@ -162,6 +165,9 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
     parser = Parser(prog, _DESCRIPTION.format(prog=prog, recipes=indent(table(), "  ")))
     add_options(parser, "--data")
     add_out_options(parser, "train-NETWORK-DATA", "the run")
+    parser.add_argument("--recordings", type=Path, metavar="FOLDER", help="first make data of the recordings in this folder "
+                        "(or archive), SPEAKER/SESSION/*, as the recipe is for; they go beside the run's folder, to one that "
+                        "is called like it and -data; see python -m common.prepare, which has more options")
     parser.add_argument("--resume", type=Path, metavar="FOLDER",
                         help="go on with the run in this folder; either framework may")
     for field in dataclasses.fields(TrainingConfig):
@@ -189,21 +195,24 @@ def _given(options: argparse.Namespace) -> dict:
 @contextlib.contextmanager
 def new_run(options: argparse.Namespace) -> Iterator[Tuple]:
     """A run that starts, its folder held: checkpoint, data, split, folder."""
-    from common.data.splits import split_dataset, with_less_training
-    from common.training.loop import check_batch, fresh
+    from common.training.loop import fresh
     from common.training.run_folder import WRITES, claimed, saved, start_run
 
-    config = configure(_given(options))
-    dataset = _open(options.data)
-    split = split_dataset(dataset, config.seed)
-    if options.share is not None:
-        split = with_less_training(split, dataset.records.labels, options.share, config.seed)
-    check_batch(split, config)
-    folder = options.out or numbered(f"train-{config.network}-{dataset.name}")
+    config, folder = configure(_given(options)), options.out
+    if options.recordings and not folder:
+        folder = numbered(f"train-{config.network}-{options.recordings.resolve().name}")
+    try:
+        paths = [_prepared(options.recordings, config.recipe, folder)] if options.recordings else options.data or []
+        dataset, split = _material(paths, options.share, config)
+    except BaseException:
+        if folder and not options.out:
+            remove_if_empty(folder)
+        raise
+    folder = folder or numbered(f"train-{config.network}-{dataset.name}")
     with claimed(folder):
         checkpoint = fresh(config, dataset)
-        start_run(folder, checkpoint, dataset, split, options.data or [], options.force)
-        if options.data:  # nobody prepared the embedded voices
+        start_run(folder, checkpoint, dataset, split, paths, options.force)
+        if paths:  # nobody prepared the embedded voices
             say_mismatch(config, dataset)
         try:
             yield checkpoint, dataset, split, folder
@@ -214,12 +223,39 @@ def new_run(options: argparse.Namespace) -> Iterator[Tuple]:
             raise
 
 
+def _prepared(recordings: Path, recipe: str, folder: Path) -> Path:
+    """Data of recordings, beside the run's folder and as its recipe is for: made, or completed, or there already."""
+    from common.prepare import command
+
+    data = Path(f"{folder}-data")
+    try:
+        command.run([str(recordings), str(data), *shlex.split(RECIPES[recipe].prepare)])
+    except KeyboardInterrupt:
+        print(f"what is prepared is kept in {data}; to go on, the same command with --out {shlex.quote(str(folder))}",
+              file=sys.stderr)
+        raise
+    return data
+
+
+def _material(paths: List[Path], share: Optional[float], config: TrainingConfig) -> Tuple:
+    """The data to train on, and how they are split."""
+    from common.data.splits import split_dataset, with_less_training
+    from common.training.loop import check_batch
+
+    dataset = _open(paths)
+    split = split_dataset(dataset, config.seed)
+    if share is not None:
+        split = with_less_training(split, dataset.records.labels, share, config.seed)
+    check_batch(split, config)
+    return dataset, split
+
+
 def say_mismatch(config: TrainingConfig, dataset) -> None:
     """Tell on standard error where the data were not prepared as the recipe expects them."""
     recipe = RECIPES[config.recipe]
     if recipe.mismatch(dataset.scale, dataset.normalised):
         print(f"note: {dataset.name} was not prepared for the recipe {config.recipe}: python -m common.prepare with "
-              f"{recipe.prepare} makes the spectrograms it is for, and with others it may recognise less", file=sys.stderr)
+              f"{recipe.prepare or 'no option'} makes the spectrograms it is for, and with others it may recognise less", file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ RECIPES: Dict[str, Recipe] = {
     ROBUST: Recipe("for recordings of other sessions than those trained on", "--scale log --raw", "log", False,
                    {"tdnn": {**_ROBUST, "epochs": 30, "crop_frames": 200},
                     "vgg_m": {**_ROBUST, "epochs": 24, "crop_frames": 150}}),
-    PAPER: Recipe("the VoxCeleb paper's, as ports of its model report it", "no option", "magnitude", True,
+    PAPER: Recipe("the VoxCeleb paper's, as ports of its model report it", "", "magnitude", True,
                   {"tdnn": {}, "vgg_m": {}}),
 }
 
@@ -54,7 +54,7 @@ def table() -> str:
     """Every recipe with its settings, to be read in a terminal."""
     lines = []
     for name, recipe in RECIPES.items():
-        lines.append(f"{name}: {recipe.purpose}; prepare with {recipe.prepare}")
+        lines.append(f"{name}: {recipe.purpose}; prepare with {recipe.prepare or 'no option'}")
         lines += [f"  {network}: " + (", ".join(f"{key} {value}" for key, value in settings.items()) or "as in brackets below")
                   for network, settings in recipe.settings.items()]
     return "\n".join(lines)

@@ -11,8 +11,10 @@ import soundfile
 from commands import SMALL, succeed
 from tiny_data import SPEAKERS, spectrogram
 
+from common.data.dataset import read_info
 from common.data.records import RecordWriter
 from common.prepare.options import SAMPLE_RATE
+from common.training.run_folder import run_data
 
 NAMES = {"id10001": "A.J._Buckley", "id10002": "Ed_Westwick", "id10003": "Miley_Cyrus"}
 VIDEOS = {"1zcIwhmdeo4": 1, "7gWzIy6yIIk": 1, "8mLLJ6jOqNM": 2, "CWtkjyPvyV0": 3}  # and their side in the official split
@@ -85,6 +87,17 @@ def test_from_voxceleb_to_a_named_speaker(voxceleb: Path, prepared: Path, tmp_pa
     assert "top-1" in succeed("caffe2_impl.evaluate", run / "best.npz", prepared, "--split", run / "split.json", "--threads", 1)
     answer = succeed("caffe2_impl.identify", run / "best.npz", voxceleb / "wav/id10003/CWtkjyPvyV0/00001.wav", "--threads", 1)
     assert sum(name in answer for name in NAMES.values()) == 3
+
+
+def test_from_recordings_to_a_model_in_one_command(voxceleb: Path, tmp_path: Path) -> None:
+    """Prepared as the recipe is for, which is robust unless said otherwise; what is prepared already stays as it is."""
+    run, words = tmp_path / "run", ("tf_impl.train", "--recordings", voxceleb, "--out", tmp_path / "run", *TRAINING)
+    assert "test side, by epoch" in succeed(*words)
+    data = tmp_path / "run-data"
+    assert run_data(run) == [data] and read_info(data)["scale"] == "log" and not read_info(data)["normalised"]
+    before = {path: path.stat().st_mtime_ns for path in data.rglob("*")}
+    assert "test side, by epoch" in succeed(*words, "--force")
+    assert before == {path: path.stat().st_mtime_ns for path in data.rglob("*")}
 
 
 def test_from_a_copy_of_the_homework_to_a_model(homework: Path, tmp_path: Path) -> None:
