@@ -20,7 +20,6 @@ class Contender:
 
     key: str  # in options and reports
     label: str  # as people write it
-    short: str  # where there is little room
     module: str  # that serves its worker
     package: str  # that has to be installed
     colour: str
@@ -48,22 +47,19 @@ class Contender:
 
 
 _ROWS = (
-    Contender("tensorflow", "TensorFlow", "TensorFlow", "tf_impl.worker", "tensorflow", "#e8710a",
-              framework=True),
-    Contender("caffe2", "Caffe2", "Caffe2", "caffe2_impl.worker", "torch", "#1a73e8", "///", "--", "s",
-              framework=True),
-    Contender("tensorflow-direct", "TensorFlow, own convolutions", "TensorFlow own", "tf_impl.worker",
-              "tensorflow", "#a34d05", "..", "-.", "^", ("direct",), own_of="tensorflow"),
-    Contender("caffe2-direct", "Caffe2, own convolutions", "Caffe2 own", "caffe2_impl.worker", "torch",
-              "#0d47a1", "xx", ":", "D", ("direct",), own_of="caffe2"),
+    Contender("tensorflow", "TensorFlow", "tf_impl.worker", "tensorflow", "#e8710a", framework=True),
+    Contender("caffe2", "Caffe2", "caffe2_impl.worker", "torch", "#1a73e8", "///", "--", "s", framework=True),
+    Contender("tensorflow-direct", "TensorFlow, own convolutions", "tf_impl.worker", "tensorflow", "#a34d05", "..", "-.", "^",
+              ("direct",), own_of="tensorflow"),
+    Contender("caffe2-direct", "Caffe2, own convolutions", "caffe2_impl.worker", "torch", "#0d47a1", "xx", ":", "D",
+              ("direct",), own_of="caffe2"),
     # What people get out of the box. Keras as it comes leaves oneDNN to the processor.
-    Contender("keras", "Keras", "Keras", "tf_impl.baseline", "keras", "#f5b971", "\\\\", marker="v",
-              environment={_ONEDNN: None}),
-    Contender("keras-onednn", "Keras, oneDNN on", "Keras oneDNN", "tf_impl.baseline", "keras", "#fbdcc0",
-              "\\\\..", marker="<", environment={_ONEDNN: "1"}, switch_of="keras"),
-    Contender("torch", "PyTorch", "PyTorch", "caffe2_impl.baseline", "torch", "#8ab4f8", "||", marker="P"),
-    Contender("onnxruntime", "ONNX Runtime", "ONNX Runtime", "common.speed.onnx_baseline", "onnxruntime",
-              "#9aa0a6", "--", marker="X", trains=False, takes_export=True),
+    Contender("keras", "Keras", "tf_impl.baseline", "keras", "#f5b971", "\\\\", marker="v", environment={_ONEDNN: None}),
+    Contender("keras-onednn", "Keras, oneDNN on", "tf_impl.baseline", "keras", "#fbdcc0", "\\\\..", marker="<",
+              environment={_ONEDNN: "1"}, switch_of="keras"),
+    Contender("torch", "PyTorch", "caffe2_impl.baseline", "torch", "#8ab4f8", "||", marker="P"),
+    Contender("onnxruntime", "ONNX Runtime", "common.speed.onnx_baseline", "onnxruntime", "#9aa0a6", "--", marker="X",
+              trains=False, takes_export=True),
 )
 CONTENDERS: Dict[str, Contender] = {row.key: row for row in _ROWS}
 FRAMEWORKS = [row.key for row in _ROWS if row.framework]

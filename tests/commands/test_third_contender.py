@@ -17,7 +17,7 @@ from common.network.params import initialise, zeros
 from common.training.checkpoint import Checkpoint, save_checkpoint
 from common.training.config import TrainingConfig
 
-ROW = Contender("numpy", "NumPy", "NumPy", "numpy_twin.worker", "numpy", "#188038", "++", ":", "*", framework=True)
+ROW = Contender("numpy", "NumPy", "numpy_twin.worker", "numpy", "#188038", "++", ":", "*", framework=True)
 ALL = ["tensorflow", "caffe2", "numpy"]
 TINY = ["--threads", "1", "--device", "cpu", "--batch-size", "8", "--width", "0.03"]
 

@@ -44,7 +44,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
     started = []
 
     def start() -> Apart:
-        started.append(Apart(Contender("made", "Made", "Made", "made_impl.worker", "numpy", "red"), tmp_path / "x.npz", 3))
+        started.append(Apart(Contender("made", "Made", "made_impl.worker", "numpy", "red"), tmp_path / "x.npz", 3))
         return started[-1]
 
     yield start

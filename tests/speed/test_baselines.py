@@ -56,7 +56,7 @@ def test_every_contender_can_be_asked_for_named_and_drawn() -> None:
     for row in CONTENDERS.values():
         assert importlib.util.find_spec(row.module) and importlib.util.find_spec(row.package), row.key
         assert row.own_of in (None, *FRAMEWORKS) and is_color_like(row.colour), row.key
-    looks = [(row.label, row.short, row.colour, row.hatch, row.marker) for row in CONTENDERS.values()]
+    looks = [(row.label, row.colour, row.hatch, row.marker) for row in CONTENDERS.values()]
     assert all(len(set(each)) == len(each) for each in zip(*looks)), "told apart, in grey print too"
 
 

@@ -89,7 +89,7 @@ def test_variables_of_a_contender_are_set_and_taken_away(package: Callable[[str]
                                                          monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAKEN", "here")
     load = "raise UserError(str([os.environ.get(name) for name in ('TAKEN', 'GIVEN')]) + sys.argv[1])"
-    row = Contender("made", "Made", "Made", package(SERVE.format(load=load)), "numpy", "red", arguments=("direct",),
+    row = Contender("made", "Made", package(SERVE.format(load=load)), "numpy", "red", arguments=("direct",),
                     environment={"TAKEN": None, "GIVEN": "1"})
     with Worker.of(row, 1) as worker, pytest.raises(UserError, match=r"^\[None, '1'\]direct$"):
         worker.ask("open", job=job)
@@ -231,7 +231,7 @@ def test_an_error_of_one_waits_for_no_other() -> None:
 
 
 def test_workers_that_were_ended_start_again(package: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
-    row = Contender("made", "Made", "Made", package(SERVE.format(load="return numpy_twin.load()")), "numpy", "red")
+    row = Contender("made", "Made", package(SERVE.format(load="return numpy_twin.load()")), "numpy", "red")
     monkeypatch.setitem(worker.CONTENDERS, "made", row)
     with Workers(threads=1) as workers:
         first = workers.of(row)
@@ -243,7 +243,7 @@ def test_workers_that_were_ended_start_again(package: Callable[[str], str], monk
 
 def test_no_worker_starts_once_the_context_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread that `at_once` does not wait for may ask after an error has ended the work."""
-    row = Contender("made", "Made", "Made", "made_impl.worker", "numpy", "red")
+    row = Contender("made", "Made", "made_impl.worker", "numpy", "red")
     monkeypatch.setattr(Worker, "of", lambda *_: pytest.fail("a process nobody ends"))
     with Workers(threads=1) as workers:
         pass
