@@ -18,11 +18,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
+from common.contenders import CONTENDERS
 from common.files import cache_folder
 from common.machine import THREAD_VARIABLES
 
 _ROOT = Path(__file__).resolve().parents[1]
-_PACKAGES = ("tensorflow", "tensorflow-cpu", "torch", "numpy")
 # Variables by which libraries choose kernels, devices and threads begin so.
 _TENSORFLOW = ("ENABLE", "DISABLE", "USE", "FORCE", "XLA", "MKL", "ONEDNN", "NUM", "GPU", "CUDNN", "CUDA", "DETERMINISTIC",
                "OVERRIDE", "AUTOTUNE")  # Terraform's begin with TF_, too
@@ -44,8 +44,9 @@ def remembered(kind: str, name: str, code: Sequence[str], device: str, known: Ma
 
     code: folders and files of the project whose source it depends on; known: whatever else, as JSON.
     """
+    packages = {"tensorflow-cpu", "numpy", *(row.package for row in CONTENDERS.values() if row.is_twin)}
     key = {"code": _hash_of(code), "device": [device, _cards(device)], "processor": _processor(),
-           "versions": {package: _version(package) for package in _PACKAGES}, "settings": settings(), **known}
+           "versions": {package: _version(package) for package in packages}, "settings": settings(), **known}
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     return cache_folder() / kind / f"{name}-{digest}.json"
 

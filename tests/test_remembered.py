@@ -11,6 +11,7 @@ import pytest
 from commands import PROJECT
 
 from common import remembered
+from common.contenders import CONTENDERS, Contender
 from common.remembered import settings
 
 
@@ -38,11 +39,15 @@ def test_anything_else_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as changed:
             changed.setattr(owner, name, changing)
             places.append(place())
+    with monkeypatch.context() as changed:
+        row = Contender("third", "Third", "third_impl.worker", "pytest", "red", framework=True)
+        changed.setitem(CONTENDERS, "third", row)
+        places.append(place())
     for variable in ("DNNL_MAX_CPU_ISA", "TF_ENABLE_ONEDNN_OPTS", "OPENBLAS_CORETYPE"):
         with monkeypatch.context() as changed:
             changed.setitem(remembered.AT_START, variable, "something else")
             places.append(place())
-    assert len(set(places)) == len(places) == 11
+    assert len(set(places)) == len(places) == 12
     with monkeypatch.context() as changed:
         changed.setitem(remembered.AT_START, "OMP_NUM_THREADS", "7")
         changed.setitem(remembered.AT_START, "TF_CLI_CONFIG_FILE", "of Terraform")
