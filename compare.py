@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import sys
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional
 
-import caffe2_impl
-import tf_impl
 from common.commands import (
     baseline,
     compare,
@@ -26,10 +25,12 @@ from common.commands import (
     scaling,
     selfcheck,
 )
+from common.contenders import CONTENDERS, FRAMEWORKS
 from common.errors import UserError, friendly
 from common.twin import Twin
 
-LOADS: Dict[str, Callable[[], Twin]] = {"tensorflow": tf_impl.load, "caffe2": caffe2_impl.load}
+LOADS: Dict[str, Callable[[], Twin]] = {name: importlib.import_module(CONTENDERS[name].implementation).load
+                                        for name in FRAMEWORKS}
 
 
 class Command(NamedTuple):

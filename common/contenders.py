@@ -1,6 +1,6 @@
 """Who is measured: one row each, with all that the rest of the code has to know of it.
 
-    CONTENDERS["keras"].label
+    CONTENDERS["keras"].label                    # by_label("Keras") is "keras"
     with Worker.of(CONTENDERS["caffe2-direct"], threads=2) as worker: ...
 
 A new baseline is a row here and a module that serves its worker (see `common.speed.worker`). What
@@ -19,7 +19,7 @@ class Contender:
     """A framework of the comparison, or a baseline beside it."""
 
     key: str  # in options and reports
-    label: str  # as people write it
+    label: str  # as people write it, and a framework's twin calls itself
     module: str  # that serves its worker
     package: str  # that has to be installed
     colour: str
@@ -69,3 +69,8 @@ BASELINES = [row.key for row in _ROWS if not row.framework]
 def label(key: str) -> str:
     """How people write a contender; whoever is none (NumPy) is called as its key says."""
     return CONTENDERS[key].label if key in CONTENDERS else key
+
+
+def by_label(written: str) -> str:
+    """The key of the contender that people write so; what is written where that is none."""
+    return next((row.key for row in CONTENDERS.values() if row.label == written), written)

@@ -112,7 +112,7 @@ class Twin:
     """One framework's implementation."""
 
     package: str  # tf_impl | caffe2_impl
-    framework: str  # TensorFlow | Caffe2
+    framework: str  # TensorFlow | Caffe2, see `common.contenders.by_label`
     # Set device (cpu or gpu) and number of threads; once per process, before the first model.
     configure: Callable[[str, int], None]
     # (spec, params, optimizer, momenta or else zeros, and a plan of `common.network.winograd` or else the default

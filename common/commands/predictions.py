@@ -6,6 +6,7 @@ from typing import Callable, List, Mapping, Optional, Sequence
 
 from common.commands.options import add_options, choose_device, model_file, prepare_threads
 from common.commands.utterances import add_side_options, choose, data_for
+from common.contenders import by_label
 from common.errors import UserError
 from common.parser import Parser
 from common.twin import Twin
@@ -44,13 +45,13 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     dataset = open_dataset(data_for(options.models[0], options.data), speakers=models[0].speakers)
     for path, model in zip(options.models, models):
         dataset.check_form(model.scale, model.normalised)
-        if model.framework.lower() not in ("", *loads):  # "" is nobody's: initial parameters
+        if by_label(model.framework) not in ("", *loads):  # "" is nobody's: initial parameters
             raise UserError(f"{path} was trained by {model.framework}; this compares models of {', '.join(loads)}")
     choice = choose(options, dataset, dict(zip(options.models, models)))
     indices = choice.indices
     logits = []
     for model in models:
-        load = loads[model.framework.lower() or next(iter(loads))]
+        load = loads[by_label(model.framework) or next(iter(loads))]
         twin = gate.require(load(), model, options.device, threads)
         twin.configure(options.device, threads)
         logits.append(native_logits(twin, model, dataset.records, indices))

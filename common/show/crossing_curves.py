@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common.contenders import CONTENDERS
+from common.contenders import by_label
 from common.show.drawing import INK, entitle, line_look, panels, save, where
 from common.training.crossover import TOLERANCE, CrossoverStudy
 
@@ -15,11 +15,10 @@ def draw_crossings(study: CrossoverStudy, folder: Path) -> Path:
     """crossover.png in `folder`."""
     figure, places = panels(1, 1, width=6.5, height=4)
     axis = places[0][0]
-    keys = {row.label: key for key, row in CONTENDERS.items()}
     for crossing in study.crossings:
         steps = range(crossing.switch + 1, len(crossing.crossed) + 1)
         axis.plot(steps, crossing.differences, label=f"{crossing.first} to {crossing.second}: at most "
-                  f"{crossing.largest_difference:.1e}", **line_look(keys[crossing.first]))
+                  f"{crossing.largest_difference:.1e}", **line_look(by_label(crossing.first)))
     axis.axhline(TOLERANCE, color=INK, linewidth=1, linestyle=":", label=f"allowed: {TOLERANCE:g}")
     axis.set(xlabel=f"step (the first {study.crossings[0].switch} are in one framework)",
              ylabel="difference of the loss, as a share of it\n(logarithmic)")

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
-from common.contenders import CONTENDERS, Contender
+from common.contenders import CONTENDERS, Contender, by_label
 from common.errors import UserError
 from common.files import make_folder, write_json
 from common.network.winograd import DIRECT
@@ -64,7 +64,7 @@ def require(twin: Twin, checkpoint: Checkpoint, device: str, threads: int, convo
     else, with nothing measured, by what is known to be quick on this machine.
     """
     config = checkpoint.config
-    contender = CONTENDERS[twin.framework.lower()]
+    contender = CONTENDERS[by_label(twin.framework)]
     work = Work(config.network, len(checkpoint.speakers), config.width, device=device, threads=threads,
                 label_smoothing=config.label_smoothing)
     with Workers(threads) as workers:

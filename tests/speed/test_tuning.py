@@ -12,7 +12,7 @@ import numpy_twin
 import pytest
 
 from common import remembered
-from common.contenders import CONTENDERS, Contender
+from common.contenders import CONTENDERS, Contender, by_label
 from common.network.architectures import build
 from common.network.optimizer import SGD
 from common.network.params import initialise
@@ -228,7 +228,7 @@ def test_models_are_computed_by_it_and_it_is_what_is_checked(asked: Asked, twin:
     checked: List[Work] = []
     monkeypatch.setattr(gate, "ensure", lambda contender, work, workers: checked.append(work))
     checkpoint = SimpleNamespace(config=TrainingConfig("tdnn"), speakers=("a", "b", "c", "d"))
-    choose(CONTENDERS[twin.framework.lower()], WORK, AUTO, asked)
+    choose(CONTENDERS[by_label(twin.framework)], WORK, AUTO, asked)
     for ready in (gate.require(twin, checkpoint, "cpu", 2), planned(twin, "cpu", 2)):
         algorithm = ready.model(TDNN, initialise(TDNN), SGD()).facts()["algorithm"]
         assert algorithm == ("Winograd, 8 points: frame1, frame3; Winograd, 6 points: frame2; direct: frame4, frame5")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from small_networks import SPEAKERS, SPECS, assert_close, drawn_batch, drawn_momenta, drawn_params
 
+from common.contenders import CONTENDERS, by_label
 from common.data.batches import Batch
 from common.errors import UserError
 from common.network import params as parameters
@@ -36,6 +37,10 @@ def equal_bits(one: parameters.Params, other: parameters.Params) -> bool:
     return list(one) == list(other) and all(
         one[name].dtype == other[name].dtype and one[name].shape == other[name].shape
         and one[name].tobytes() == other[name].tobytes() for name in one)
+
+
+def test_a_twin_calls_itself_as_its_row_does(twin):
+    assert CONTENDERS[by_label(twin.framework)].implementation == twin.package
 
 
 def test_what_numbers_rest_on_is_stated(twin):
