@@ -6,6 +6,7 @@ compare, show (pictures), doctor, page, commands.
 
 Where something new goes:
     a layer     network/layers.py, network/reference_layers.py, BUILDERS in both twins' layers.py and baseline.py
+    a network   network/architectures.py, and what a recipe sets for it in training/recipes.py
     a framework a folder with the files of tf_impl, a row in contenders.py
     a baseline  a row in contenders.py, and the module that it names
     a figure    speed/rounds.py or compare/results.py; for report.csv compare/numbers.py, for tables compare/figures.py

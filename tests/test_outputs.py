@@ -14,7 +14,7 @@ from common.commands import train
 from common.commands.compare import parse
 from common.commands.stopping import Stopping
 from common.errors import UserError, friendly
-from common.network.architectures import build
+from common.network.architectures import NETWORKS, build
 from common.outputs import output
 
 WRITES = ("report.md", "*.png", "work/*.*")
@@ -64,6 +64,10 @@ def test_help_lists_the_other_commands_with_their_durations(capsys: pytest.Captu
         parse(compare.ABOUT, ["--help"])
     shown = capsys.readouterr().out
     assert all(f"  {name:<12} {what} ({takes})" in shown for name, (what, takes) in compare.ABOUT.items())
+
+
+def test_every_network_is_compared_where_none_is_named_the_quick_one_first() -> None:
+    assert parse({}, []).networks == ["tdnn", *(name for name in NETWORKS if name != "tdnn")]
 
 
 def test_names_go_by_commas_and_by_spaces() -> None:

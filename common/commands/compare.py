@@ -48,8 +48,8 @@ ratios; 2 the options, the data or this machine do not allow a run."""
 _PREDICTIONS = "predictions-*.csv"
 _NONE = "none"  # of the baselines
 # What pays within five minutes on two cores. VGG-M learns the few default voices by heart in them, and
-# still does not know them in another session: it has no learning run unless it is asked for.
-_DEFAULT_EPOCHS = {"tdnn": 6, "vgg_m": 0}
+# still does not know them in another session: it has no learning run unless it is asked for. The quick one first.
+_DEFAULT_EPOCHS = {**dict.fromkeys(["tdnn", *NETWORKS], 0), "tdnn": 6}
 _SHORT_RUN = {"learning_rate": 2e-2, "crop_frames": 100}  # without a recipe
 
 
@@ -151,7 +151,7 @@ def _parser(others: Mapping[str, Tuple[str, str]]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="store_true",
                         help="show framework versions, where Caffe2 came from, devices; then stop")
     add_options(parser, "--data", "--networks", "--frameworks")
-    parser.set_defaults(networks=list(_DEFAULT_EPOCHS))  # the quick one first
+    parser.set_defaults(networks=list(_DEFAULT_EPOCHS))
     parser.add_argument("--baselines", action=Names, among=[*BASELINES, _NONE], default=[], help="time these beside them: of "
                         f"{', '.join([*BASELINES, _NONE])} (each framework's own convolutions, beside ours)")
     parser.add_argument("--recipe", metavar="NAME",
