@@ -39,19 +39,17 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     threads = prepare_threads(options.threads)
     options.device = choose_device(options.device, loads.values()).device
 
-    from common.data.batches import BatchReader
     from common.data.dataset import open_dataset
     from common.data.splits import split_dataset
     from common.measured import facts
     from common.proof.recording import first_batches
     from common.speed import gate
     from common.training.crossover import TOLERANCE, CrossoverStudy, cross
-    from common.training.loop import fresh
+    from common.training.loop import course, fresh
 
     dataset = open_dataset(data_or_embedded(options.data))
     config = _config(options)
-    reader = BatchReader(dataset.records, split_dataset(dataset, config.seed).train,
-                         config.batch_size, config.seed, shuffle=True, drop_remainder=True)
+    reader, _ = course(config, dataset, split_dataset(dataset, config.seed))
     batches = first_batches(reader, 2 * options.steps)
     start = fresh(config, dataset)
     with output(options.out, f"crossover-{config.network}", _WRITES, options.force) as folder:

@@ -20,14 +20,13 @@ from typing import Any, Callable, Dict, List, Optional
 
 import numpy as np
 
-from common.data.batches import BatchReader
 from common.files import replacing
 from common.network import params as parameters
 from common.speed.bench import Bench, Engine, TwinRunner, Work, twin_engine
 from common.training.certificate import certify, stated_facts
 from common.training.config import SAVE_MINUTES, from_dict
 from common.training.evaluation import Evaluation
-from common.training.loop import Trainer, fresh
+from common.training.loop import Trainer, course, fresh
 from common.training.run_folder import claimed, start_run
 from common.twin import Model, Twin
 
@@ -61,8 +60,7 @@ class Session:
                     plan=job_.plan, label_smoothing=config.label_smoothing)
         built = self.bench.begin(work, config.optimizer)
         self._job, self._dataset, self._split = job_, self.bench.dataset, self.bench.split
-        self._crops = self._training_reader()
-        schedule = config.schedule_over(config.epochs * self._crops.steps_per_epoch)
+        self._crops, schedule = course(config, self._dataset, self._split)
         certificate = certify(self._model, config, self._dataset, self._split, schedule)
         return {**built, "facts": stated_facts(self._model),
                 "certificate": dataclasses.asdict(certificate)}
@@ -140,9 +138,3 @@ class Session:
         """Export the trained network with the framework's own exporter."""
         self._model.export_onnx(Path(path))
         return {}
-
-    def _training_reader(self) -> BatchReader:
-        config = self._config
-        return BatchReader(self._dataset.records, self._split.train, config.batch_size,
-                           config.seed, shuffle=True, drop_remainder=True,
-                           crop_frames=config.crop_frames, augmentation=config.augmentation)

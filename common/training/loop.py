@@ -21,6 +21,7 @@ from common.data.splits import Split
 from common.errors import UserError
 from common.files import write_json
 from common.network import params as parameters
+from common.network.optimizer import Schedule
 from common.network.params import Params
 from common.training.certificate import Stretch, certify, stated_facts
 from common.training.checkpoint import Checkpoint, Part, load_checkpoint, save_checkpoint
@@ -51,6 +52,13 @@ def check_batch(split: Split, config: TrainingConfig) -> None:
                         f"{config.batch_size}; use a smaller --batch-size or more data")
 
 
+def course(config: TrainingConfig, dataset: Dataset, split: Split) -> Tuple[BatchReader, Schedule]:
+    """What a run goes through: the batches of its training side, and the learning rate of every step."""
+    reader = BatchReader(dataset.records, split.train, config.batch_size, config.seed, shuffle=True, drop_remainder=True,
+                         crop_frames=config.crop_frames, augmentation=config.augmentation)
+    return reader, config.schedule_over(config.epochs * reader.steps_per_epoch)
+
+
 class Trainer:
     """Trains from a checkpoint to the end of its schedule, writing into a run's folder."""
 
@@ -59,13 +67,9 @@ class Trainer:
         """save_seconds: within an epoch, the most that a run which is killed has to do again."""
         config = checkpoint.config
         self.twin, self.folder, self._save_seconds = twin, folder, save_seconds
-        self._reader = BatchReader(dataset.records, split.train, config.batch_size, config.seed,
-                                   shuffle=True, drop_remainder=True,
-                                   crop_frames=config.crop_frames,
-                                   augmentation=config.augmentation)
+        self._reader, self._schedule = course(config, dataset, split)
         self._records, self._dev = dataset.records, split.dev
-        self.total_steps = config.epochs * self._reader.steps_per_epoch
-        self._schedule = config.schedule_over(self.total_steps)
+        self.total_steps = self._schedule.total_steps
         self.model = twin.model(checkpoint.spec, checkpoint.params, config.optimizer, checkpoint.momenta)
         self._checkpoint = dataclasses.replace(
             checkpoint, stretches=(*checkpoint.stretches, self._stretch(checkpoint, dataset, split)),
