@@ -56,12 +56,12 @@ def _write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
 
 def _write_onnx(load: Callable[[], Twin], checkpoint: Checkpoint, path: Path, half: bool) -> None:
     from common.speed import gate
+    from common.training.checkpoint import model_of
     from common.training.trained import Trained
 
     twin = gate.require(load(), checkpoint, "cpu", 1)
     twin.configure("cpu", 1)
-    model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
-    model.export_onnx(path, Trained.of(checkpoint).metadata(), half)
+    model_of(twin, checkpoint).export_onnx(path, Trained.of(checkpoint).metadata(), half)
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:

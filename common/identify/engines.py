@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Callable, Optional, Protocol
 import numpy as np
 
 from common.errors import UserError
-from common.network.layers import EMBEDDING, INPUT, OUTPUT, NetworkSpec
+from common.network.layers import EMBEDDING, INPUT, OUTPUT
 from common.network.onnx_session import open_session
 from common.training.trained import Trained
 
@@ -74,13 +74,13 @@ class TwinEngine:
 
     @cached_property
     def _whole(self) -> Model:
-        return self._model(self.checkpoint.spec)
+        from common.training.checkpoint import model_of
+
+        return model_of(self._twin, self.checkpoint)
 
     @cached_property
     def _beheaded(self) -> Model:
-        return self._model(self.checkpoint.spec.embedding)
-
-    def _model(self, spec: NetworkSpec) -> Model:
+        spec = self.checkpoint.spec.embedding
         params = {p.name: self.checkpoint.params[p.name] for p in spec.parameters()}
         return self._twin.model(spec, params, self.checkpoint.config.optimizer)
 

@@ -1,7 +1,7 @@
 """A trained model on disk: one npz file that either framework can load, train on and evaluate.
 
     checkpoint = load_checkpoint(Path("runs/a/best.npz"))
-    model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
+    model = model_of(twin, checkpoint)
 """
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from common.network.params import Params
 from common.training.certificate import Stretch, read_stretches
 from common.training.config import TrainingConfig, from_dict
 from common.training.metrics import is_temperature
+from common.twin import Model, Twin
 
 FORMAT = 1
 
@@ -63,6 +64,11 @@ class Checkpoint:
     @property
     def spec(self) -> NetworkSpec:
         return self.config.spec(len(self.speakers))
+
+
+def model_of(twin: Twin, checkpoint: Checkpoint) -> Model:
+    """What a checkpoint holds, in a framework: to use it or to go on training."""
+    return twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer, checkpoint.momenta)
 
 
 _ALLOWED: Dict[str, Callable[[Any], bool]] = {

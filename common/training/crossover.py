@@ -14,7 +14,7 @@ import numpy as np
 
 from common.data.batches import Batch
 from common.network.optimizer import Schedule
-from common.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from common.training.checkpoint import Checkpoint, load_checkpoint, model_of, save_checkpoint
 from common.twin import Model, Twin
 
 TOLERANCE = 1e-3  # of the loss, relative, over 20 steps after the switch
@@ -59,19 +59,15 @@ def cross(first: Twin, second: Twin, start: Checkpoint, batches: Sequence[Batch]
     buffers and the position in the schedule.
     """
     schedule = start.config.schedule_over(len(batches))
-    model = _model(first, start)
+    model = model_of(first, start)
     before = _train(model, batches[:switch], schedule, start.step)
     save_checkpoint(path, dataclasses.replace(
         start, params=model.params(), momenta=model.momenta(), step=start.step + switch,
         framework=first.framework))
     stayed = _train(model, batches[switch:], schedule, start.step + switch)
     half = load_checkpoint(path)
-    moved = _train(_model(second, half), batches[switch:], schedule, half.step)
+    moved = _train(model_of(second, half), batches[switch:], schedule, half.step)
     return Crossing(first.framework, second.framework, switch, before + stayed, before + moved)
-
-
-def _model(twin: Twin, checkpoint: Checkpoint) -> Model:
-    return twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer, checkpoint.momenta)
 
 
 def _train(model: Model, batches: Sequence[Batch], schedule: Schedule, step: int) -> List[float]:

@@ -24,7 +24,7 @@ from common.network import params as parameters
 from common.network.optimizer import Schedule
 from common.network.params import Params
 from common.training.certificate import Stretch, certify, stated_facts
-from common.training.checkpoint import Checkpoint, Part, load_checkpoint, save_checkpoint
+from common.training.checkpoint import Checkpoint, Part, load_checkpoint, model_of, save_checkpoint
 from common.training.config import TrainingConfig
 from common.training.evaluation import Answers, Evaluation, predict
 from common.training.metrics import as_good, fit_temperature
@@ -70,7 +70,7 @@ class Trainer:
         self._reader, self._schedule = course(config, dataset, split)
         self._records, self._dev = dataset.records, split.dev
         self.total_steps = self._schedule.total_steps
-        self.model = twin.model(checkpoint.spec, checkpoint.params, config.optimizer, checkpoint.momenta)
+        self.model = model_of(twin, checkpoint)
         self._checkpoint = dataclasses.replace(
             checkpoint, stretches=(*checkpoint.stretches, self._stretch(checkpoint, dataset, split)),
             trained_on=checkpoint.trained_on.union(dataset.records.fingerprints(split.train).tolist()))

@@ -17,7 +17,7 @@ from common.identify.engines import Engine, OnnxEngine, TwinEngine
 from common.network import params as parameters
 from common.network.architectures import NETWORKS, build
 from common.speed.worker import Worker
-from common.training.checkpoint import Checkpoint
+from common.training.checkpoint import Checkpoint, model_of
 from common.training.config import TrainingConfig
 from common.training.trained import Trained
 
@@ -43,7 +43,7 @@ def test_all_engines_say_the_same(network: str, tmp_path: Path, monkeypatch: pyt
         load().configure("cpu", 1)
         engines[package] = TwinEngine(load, trained, "cpu", 1)
         path = tmp_path / f"{package}.onnx"
-        load().model(trained.spec, trained.params, trained.config.optimizer).export_onnx(path, Trained.of(trained).metadata())
+        model_of(load(), trained).export_onnx(path, Trained.of(trained).metadata())
         engines[f"{package}'s export"] = OnnxEngine(path, 1)
     assert [engine.name for engine in engines.values()] == ["TensorFlow", "ONNX Runtime", "Caffe2", "ONNX Runtime"]
     assert all(engine.trained == Trained.of(trained) for engine in engines.values())

@@ -14,7 +14,7 @@ from common.data.records import RecordWriter
 from common.identify.engines import OnnxEngine
 from common.identify.pieces import Listening, Source, pieces
 from common.proof.crosscheck import TOLERANCE
-from common.training.checkpoint import load_checkpoint
+from common.training.checkpoint import load_checkpoint, model_of
 from common.training.trained import Trained
 from common.twin import Twin
 from common.voices import synthetic
@@ -60,7 +60,7 @@ def test_all_engines_give_the_same_scores(path: Path, twin: Twin, recording: Pat
     spectrograms = np.stack(list(pieces(Source("", recording), onnx.trained, Listening(""))))
     spectrograms = np.concatenate([spectrograms, np.random.default_rng(0).normal(
         spectrograms.mean(), spectrograms.std(), (3, *spectrograms.shape[1:])).astype(np.float32)])
-    model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
+    model = model_of(twin, checkpoint)
     model.stage(spectrograms)
     said, expected = model.predict_staged(), onnx.logits(spectrograms)
     assert np.abs(said - expected).max() < TOLERANCE and np.ptp(expected) > 1
