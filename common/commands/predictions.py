@@ -33,11 +33,12 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     threads = prepare_threads(options.threads)
     options.device = choose_device(options.device, loads.values()).device
 
+    from common.data.batches import BatchReader
     from common.data.dataset import open_dataset
-    from common.proof.crosscheck import native_logits
     from common.proof.disagreement import analyse
     from common.speed import gate
-    from common.training.checkpoint import load_checkpoint
+    from common.training.checkpoint import load_checkpoint, model_of
+    from common.training.evaluation import predict
 
     models = [load_checkpoint(path) for path in options.models]
     if models[0].speakers != models[1].speakers:
@@ -54,7 +55,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
         load = loads[by_label(model.framework) or next(iter(loads))]
         twin = gate.require(load(), model, options.device, threads)
         twin.configure(options.device, threads)
-        logits.append(native_logits(twin, model, dataset.records, indices))
+        logits.append(predict(twin, model_of(twin, model), BatchReader.in_order(dataset.records, indices))[0])
     result = analyse(*logits, dataset.records.labels[indices])
     if choice.told:
         print(f"{dataset.name}: {choice.told}")

@@ -1,6 +1,6 @@
 """The same utterances through ONNX: does an export say what its framework says?
 
-    check = crosscheck(Path("net.onnx"), records, indices, native_logits, threads=2)
+    check = crosscheck(Path("net.onnx"), records, indices, native, threads=2)
     ways = every_way(twins, checkpoint, records, indices, threads, folder)
 """
 from __future__ import annotations
@@ -8,19 +8,20 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Mapping
+from typing import Callable, Dict, List, Mapping
 
 import numpy as np
 
+from common.data.batches import BatchReader
 from common.data.records import RecordSet
 from common.network.layers import INPUT, OUTPUT
 from common.network.onnx_session import open_session
-from common.training.checkpoint import Checkpoint
+from common.training.checkpoint import Checkpoint, model_of
+from common.training.evaluation import gathered, predict
 from common.training.trained import Trained
 from common.twin import Twin
 
 TOLERANCE = 1e-3  # largest logit difference that rounding explains, with room
-_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -49,19 +50,7 @@ def crosscheck(path: Path, records: RecordSet, indices: np.ndarray, native: np.n
 def run_onnx(path: Path, records: RecordSet, indices: np.ndarray, threads: int) -> np.ndarray:
     """Logits float32 (N, speakers) by ONNX Runtime on the CPU."""
     session = open_session(path, threads)
-    return _predict(lambda x: session.run([OUTPUT], {INPUT: x})[0], records, indices)
-
-
-def native_logits(twin: Twin, checkpoint: Checkpoint, records: RecordSet,
-                  indices: np.ndarray) -> np.ndarray:
-    """Logits float32 (N, speakers) of a trained model in a framework."""
-    model = twin.model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
-
-    def predict(spectrograms: np.ndarray) -> np.ndarray:
-        model.stage(spectrograms)
-        return model.predict_staged()
-
-    return _predict(predict, records, indices)
+    return _gathered(lambda x: session.run([OUTPUT], {INPUT: x})[0], records, indices)
 
 
 def every_way(twins: Mapping[str, Twin], checkpoint: Checkpoint, records: RecordSet,
@@ -73,13 +62,13 @@ def every_way(twins: Mapping[str, Twin], checkpoint: Checkpoint, records: Record
     ways, spec = {}, checkpoint.spec
     files = {name: folder / f"{spec.name}-{name}.onnx" for name in twins}
     for name, twin in twins.items():
-        ways[f"{name} native"] = native_logits(twin, checkpoint, records, indices)
-        model = twin.model(spec, checkpoint.params, checkpoint.config.optimizer)
+        model = model_of(twin, checkpoint)
+        ways[f"{name} native"] = predict(twin, model, BatchReader.in_order(records, indices))[0]
         model.export_onnx(files[name], Trained.of(checkpoint).metadata())
         ways[f"{name} > ONNX Runtime"] = run_onnx(files[name], records, indices, threads)
     for source, target in itertools.permutations(twins, 2):
-        predict = twins[target].import_onnx(files[source], spec)
-        ways[f"{source} > ONNX > {target}"] = _predict(predict, records, indices)
+        imported = twins[target].import_onnx(files[source], spec)
+        ways[f"{source} > ONNX > {target}"] = _gathered(imported, records, indices)
     return ways
 
 
@@ -94,11 +83,5 @@ def compare_ways(ways: Mapping[str, np.ndarray]) -> List[Dict[str, object]]:
     return rows
 
 
-def _predict(predict: Callable[[np.ndarray], np.ndarray], records: RecordSet,
-             indices: np.ndarray) -> np.ndarray:
-    return np.concatenate([predict(spectrograms) for spectrograms in _batches(records, indices)])
-
-
-def _batches(records: RecordSet, indices: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(indices), _BATCH):
-        yield records.read(indices[start:start + _BATCH])[0]
+def _gathered(logits: Callable[[np.ndarray], np.ndarray], records: RecordSet, indices: np.ndarray) -> np.ndarray:
+    return gathered((logits(batch.spectrograms), batch.speakers) for batch in BatchReader.in_order(records, indices).epoch(0))[0]

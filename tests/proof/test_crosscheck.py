@@ -12,7 +12,7 @@ from common.network import architectures
 from common.network import params as parameters
 from common.network.onnx_file import read_parameters
 from common.proof.crosscheck import TOLERANCE, compare_ways, crosscheck, every_way
-from common.training.checkpoint import Checkpoint
+from common.training.checkpoint import Checkpoint, model_of
 from common.training.config import TrainingConfig
 
 SPEAKERS = 5
@@ -75,15 +75,12 @@ def test_crosscheck_fails_for_other_weights(twins, checkpoint, records, tmp_path
 
 
 def test_weights_come_back_bit_for_bit_from_caffe2s_export(twins, checkpoint, tmp_path):
-    model = twins["caffe2"].model(checkpoint.spec, checkpoint.params, checkpoint.config.optimizer)
-    model.export_onnx(tmp_path / "network.onnx")
+    model_of(twins["caffe2"], checkpoint).export_onnx(tmp_path / "network.onnx")
     back = read_parameters(tmp_path / "network.onnx", checkpoint.spec)
     assert parameters.fingerprint(back) == parameters.fingerprint(checkpoint.params)
 
 
 def test_an_export_without_canonical_names_is_refused(twins, checkpoint, tmp_path):
-    model = twins["tensorflow"].model(checkpoint.spec, checkpoint.params,
-                                      checkpoint.config.optimizer)
-    model.export_onnx(tmp_path / "network.onnx")
+    model_of(twins["tensorflow"], checkpoint).export_onnx(tmp_path / "network.onnx")
     with pytest.raises(UserError, match="does not fit the network: missing"):
         read_parameters(tmp_path / "network.onnx", checkpoint.spec)
