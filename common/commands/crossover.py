@@ -54,8 +54,6 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     start = fresh(config, dataset)
     with output(options.out, f"crossover-{config.network}", _WRITES, options.force) as folder:
         twins = {name: gate.require(load(), start, options.device, threads) for name, load in loads.items()}
-        for twin in twins.values():
-            twin.configure(options.device, threads)
         half = folder / "half.npz"
         crossings = [cross(twins[a], twins[b], start, batches, options.steps, half)
                      for a, b in itertools.permutations(twins, 2)]

@@ -60,7 +60,6 @@ def _write_onnx(load: Callable[[], Twin], checkpoint: Checkpoint, path: Path, ha
     from common.training.trained import Trained
 
     twin = gate.require(load(), checkpoint, "cpu", 1)
-    twin.configure("cpu", 1)
     model_of(twin, checkpoint).export_onnx(path, Trained.of(checkpoint).metadata(), half)
 
 

@@ -44,8 +44,6 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     with output(options.out, f"onnx-{checkpoint.config.network}", ("onnx.md", "*.onnx"), options.force) as folder:
         twins: Dict[str, Twin] = {name: gate.require(load(), checkpoint, options.device, threads)
                                   for name, load in loads.items()}
-        for twin in twins.values():
-            twin.configure(options.device, threads)
         ways = every_way(twins, checkpoint, dataset.records, indices, threads, folder)
         rows = compare_ways(ways)
         text = told(facts(threads)) + "\n\n" + _table(rows, checkpoint, len(indices))

@@ -54,7 +54,6 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     for model in models:
         load = loads[by_label(model.framework) or next(iter(loads))]
         twin = gate.require(load(), model, options.device, threads)
-        twin.configure(options.device, threads)
         logits.append(predict(twin, model_of(twin, model), BatchReader.in_order(dataset.records, indices))[0])
     result = analyse(*logits, dataset.records.labels[indices])
     if choice.told:

@@ -68,7 +68,6 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
         from common.training.loop import Trainer
 
         twin = gate.require(load(), checkpoint, device.device, threads, options.convolutions)
-        twin.configure(device.device, threads)
         trainer = Trainer(twin, dataset, split, checkpoint, folder, 60 * options.save_minutes)
         summary, epochs = _summary(trainer, checkpoint, dataset, split), checkpoint.config.epochs
         now = {"epochs": f"{min(checkpoint.epoch + 1, epochs)} to {epochs}, in {trainer.model.facts()['framework']}",

@@ -68,9 +68,7 @@ class TwinEngine:
     def _twin(self) -> Twin:
         from common.speed import gate
 
-        twin = gate.require(self._load(), self.checkpoint, self._device, self._threads)
-        twin.configure(self._device, self._threads)
-        return twin
+        return gate.require(self._load(), self.checkpoint, self._device, self._threads)
 
     @cached_property
     def _whole(self) -> Model:

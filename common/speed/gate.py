@@ -60,8 +60,8 @@ def require(twin: Twin, checkpoint: Checkpoint, device: str, threads: int, convo
             ) -> Twin:
     """Raise UserError unless a twin's network of a checkpoint's shape computes right.
 
-    Returns the twin whose models are computed as what passed: by one of `common.twin.CONVOLUTIONS`, or
-    else, with nothing measured, by what is known to be quick on this machine.
+    Returns the twin, configured, whose models are computed as what passed: by one of `common.twin.CONVOLUTIONS`,
+    or else, with nothing measured, by what is known to be quick on this machine.
     """
     config = checkpoint.config
     contender = CONTENDERS[by_label(twin.framework)]
@@ -71,6 +71,7 @@ def require(twin: Twin, checkpoint: Checkpoint, device: str, threads: int, convo
         work = as_known(contender, work) if convolutions is None else dataclasses.replace(
             work, plan=dict(choose(contender, work, convolutions, workers).plan))
         ensure(contender, work, workers)
+    twin.configure(device, threads)
     return dataclasses.replace(twin, model=partial(twin.model, plan=work.plan))
 
 

@@ -226,6 +226,8 @@ def test_nothing_to_remember_with_is_no_failure(asked: Asked, monkeypatch: pytes
 
 def test_models_are_computed_by_it_and_it_is_what_is_checked(asked: Asked, twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
     checked: List[Work] = []
+    configured: List[Tuple[str, int]] = []
+    twin = dataclasses.replace(twin, configure=lambda *given: configured.append(given))
     monkeypatch.setattr(gate, "ensure", lambda contender, work, workers: checked.append(work))
     checkpoint = SimpleNamespace(config=TrainingConfig("tdnn"), speakers=("a", "b", "c", "d"))
     choose(CONTENDERS[by_label(twin.framework)], WORK, AUTO, asked)
@@ -233,4 +235,4 @@ def test_models_are_computed_by_it_and_it_is_what_is_checked(asked: Asked, twin:
         algorithm = ready.model(TDNN, initialise(TDNN), SGD()).facts()["algorithm"]
         assert algorithm == ("Winograd, 8 points: frame1, frame3; Winograd, 6 points: frame2; direct: frame4, frame5")
     assert gate.require(twin, checkpoint, "cpu", 2, "direct").model(TDNN, initialise(TDNN), SGD()).facts()["algorithm"] == "direct"
-    assert [work.plan for work in checked] == [{**DEFAULT, "frame2": 6}, {}]
+    assert [work.plan for work in checked] == [{**DEFAULT, "frame2": 6}, {}] and configured == [("cpu", 2)] * 2
