@@ -6,13 +6,7 @@ import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, List, Mapping, Optional, Sequence
 
-from common.commands.options import (
-    add_options,
-    add_out_options,
-    choose_device,
-    data_or_embedded,
-    prepare_threads,
-)
+from common.commands.options import add_options, add_out_options, data_or_embedded, prepare_machine
 from common.errors import UserError
 from common.outputs import output
 from common.parser import Parser
@@ -36,8 +30,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     options = _parser().parse_args(argv)
     if options.steps < 1:
         raise UserError("--steps must be at least 1")
-    threads = prepare_threads(options.threads)
-    options.device = choose_device(options.device, loads.values()).device
+    threads = prepare_machine(options, loads.values())
 
     from common.data.dataset import open_dataset
     from common.data.splits import split_dataset

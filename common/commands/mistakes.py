@@ -4,13 +4,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Callable, Iterator, List, Mapping, Optional, Tuple
 
-from common.commands.options import (
-    add_options,
-    add_out_options,
-    choose_device,
-    data_or_embedded,
-    prepare_threads,
-)
+from common.commands.options import add_options, add_out_options, data_or_embedded, prepare_machine
 from common.errors import UserError
 from common.outputs import output
 from common.parser import Parser
@@ -35,8 +29,7 @@ alone sets it as far apart from that of honest training (McNemar's test on the s
 def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
     """Print the table; exit status 1 if a mistake is not caught on its rung."""
     options = _parser(list(loads)).parse_args(argv)
-    threads = prepare_threads(options.threads)
-    options.device = choose_device(options.device, loads.values()).device
+    threads = prepare_machine(options, loads.values())
 
     from common.files import write_text
     from common.measured import facts, told

@@ -4,14 +4,7 @@ from __future__ import annotations
 import argparse
 from typing import Callable, Dict, List, Mapping, Optional
 
-from common.commands.options import (
-    MODEL,
-    add_options,
-    add_out_options,
-    choose_device,
-    model_file,
-    prepare_threads,
-)
+from common.commands.options import MODEL, add_options, add_out_options, model_file, prepare_machine
 from common.commands.utterances import add_side_options, choose, data_for
 from common.outputs import output
 from common.parser import Parser
@@ -28,8 +21,7 @@ ONNX backend, Caffe2's export back into TensorFlow. Fails if any two differ by m
 def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
     """Print the matrix; exit status 1 if two ways do not agree."""
     options = _parser().parse_args(argv)
-    threads = prepare_threads(options.threads)
-    options.device = choose_device(options.device, loads.values()).device
+    threads = prepare_machine(options, loads.values())
 
     from common.data.dataset import open_dataset
     from common.files import write_text

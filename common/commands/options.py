@@ -125,6 +125,13 @@ def choose_device(asked: str, loads: Iterable[Callable[[], "Twin"]]) -> Decision
     return decide(asked, [load.__module__ for load in loads])
 
 
+def prepare_machine(options: argparse.Namespace, loads: Iterable[Callable[[], "Twin"]]) -> int:
+    """Do as --threads and --device ask; returns the number of threads, and `options.device` is cpu or gpu from here on."""
+    threads = prepare_threads(options.threads)
+    options.device = choose_device(options.device, loads).device
+    return threads
+
+
 def say_device(decision: Decision) -> None:
     """Tell on standard error, once the command's work begins."""
     print(f"device: {decision}", file=sys.stderr)

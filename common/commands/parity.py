@@ -5,14 +5,7 @@ import argparse
 import itertools
 from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, Optional, Tuple
 
-from common.commands.options import (
-    BATCH_SIZE,
-    add_options,
-    add_out_options,
-    choose_device,
-    data_or_embedded,
-    prepare_threads,
-)
+from common.commands.options import BATCH_SIZE, add_options, add_out_options, data_or_embedded, prepare_machine
 from common.errors import UserError
 from common.outputs import output
 from common.parser import Parser
@@ -41,8 +34,7 @@ the common start (within 1e-3 over 100 steps) only --without-relus."""
 def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
     """Print a table a network and framework; exit status 1 if a framework leaves the ladder."""
     options = _parser(list(loads)).parse_args(argv)
-    threads = prepare_threads(options.threads)
-    options.device = choose_device(options.device, loads.values()).device
+    threads = prepare_machine(options, loads.values())
 
     from common.data.dataset import open_dataset
     from common.files import write_json, write_text

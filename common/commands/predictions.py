@@ -4,7 +4,7 @@ from __future__ import annotations
 import argparse
 from typing import Callable, List, Mapping, Optional, Sequence
 
-from common.commands.options import add_options, choose_device, model_file, prepare_threads
+from common.commands.options import add_options, model_file, prepare_machine
 from common.commands.utterances import add_side_options, choose, data_for
 from common.contenders import by_label
 from common.errors import UserError
@@ -30,8 +30,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     stored = [path.suffix == ".csv" for path in options.models]
     if any(stored):
         return _compare_stored(options, all(stored))
-    threads = prepare_threads(options.threads)
-    options.device = choose_device(options.device, loads.values()).device
+    threads = prepare_machine(options, loads.values())
 
     from common.data.batches import BatchReader
     from common.data.dataset import open_dataset

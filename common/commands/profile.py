@@ -4,7 +4,7 @@ from __future__ import annotations
 import argparse
 from typing import Callable, Dict, List, Mapping, Optional
 
-from common.commands.options import add_options, add_out_options, choose_device, prepare_threads
+from common.commands.options import add_options, add_out_options, prepare_machine
 from common.errors import UserError
 from common.network.architectures import NETWORKS
 from common.outputs import output
@@ -27,8 +27,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     options = _parser().parse_args(argv)
     if min(options.batch_size, options.steps, options.frames) < 1:
         raise UserError("--batch-size, --steps and --frames must be at least 1")
-    threads = prepare_threads(options.threads)
-    options.device = choose_device(options.device, loads.values()).device
+    threads = prepare_machine(options, loads.values())
 
     from common.files import write_json, write_text
     from common.measured import facts

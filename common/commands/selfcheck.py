@@ -4,7 +4,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, Optional
 
-from common.commands.options import add_options, choose_device, prepare_threads
+from common.commands.options import add_options, prepare_machine
 from common.contenders import CONTENDERS
 from common.errors import UserError
 from common.parser import Parser
@@ -28,8 +28,7 @@ remembered. Exit status: 0 all is right; 1 something is wrong or did not run."""
 def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
     """Print what was found, and in which kernels; exit status 1 if anything is wrong."""
     options = _parser().parse_args(argv)
-    threads = prepare_threads(options.threads)
-    device = choose_device(options.device, [loads[name] for name in options.frameworks]).device
+    threads = prepare_machine(options, [loads[name] for name in options.frameworks])
 
     from common.network.architectures import build
     from common.remembered import settings
@@ -38,7 +37,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     from common.speed.gate import selfcheck
     from common.speed.worker import Workers
 
-    works = [Work(name, options.speakers, options.width, device=device, threads=threads) for name in options.networks]
+    works = [Work(name, options.speakers, options.width, device=options.device, threads=threads) for name in options.networks]
     for name in options.networks:
         build(name, options.speakers, options.width)  # refuses what cannot be
     outcomes: List["Outcome"] = []
