@@ -54,6 +54,7 @@ from common.training import cepstral
 from common.training.certificate import Certificate, compare_certificates
 from common.training.config import TrainingConfig
 from common.training.evaluation import Evaluation
+from common.training.metrics import loss_differences
 from common.twin import AUTO, END_TO_END, RESIDENT
 
 # Steps that both must take alike, at a rate so low that rounding has no time to grow: at the
@@ -326,5 +327,4 @@ def _end_to_end(frameworks: Dict[str, FrameworkResult]) -> List[RatioOf]:
 
 def _largest_difference(losses: Sequence[Sequence[float]]) -> float:
     """Of any step's loss between any two frameworks, relative to that of the one before in the list."""
-    return float(np.max([np.abs(np.subtract(first, second)) / np.abs(first)
-                         for first, second in itertools.combinations(losses, 2)]))
+    return float(np.max([loss_differences(*two) for two in itertools.combinations(losses, 2)]))

@@ -26,6 +26,7 @@ from common.compare.results import FrameworkResult
 from common.compare.verdict import INVALID, LOSS_TOLERANCE
 from common.errors import UserError
 from common.speed.blocks import Speed
+from common.training.metrics import loss_differences
 
 REGRESSION, NOT_COMPARABLE = 1, 3  # exit statuses; 2 is a user's error
 TOLERANCE = 0.25
@@ -208,8 +209,8 @@ def _compare_answers(old: Run, new: Run, changes: Changes) -> None:
         before, after = old.checks[key], new.checks[key]
         _judge(changes, key, _passed(before), _passed(after), worse=before and not after)
     for key in _both(old.probes, new.probes):
-        losses = list(zip(old.probes[key], new.probes[key]))
-        difference = max((abs(a - b) / abs(a) for a, b in losses), default=0.0)
+        steps = min(len(old.probes[key]), len(new.probes[key]))
+        difference = loss_differences(old.probes[key][:steps], new.probes[key][:steps]).max(initial=0.0)
         _judge(changes, key, "", f"{difference:.1e} of it away", worse=not difference < LOSS_TOLERANCE)
 
 

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Sequence
 
-import numpy as np
-
 from common.data.batches import Batch
 from common.network.optimizer import Schedule
 from common.training.checkpoint import Checkpoint, load_checkpoint, model_of, save_checkpoint
+from common.training.metrics import loss_differences
 from common.twin import Model, Twin
 
 TOLERANCE = 1e-3  # of the loss, relative, over 20 steps after the switch
@@ -33,8 +32,7 @@ class Crossing:
     @property
     def differences(self) -> List[float]:
         """Of each step's loss after the switch, relative to the uninterrupted run's."""
-        stay, cross_ = (np.array(losses[self.switch:]) for losses in (self.uninterrupted, self.crossed))
-        return (np.abs(stay - cross_) / np.abs(stay)).tolist()
+        return loss_differences(self.uninterrupted[self.switch:], self.crossed[self.switch:]).tolist()
 
     @property
     def largest_difference(self) -> float:

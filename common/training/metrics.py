@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Optional, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -39,6 +39,11 @@ def cross_entropy(logits: np.ndarray, speakers: np.ndarray) -> float:
     from scipy.special import log_softmax  # slow to import
 
     return float(-log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(speakers)), speakers].mean())
+
+
+def loss_differences(losses: Sequence[float], others: Sequence[float]) -> np.ndarray:
+    """Of each step's loss in two runs, relative to that of the first: (steps,)."""
+    return np.abs(np.subtract(losses, others)) / np.abs(losses)
 
 
 def fit_temperature(logits: np.ndarray, speakers: np.ndarray) -> float:

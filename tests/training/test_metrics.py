@@ -26,6 +26,10 @@ def test_as_good_as_the_best_is_what_is_within_a_standard_error() -> None:
     assert metrics.as_good(0.5, -1.0, 96), "the first"
 
 
+def test_loss_differences_by_hand() -> None:
+    assert metrics.loss_differences([2.0, 4.0], [1.0, 5.0]).tolist() == [0.5, 0.25]
+
+
 def test_a_tie_scores_nothing() -> None:
     """A network that answers the same for everybody knows nothing."""
     logits, speakers = np.zeros((4, 4), np.float32), np.arange(4)
