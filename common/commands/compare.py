@@ -211,7 +211,7 @@ def _timing_plan(options: argparse.Namespace):
 
 def _plan(options: argparse.Namespace, threads: int):
     from common.commands.train import say_mismatch
-    from common.compare.comparison import Plan
+    from common.compare.comparison import ComparisonPlan
     from common.data.dataset import open_dataset
     from common.data.splits import split_dataset
     from common.training.loop import check_batch
@@ -232,8 +232,8 @@ def _plan(options: argparse.Namespace, threads: int):
     if not len(split.test):
         raise UserError(f"{dataset.name} leaves nothing to test on: no speaker has more than one "
                         "recording; use more data")
-    plan = Plan([str(path.resolve()) for path in data], configs, timing, options.batch_size or BATCH_SIZE,
-                options.device, threads, learning, options.convolutions, options.recipe)
+    plan = ComparisonPlan([str(path.resolve()) for path in data], configs, timing, options.batch_size or BATCH_SIZE,
+                          options.device, threads, learning, options.convolutions, options.recipe)
     return plan, dataset, split
 
 

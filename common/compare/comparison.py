@@ -64,7 +64,7 @@ PROBE_RATE = 1e-4
 
 
 @dataclass(frozen=True)
-class Plan:
+class ComparisonPlan:
     """What to compare, and how long."""
 
     data: List[str]
@@ -85,7 +85,7 @@ Show = Callable[[str, float, float], None]
 class Comparison:
     """Runs a plan. `folder` gets what is large and passes, `kept` everyone's predictions, and a recipe's learning runs."""
 
-    def __init__(self, plan: Plan, dataset: Dataset, split: Split, folder: Path, kept: Path, show: Show) -> None:
+    def __init__(self, plan: ComparisonPlan, dataset: Dataset, split: Split, folder: Path, kept: Path, show: Show) -> None:
         self._plan, self._dataset, self._split = plan, dataset, split
         self._folder, self._kept, self._show = folder, kept, show
         self._network = ""

@@ -20,7 +20,7 @@ import pytest
 from commands import PROJECT, attended, command, run, run_apart, succeed
 
 from common.commands.compare import parse, settings_of
-from common.compare.comparison import Comparison, Plan
+from common.compare.comparison import Comparison, ComparisonPlan
 from common.contenders import CONTENDERS
 from common.proof.stored import compare_answers, read_answers
 from common.speed.rounds import TimingPlan
@@ -268,7 +268,7 @@ def test_one_network_in_one_framework_by_a_recipe_of_train(tiny_data: Path, tmp_
 @pytest.mark.parametrize("learning, told", [((), None), (("tdnn",), 32), (("tdnn", "vgg_m"), "32 and 16"), (("vgg_m",), None)])
 def test_batches_of_what_learns_are_told_where_they_are_others(learning: Sequence[str], told: object) -> None:
     configs = [TrainingConfig("tdnn", batch_size=32), TrainingConfig("vgg_m", batch_size=16)]
-    settings = settings_of(Plan([], configs, TimingPlan([], []), 16, "cpu", 1, learning), "cpu")
+    settings = settings_of(ComparisonPlan([], configs, TimingPlan([], []), 16, "cpu", 1, learning), "cpu")
     assert settings["batch_size"] == 16 and settings.get("learning_batch_size") == (told and str(told))
 
 
