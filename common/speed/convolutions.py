@@ -51,7 +51,7 @@ def choose(contender: Contender, work: Work, mode: str, workers: Workers) -> Cho
         with suppress(UserError):  # where nothing can be kept the next run measures again
             make_folder(file.parent)
             write_json(file, {"network": work.network, "algorithm": algorithm(spec, found["plan"]), **found})
-    return Choice(found["plan"], _origin(found["trials"]))
+    return Choice(found["plan"], _origin(found["candidates"]))
 
 
 def known(package: str, spec: NetworkSpec, device: str, threads: int) -> Plan:
@@ -87,16 +87,16 @@ def _file(package: str, spec: NetworkSpec, device: str, threads: int) -> Path:
                       {"layers": repr(spec.layers[:-1]), "threads": threads})
 
 
-def _origin(trials: Sequence[Mapping[str, Any]]) -> str:
-    measured = sum(each["times_as_quick"] is not None for each in trials)
-    return f"{measured} of {len(trials)} other ways measured on this machine"
+def _origin(tried: Sequence[Mapping[str, Any]]) -> str:
+    measured = sum(each["times_as_quick"] is not None for each in tried)
+    return f"{measured} of {len(tried)} other ways measured on this machine"
 
 
 def _read(file: Path, spec: NetworkSpec) -> Optional[Dict[str, Any]]:
-    """The plan and the trials in a file; None if there is no plan that could be this network's."""
+    """The plan and the candidates in a file; None if there is no plan that could be this network's."""
     with suppress(UserError, KeyError, TypeError, AttributeError):
         found = read_json(file, "remembered plan")
-        plan, _ = found["plan"], _origin(found["trials"])
+        plan, _ = found["plan"], _origin(found["candidates"])
         ways = {step.layer.name: candidates(step.layer, step.input_shape[0]) for step in spec.steps()
                 if isinstance(step.layer, Convolution)}
         if all(points in ways[name] for name, points in plan.items()):

@@ -51,7 +51,7 @@ class Tuned:
     """The plan that was found, and how."""
 
     plan: Dict[str, int]
-    trials: List[Candidate]
+    candidates: List[Candidate]
 
 
 def other_ways(spec: NetworkSpec, plan: Plan) -> Iterator[Tuple[str, int]]:
@@ -66,16 +66,16 @@ def other_ways(spec: NetworkSpec, plan: Plan) -> Iterator[Tuple[str, int]]:
 def search(spec: NetworkSpec, race: Callable[[Plan, Plan], float], seconds: float = SECONDS,
            clock: Callable[[], float] = time.monotonic) -> Tuned:
     """`race(a, b)` tells how many times as quick b is, at least; no race begins after `seconds`."""
-    plan, trials, end = dict(default_plan(spec)), [], clock() + seconds
+    plan, tried, end = dict(default_plan(spec)), [], clock() + seconds
     for layer, points in list(other_ways(spec, plan)):
         other = {**plan, layer: points}
         if not points:
             del other[layer]
         gain = race(plan, other) if clock() < end else None
         kept = gain is not None and gain > _CLEARLY
-        trials.append(Candidate(layer, points, gain, kept))
+        tried.append(Candidate(layer, points, gain, kept))
         plan = other if kept else plan
-    return Tuned(plan, trials)
+    return Tuned(plan, tried)
 
 
 class Race:

@@ -81,9 +81,9 @@ def test_every_other_way_of_every_layer_is_tried_the_heaviest_first() -> None:
 ], ids=str)
 def test_the_quickest_of_each_layer_is_kept(seconds: Dict, expected: Plan) -> None:
     found = Machine(seconds).search()
-    assert found.plan == expected and len(found.trials) == 6
-    for trial in found.trials:
-        assert trial.kept == (trial.times_as_quick > 1.03)
+    assert found.plan == expected and len(found.candidates) == 6
+    for each in found.candidates:
+        assert each.kept == (each.times_as_quick > 1.03)
 
 
 def test_layers_that_are_quick_only_together_with_others_are_measured_so() -> None:
@@ -128,14 +128,14 @@ def test_no_time_no_race() -> None:
     machine = Machine({("frame1", 0): 0.9, ("frame3", 6): 0.8})
     found = machine.search(seconds=5.0)
     assert found.plan == {"frame2": 8, "frame3": 8}, "what was found in time holds"
-    assert [trial.times_as_quick is None for trial in found.trials] == [False, *[True] * 5]
+    assert [each.times_as_quick is None for each in found.candidates] == [False, *[True] * 5]
     assert Machine({}).search(seconds=0).plan == DEFAULT
 
 
 def test_a_worker_tunes_its_network() -> None:
     answer = Bench(lambda: twin_engine(numpy_twin.load())).tune(dataclasses.asdict(
         Work("tdnn", 4, width=0.05, batch_size=2, frames=40)), seconds=60)
-    assert [(trial["layer"], trial["points"]) for trial in answer["trials"]] == [
+    assert [(each["layer"], each["points"]) for each in answer["candidates"]] == [
         (f"frame{n}", points) for n in (1, 2, 3) for points in (0, 6)]
     assert set(answer["plan"]) <= {"frame1", "frame2", "frame3"} and json.dumps(answer)
 
@@ -150,7 +150,7 @@ class Asked(List[Dict[str, Any]]):
 
     def ask(self, command: str, work: Dict[str, Any], seconds: float) -> Dict[str, Any]:
         self.append({**work, "seconds": seconds})
-        return {"plan": {**DEFAULT, "frame2": 6}, "trials": [{"times_as_quick": 1.1}, {"times_as_quick": None}]}
+        return {"plan": {**DEFAULT, "frame2": 6}, "candidates": [{"times_as_quick": 1.1}, {"times_as_quick": None}]}
 
 
 @pytest.fixture()
