@@ -29,7 +29,7 @@ from common.measured import facts, told
 from common.parser import Parser
 
 MEMORY_LIMIT = 2 * 2**30  # bytes of its own that the reading process may have
-_COPY, _MAPPED, _READ, _READER = WAYS = (
+_COPY, _MAPPED, _READ, _READER = (
     "memcpy, array to array", "memcpy out of mapped page cache", "read() of whole records, in order",
     "the reader: shuffled, checked batches")
 _SOURCE_RECORDS = 1024  # of the array that is copied from: 629 MB, more than any cache holds

@@ -128,15 +128,6 @@ def update(spec: NetworkSpec, params: Mapping[str, np.ndarray], momenta: Mapping
     return new_params, new_momenta
 
 
-def train_step(spec: NetworkSpec, params: Mapping[str, np.ndarray],
-               momenta: Mapping[str, np.ndarray], spectrograms: np.ndarray, speakers: np.ndarray,
-               learning_rate: float, optimizer: SGD) -> Tuple[float, Params, Params]:
-    """(loss before the step, all parameters after it, momenta after it), tensors in float64."""
-    loss, gradients, running = loss_and_gradients(spec, params, spectrograms, speakers)
-    trained, momenta = update(spec, params, momenta, gradients, learning_rate, optimizer)
-    return loss, _in_order(spec, {**trained, **running}), momenta
-
-
 def _steps(spec: NetworkSpec, spectrograms: np.ndarray) -> List[Step]:
     _, bins, frames = spectrograms.shape
     if bins != NUM_BINS:

@@ -65,9 +65,6 @@ class Corpus:
                + hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-TINY = Corpus(speakers=3, sessions=3, utterances=4)  # for tests
-
-
 def default_corpus(cache_dir: Optional[Path] = None, corpus: Corpus = Corpus()) -> Path:
     """The data folder of a synthetic corpus, built on first use and then taken from the cache.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from common.data.reading_speed import MEMORY_LIMIT, WAYS, Memory, main, measure_memory, measure_speed, memory_table
+from common.data.reading_speed import MEMORY_LIMIT, Memory, main, measure_memory, measure_speed, memory_table
 from common.data.records import KEPT_RECORDS, RECORD_BYTES
 
 
@@ -28,14 +28,14 @@ def test_the_limit_is_one(tmp_path: Path) -> None:
 def test_every_way_copies_the_same_bytes(tiny_data: Path) -> None:
     paths = sorted(tiny_data.glob("*.bin"))
     speeds = measure_speed(paths, batch_size=8, rounds=2)
-    assert list(speeds) == list(WAYS)
-    assert all(len(each) == 2 and min(each) > 0 for each in speeds.values())
+    assert len(speeds) == 4 and all(len(each) == 2 and min(each) > 0 for each in speeds.values())
 
 
 def test_command(tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert main([str(tiny_data), "--batch-size", "8", "--rounds", "1"]) == 0
     text = capsys.readouterr().out
-    assert "2 record files, 28 MiB" in text and all(way in text for way in WAYS)
+    assert "2 record files, 28 MiB" in text
+    assert all(f"| {way}" in text for way in ("memcpy, array to array", "memcpy out of", "read() of whole records", "the reader"))
     assert main([str(tmp_path)]) == 2 and main([str(tiny_data), "--rounds", "0"]) == 2
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import MappingProxyType
-from typing import Callable, Dict, Iterator, Mapping, Optional, Type
+from typing import Callable, Dict, Iterator, Mapping, Optional, Tuple, Type
 
 import numpy as np
 
@@ -16,6 +16,15 @@ from common.network.optimizer import SGD
 from common.network.params import Params
 from common.network.winograd import Plan
 from common.twin import Inspection, StepResult, Twin
+
+
+def train_step(spec: NetworkSpec, params: Mapping[str, np.ndarray], momenta: Mapping[str, np.ndarray], spectrograms: np.ndarray,
+               speakers: np.ndarray, learning_rate: float, optimizer: SGD) -> Tuple[float, Params, Params]:
+    """(loss before the step, all parameters after it, momenta after it), tensors in float64."""
+    loss, gradients, running = reference.loss_and_gradients(spec, params, spectrograms, speakers)
+    trained, momenta = reference.update(spec, params, momenta, gradients, learning_rate, optimizer)
+    after = {**trained, **running}
+    return loss, {p.name: after[p.name] for p in spec.parameters()}, momenta
 
 
 class Model:
@@ -31,7 +40,7 @@ class Model:
 
     def train_staged(self, learning_rate: float) -> StepResult:
         logits = self._logits(training=True)
-        loss, self._params, self._momenta = reference.train_step(
+        loss, self._params, self._momenta = train_step(
             self.spec, self._params, self._momenta, self._spectrograms, self._speakers,
             learning_rate, self.optimizer)
         return StepResult(loss, int((logits.argmax(axis=1) == self._speakers).sum()))

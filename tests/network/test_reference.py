@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import scipy.signal
 import scipy.special
+from numpy_twin import train_step
 from small_networks import drawn_params
 
 from common.errors import UserError
@@ -261,7 +262,7 @@ def test_train_step_is_the_written_formula():
     random = np.random.default_rng(7)
     momenta = {p.name: random.standard_normal(p.shape) for p in NETWORK.parameters() if p.trainable}
     loss, gradients, running = reference.loss_and_gradients(NETWORK, params, spectrograms, speakers)
-    stepped_loss, new, new_momenta = reference.train_step(
+    stepped_loss, new, new_momenta = train_step(
         NETWORK, params, momenta, spectrograms, speakers, 0.1, SGD(momentum=0.8, weight_decay=0.5))
     assert stepped_loss == loss
     assert list(new) == list(params)
@@ -279,7 +280,7 @@ def test_steps_on_one_batch_are_deterministic_and_lower_the_loss():
         spectrograms, speakers = small_batch()
         params, momenta = params_module.initialise(NETWORK), params_module.zeros(NETWORK)
         for _ in range(20):
-            loss, params, momenta = reference.train_step(
+            loss, params, momenta = train_step(
                 NETWORK, params, momenta, spectrograms, speakers, 0.05, SGD())
             yield loss
 
@@ -293,7 +294,7 @@ def test_callers_arrays_are_left_alone():
     params, momenta = params_module.initialise(NETWORK), params_module.zeros(NETWORK)
     before = [params_module.fingerprint(group) for group in (params, momenta)]
     spectrograms.flags.writeable = speakers.flags.writeable = False
-    reference.train_step(NETWORK, params, momenta, spectrograms, speakers, 0.1, SGD())
+    train_step(NETWORK, params, momenta, spectrograms, speakers, 0.1, SGD())
     assert before == [params_module.fingerprint(group) for group in (params, momenta)]
 
 

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Iterator, List
 import pytest
 from commands import PROJECT, attended, command
 
-from common.voices.synthetic import TINY, default_corpus
+from common.voices.synthetic import Corpus, default_corpus
 
 for package in ("flask", "waitress", "selenium"):
     pytest.importorskip(package, reason="the page is optional, see .requirements-page.txt")
@@ -34,7 +34,7 @@ SLOW = 200  # seconds: two frameworks start, and hold their networks against the
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """By voices that the model knows, in sessions that it does not."""
-    return default_corpus(tmp_path_factory.mktemp("corpus"), TINY) / "recordings"
+    return default_corpus(tmp_path_factory.mktemp("corpus"), Corpus(speakers=3, sessions=3, utterances=4)) / "recordings"
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from typing import Callable, Dict, List, Tuple
 
 import numpy as np
 import pytest
+from numpy_twin import train_step
 from small_networks import SPECS, drawn_batch, drawn_params, relative_errors
 
 from common.data.batches import Batch
@@ -38,7 +39,7 @@ def drawn_trial(network: str) -> Trial:
 def train_reference(trial: Trial) -> Training:
     params, momenta, losses = trial.params, trial.momenta, []
     for batch, rate in zip(trial.batches, trial.learning_rates):
-        loss, params, momenta = reference.train_step(
+        loss, params, momenta = train_step(
             trial.spec, params, momenta, batch.spectrograms, batch.speakers, rate, trial.optimizer)
         losses.append(loss)
     return losses, params

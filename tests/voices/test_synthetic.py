@@ -17,8 +17,9 @@ from common.data.dataset import open_dataset
 from common.data.splits import split_dataset
 from common.files import cache_folder
 from common.voices import synthetic
-from common.voices.synthetic import TINY, Corpus, default_corpus
+from common.voices.synthetic import Corpus, default_corpus
 
+TINY = Corpus(speakers=3, sessions=3, utterances=4)
 SMALLEST = Corpus(speakers=2, sessions=2, utterances=2)
 SMALLEST_OPTIONS = ["--speakers", "2", "--sessions", "2", "--utterances", "2"]
 
