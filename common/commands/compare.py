@@ -172,15 +172,15 @@ def _parser(others: Mapping[str, Tuple[str, str]]) -> argparse.ArgumentParser:
 
 def _add_timing_options(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("--blocks", type=int, default=5,
-                       help="timed blocks of each figure: so many rounds at the least, 2 or more (5)")
+                       help="timed blocks of each figure: so many rounds at the least, 2 or more (%(default)g)")
     group.add_argument("--budget", type=float, default=30.0, metavar="S",
                        help="seconds of timing a network: more rounds until every ratio is known to 5 %%, or "
-                       "so long (30)")
-    group.add_argument("--steps", type=int, default=1, help="timed training steps in a block, at least (1)")
+                       "so long (%(default)g)")
+    group.add_argument("--steps", type=int, default=1, help="timed training steps in a block, at least (%(default)g)")
     group.add_argument("--block-seconds", type=float, default=0.3, metavar="S",
-                       help="add steps until a block takes about so long (0.3)")
+                       help="add steps until a block takes about so long (%(default)g)")
     group.add_argument("--calls", type=int, default=10,
-                       help="of one utterance in a block, for latency (10)")
+                       help="of one utterance in a block, for latency (%(default)g)")
     group.add_argument("--clocks", action=Names, among=CLOCKS, default=[RESIDENT], help="where the input of a step comes "
                        f"from: of {', '.join(CLOCKS)} (resident, which is always timed)")
     group.add_argument("--parts", action="store_true",

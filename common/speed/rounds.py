@@ -1,8 +1,8 @@
 """The timed part of a comparison: frameworks and baselines, each in a process of its own, by turns.
 
     timing = Timing(workers, plan, batch_size, step)
-    timing.prove(rate), timing.warm_up(), timing.rounds()
-    timing.measured("keras")
+    timing.prove(), timing.warm_up(), timing.rounds()
+    timing.measured("keras", opened, start_seconds)
 
 A lane is one figure of one contender. All lanes of training are gone through round by round, in an
 order that turns, and then all lanes of inference: a machine that slows down slows every one of them.
@@ -35,13 +35,13 @@ class TimingPlan:
 
     frameworks: List[str]
     baselines: List[str]
-    blocks: int = 5  # timed blocks of each lane, at least
-    budget: float = 30.0  # seconds for more of them, until every ratio is known
-    steps: int = 1  # timed training steps in a block; predictions are twice as many
-    block_seconds: float = 0.3  # steps are added until a block takes about so long
-    calls: int = 10  # of one utterance in a block of latency
-    clocks: Sequence[str] = (RESIDENT,)
-    parts: bool = False  # forward and backward apart
+    blocks: int  # timed blocks of each lane, at least
+    budget: float  # seconds for more of them, until every ratio is known
+    steps: int  # timed training steps in a block; predictions are twice as many
+    block_seconds: float  # steps are added until a block takes about so long
+    calls: int  # of one utterance in a block of latency
+    clocks: Sequence[str]
+    parts: bool  # forward and backward apart
 
 
 class Lane(NamedTuple):

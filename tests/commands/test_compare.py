@@ -268,7 +268,8 @@ def test_one_network_in_one_framework_by_a_recipe_of_train(tiny_data: Path, tmp_
 @pytest.mark.parametrize("learning, told", [((), None), (("tdnn",), 32), (("tdnn", "vgg_m"), "32 and 16"), (("vgg_m",), None)])
 def test_batches_of_what_learns_are_told_where_they_are_others(learning: Sequence[str], told: object) -> None:
     configs = [TrainingConfig("tdnn", batch_size=32), TrainingConfig("vgg_m", batch_size=16)]
-    settings = settings_of(ComparisonPlan([], configs, TimingPlan([], []), 16, "cpu", 1, learning), "cpu")
+    timing = TimingPlan([], [], 2, 0, 1, 0, 1, [], parts=False)
+    settings = settings_of(ComparisonPlan([], configs, timing, 16, "cpu", 1, learning), "cpu")
     assert settings["batch_size"] == 16 and settings.get("learning_batch_size") == (told and str(told))
 
 

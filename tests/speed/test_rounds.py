@@ -9,6 +9,7 @@ import pytest
 
 from common.speed import rounds
 from common.speed.rounds import Timing, TimingPlan, pairs
+from common.twin import RESIDENT
 
 PAIR = ["tensorflow", "caffe2"]
 
@@ -34,7 +35,8 @@ def timed(monkeypatch: pytest.MonkeyPatch, second: Iterator[float], **plan: Any)
     monkeypatch.setattr(rounds, "best_gflops", lambda *_: 1.0)
     workers = [Worker(itertools.repeat(0.1)), Worker(second, settled=False)]
     monkeypatch.setattr(time, "perf_counter", lambda: sum(worker.spent for worker in workers))
-    made = Timing(dict(zip(PAIR, workers)), TimingPlan(PAIR, [], block_seconds=0, calls=1, **plan), 8, lambda what: None)
+    plan_ = TimingPlan(PAIR, [], steps=1, block_seconds=0, calls=1, clocks=[RESIDENT], parts=False, **plan)
+    made = Timing(dict(zip(PAIR, workers)), plan_, 8, lambda what: None)
     for phase in (made.prove, made.warm_up, made.rounds):
         phase()
     return made, workers
