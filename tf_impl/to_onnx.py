@@ -15,7 +15,7 @@ import tensorflow as tf
 import tf2onnx
 
 from common.data.form import NUM_BINS
-from common.network.layers import NetworkSpec
+from common.network.layers import INPUT, NetworkSpec
 from common.network.params import Params
 from common.network.winograd import DIRECT
 from tf_impl import layers
@@ -36,7 +36,7 @@ def export(spec: NetworkSpec, params: Params) -> onnx.ModelProto:
         outputs, _ = layers.forward(spec, DIRECT, spectrograms, constants, training=False, tables={})
         return outputs[spec.layers[-1].name]
 
-    signature = (tf.TensorSpec((None, NUM_BINS, None), tf.float32, name="spectrograms"),)
+    signature = (tf.TensorSpec((None, NUM_BINS, None), tf.float32, name=INPUT),)
     with _without_chatter():
         exported, _ = tf2onnx.convert.from_function(tf.function(network, signature, autograph=False), signature,
                                                     opset=OPSET)
