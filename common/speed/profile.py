@@ -16,12 +16,13 @@ import numpy as np
 from common.contenders import CONTENDERS, FRAMEWORKS
 from common.network.layers import Convolution, Dense, NetworkSpec
 from common.speed import gate
-from common.speed.bench import INFERENCE, TRAINING, Work
+from common.speed.bench import BACKWARD, FORWARD, INFERENCE, TRAINING, Work
 from common.speed.convolutions import as_known
 from common.speed.worker import Worker, Workers
 from common.twin import OpTime
 
-FORWARD, BACKWARD, UPDATE = PHASES = ("forward", "backward", "update")
+UPDATE = "update"
+PHASES = FORWARD, BACKWARD, UPDATE
 LOSS, COPIES, OTHER = OUTSIDE = ("loss", "copies and reorders", "other")
 
 

@@ -14,18 +14,8 @@ from studies import made_profile
 from common.network.architectures import build
 from common.network.layers import BatchNorm, Convolution, Dense, MaxPool
 from common.network.optimizer import SGD
-from common.speed.profile import (
-    BACKWARD,
-    FORWARD,
-    LOSS,
-    OUTSIDE,
-    PHASES,
-    Profile,
-    layer_of,
-    operations,
-    table,
-    weighted_layer,
-)
+from common.speed.bench import BACKWARD, FORWARD
+from common.speed.profile import LOSS, OUTSIDE, PHASES, Profile, layer_of, operations, table, weighted_layer
 from common.twin import Twin
 
 
