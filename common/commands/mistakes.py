@@ -28,7 +28,7 @@ alone sets it as far apart from that of honest training (McNemar's test on the s
 
 def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
     """Print the table; exit status 1 if a mistake is not caught on its rung."""
-    options = _parser(list(loads)).parse_args(argv)
+    options = _parser().parse_args(argv)
     threads = prepare_machine(options, loads.values())
 
     from common.files import write_text
@@ -54,14 +54,13 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     return 0 if caught else 1
 
 
-def _parser(frameworks: List[str]) -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:
     parser = Parser("python compare.py mistakes", _DESCRIPTION)
     # Some mistakes cannot be made in the other network.
     add_options(parser, "--data", "--network", "--width", "--batch-size", "--crop-frames", "--learning-rate", "--seed",
                 network="vgg_m", width=0.25, crop_frames=150)
     parser.add_argument("--epochs", type=int, default=6, help="of each training (6)")
-    parser.add_argument("--in", dest="side", choices=frameworks, default=frameworks[0],
-                        help=f"the framework to break ({frameworks[0]})")
+    add_options(parser, "--in")
     add_out_options(parser, "mistakes", "the table")
     add_options(parser, "--device", "--threads")
     return parser

@@ -59,6 +59,7 @@ _SHARED: Dict[str, _Shared] = {
     "--networks": _Shared(f"of {', '.join(NETWORKS)}", "all", {"action": Names, "among": NETWORKS, "default": list(NETWORKS)}),
     "--frameworks": _Shared(f"of {', '.join(FRAMEWORKS)}", "both", {
         "action": Names, "among": FRAMEWORKS, "default": FRAMEWORKS}),
+    "--in": _Shared("the framework to break", FRAMEWORKS[0], {"dest": "side", "choices": FRAMEWORKS}),
     "--network": _Shared("which network", "tdnn", {"choices": list(NETWORKS)}),
     "--width": _Shared("factor on every number of channels", 1.0, {"type": float}),
     "--speakers": _Shared("number of speakers", 50, {"type": int}),

@@ -33,7 +33,7 @@ the common start (within 1e-3 over 100 steps) only --without-relus."""
 
 def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
     """Print a table a network and framework; exit status 1 if a framework leaves the ladder."""
-    options = _parser(list(loads)).parse_args(argv)
+    options = _parser().parse_args(argv)
     threads = prepare_machine(options, loads.values())
 
     from common.data.dataset import open_dataset
@@ -66,7 +66,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     return 0 if sound else 1
 
 
-def _parser(frameworks: List[str]) -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:
     from common.proof.mistakes import MISTAKES
 
     parser = Parser("python compare.py parity", _DESCRIPTION)
@@ -78,8 +78,7 @@ def _parser(frameworks: List[str]) -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, default=3, help="training steps (3)")
     parser.add_argument("--break", dest="mistake", choices=list(MISTAKES), metavar="MISTAKE",
                         help=f"seed a classic mistake: {', '.join(MISTAKES)}")
-    parser.add_argument("--in", dest="side", choices=frameworks, default=frameworks[0],
-                        help=f"the framework to break ({frameworks[0]})")
+    add_options(parser, "--in")
     add_out_options(parser, "parity", "parity.md and parity.json")
     add_options(parser, "--device", "--threads")
     return parser
