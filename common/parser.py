@@ -10,6 +10,14 @@ import re
 from typing import Any, List, NoReturn, Optional, Sequence, Tuple
 
 from common.errors import UserError
+from common.machine import available_cores
+
+
+def number(text: str) -> int:
+    """An argparse type: of things there has to be one of, at least."""
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    return int(text)
 
 
 class Parser(argparse.ArgumentParser):
@@ -23,6 +31,10 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Optional[Sequence[str]] = None, namespace: Any = None) -> Tuple[Any, List[str]]:
         self._given = list(args or ())
         return super().parse_known_args(args, namespace)
+
+    def add_workers(self, what: str) -> None:
+        """--workers N, of the threads or processes that share the work."""
+        self.add_argument("--workers", type=number, default=available_cores(), metavar="N", help=f"{what} (default: one a core)")
 
     def error(self, message: str) -> NoReturn:
         """Raises UserError; who leaves something out is shown the description's first example, who misspells what is near."""

@@ -17,7 +17,8 @@ TWINS = ("tf_impl", "caffe2_impl")
 # above or beside. A new room gets its place here; on the top stand what `python -m` starts.
 FLOORS = """
     errors
-    contenders machine memory parser
+    contenders machine memory
+    parser
     device files progress tables typed
     outputs remembered
     measured

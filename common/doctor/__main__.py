@@ -17,8 +17,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, List, Optional
 
-from common.errors import UserError, friendly
-from common.machine import available_cores
+from common.errors import friendly
 from common.parser import Parser
 from common.progress import BYTES, Progress
 
@@ -39,16 +38,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--force", action="store_true", help="replace what --plots wrote there before")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--strict", action="store_true", help="exit with 1 for warnings too")
-    parser.add_argument("--workers", type=int, default=available_cores(), metavar="N",
-                        help="threads (default: one a core)")
+    parser.add_workers("threads")
     return parser
 
 
 @friendly
 def main(argv: Optional[List[str]] = None) -> int:
     args = build_parser().parse_args(argv)
-    if args.workers < 1:
-        raise UserError(f"--workers must be at least 1, not {args.workers}")
     # Imported late: --help and a mistyped option should not wait for NumPy.
     from common.data.dataset import record_files
     from common.doctor.diagnosis import diagnose

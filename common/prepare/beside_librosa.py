@@ -27,7 +27,6 @@ import numpy as np
 from common.data.form import NUM_BINS, NUM_FRAMES
 from common.errors import UserError, friendly
 from common.files import read_json
-from common.machine import available_cores
 from common.measured import facts, told
 from common.parser import Parser
 from common.prepare.audio import load_audio
@@ -142,15 +141,15 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("out", type=Path, nargs="?", help=argparse.SUPPRESS)
     parser.add_argument("--only", choices=PLAIN, help=argparse.SUPPRESS)  # how it starts the plain pipelines
     parser.add_argument("--rounds", type=int, default=3, help="of each pipeline (default 3)")
-    parser.add_argument("--workers", type=int, default=available_cores(), help="processes (default: one a core)")
+    parser.add_workers("processes")
     return parser
 
 
 @friendly
 def main(argv: Optional[List[str]] = None) -> int:
     args = build_parser().parse_args(argv)
-    if args.rounds < 1 or args.workers < 1:
-        raise UserError("--rounds and --workers must be above 0")
+    if args.rounds < 1:
+        raise UserError("--rounds must be above 0")
     try:
         import librosa
     except ImportError as error:

@@ -31,7 +31,6 @@ from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Sequence, Tupl
 from common.data.form import SCALES
 from common.data.randomness import seed
 from common.errors import UserError
-from common.machine import available_cores
 from common.parser import Parser
 from common.prepare.options import CROPS, SAMPLE_RATE, SEGMENT_SAMPLES, SNR, Options
 from common.prepare.processes import begin_imports
@@ -120,8 +119,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--samples", type=int, default=SAMPLES_EACH, metavar="N",
                         help=f"utterances of each speaker in the samples folder (default {SAMPLES_EACH})")
     parser.add_argument("--own-split", action="store_true", help="pay no attention to an iden_split.txt")
-    parser.add_argument("--workers", type=int, default=available_cores(), metavar="N",
-                        help="processes (default: one a core)")
+    parser.add_workers("processes")
     _add_augmentation(parser)
     return parser
 
@@ -141,8 +139,7 @@ def _add_augmentation(parser: argparse.ArgumentParser) -> None:
 def _check(args: argparse.Namespace) -> None:
     if len(args.sources) > 1:
         raise UserError(f"{len(args.sources)} sources; only --from-url takes more than one")
-    limits: Tuple[Tuple[str, float], ...] = (("hop", 1 / SAMPLE_RATE), ("parts", 1), ("samples", 0),
-                                             ("workers", 1), ("copies", 0))
+    limits: Tuple[Tuple[str, float], ...] = (("hop", 1 / SAMPLE_RATE), ("parts", 1), ("samples", 0), ("copies", 0))
     for name, least in limits:
         value = getattr(args, name)
         if value is not None and not least <= value < float("inf"):

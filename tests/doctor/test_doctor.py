@@ -80,6 +80,6 @@ def test_plots(data: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     for arguments, message in (([str(tmp_path / "gone.bin")], "gone.bin: no such"),
                                ([str(tmp_path)], "no .bin record files"),
-                               ([str(tmp_path), "--workers", "0"], "--workers must be at least 1")):
+                               ([str(tmp_path), "--workers", "0"], "--workers: must be at least 1")):
         assert main(arguments) == 2
         assert message in capsys.readouterr().err
