@@ -41,8 +41,13 @@ def table(rows: Rows, headers: Sequence[str], style: str, width: Optional[int] =
 
 
 def table_of_numbers(rows: Sequence[Mapping[str, object]], form: str, style: str = "github") -> str:
-    """The rows under their keys, numbers to the right: floats by `form`, whole ones with commas, None as nothing."""
-    return tabulate(rows, headers="keys", tablefmt=style, floatfmt=form, intfmt=",")
+    """The rows under their keys, numbers to the right: floats by `form`, whole ones with commas, None as nothing.
+
+    A column with text in it stands as it is.
+    """
+    keys = dict.fromkeys(key for row in rows for key in row)
+    text = [place for place, key in enumerate(keys) if any(isinstance(row.get(key), str) for row in rows)]
+    return tabulate(rows, headers="keys", tablefmt=style, floatfmt=form, intfmt=",", disable_numparse=text)
 
 
 def _draw(rows: Rows, headers: Sequence[str], style: str, width: Optional[int]) -> str:

@@ -37,6 +37,11 @@ def test_a_bar_in_a_name_parts_no_cell_of_markdown() -> None:
     assert "a|b" in table([["a|b", 1]], ["speaker", "utterances"], "simple")
 
 
+def test_text_that_looks_like_a_number_stands_as_it_is() -> None:
+    *_, one, other = table_of_numbers([{"n": 1, "MiB": "983", "of": "1.00"}, {"n": 2, "MiB": "1,024", "of": "0.50"}], ".1f").splitlines()
+    assert [one.split()[1::2], other.split()[1::2]] == [["1", "983", "1.00"], ["2", "1,024", "0.50"]]
+
+
 def test_numbers_stand_to_the_right_in_the_form_that_is_asked_for() -> None:
     lines = table_of_numbers([{"step": "training", "batch": 16, "ms": 1234.56}, {"step": "latency", "batch": 1000, "ms": None}],
                              ".1f").splitlines()
