@@ -6,9 +6,10 @@
 Which kernels a framework runs, and how they lay out memory, is decided by the processor at hand: tests
 that passed on another prove little. So whoever is about to compute holds the very network, at its real
 widths, against the reference first (`common.speed.gate`); batches are short to take seconds. Three
-training steps at two sizes, layer by layer, each followed by a prediction, and a single utterance, with
-running statistics that are not neutral. Each layer is judged by what it makes of its own input, as gradients and updates are
-by the framework's own outputs and momenta: what rounding grows to over many layers hides nothing.
+training steps at two sizes, layer by layer, each followed by a prediction, many utterances at once and a
+single one, with running statistics that are not neutral; and a step of which momentum and weight decay
+make most. Each layer is judged by what it makes of its own input, as gradients and updates are by the
+framework's own outputs and momenta: what rounding grows to over many layers hides nothing.
 """
 from __future__ import annotations
 
@@ -31,11 +32,13 @@ from common.twin import Model
 # norm after pooling makes 1 and -1, and their gradients are nothing but rounding.
 TRAINED = ((3, 117), (4, 101), (4, 101))
 SINGLE = (1, 104)  # predicted at the end
+TIMES = 8  # the last of these utterances are predicted so many times in one batch, too: as many as are asked at once
 RATE = 1e-2
 # The outermost limits of the ladder's rungs. A framework's training step is another pass than the one
 # that was laid open: rounding may fall otherwise in it and tip a ReLU, which is nobody's fault and has moved
 # VGG-M's gradients by 6e-2. What wrong kernels make is off by its own size.
-LIMITS = {**{rung: limit.most for rung, limit in RUNGS.items()}, "training step": 0.3}
+LIMITS = {**{rung: limit.most for rung, limit in RUNGS.items()}, "training step": 0.3, "momentum and decay": 5e-3}
+ENLARGED, _DECAY = 1000.0, 5e-4  # see `_formula`; the decay that its momenta are as large as
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,8 @@ def hold(model: Model) -> List[Deviation]:
         # How a tensor is updated has nothing to do with the size, and the first tells it.
         deviations, params = _train(model, params, momenta if size == TRAINED[0] else None, size)
         found += [*deviations, *_predict(model, params, size)]
-    return found + list(_predict(model, params, SINGLE))
+    found += _predict(model, params, TRAINED[-1], TIMES)
+    return [*found, *_predict(model, params, SINGLE), *_formula(model, params)]
 
 
 def _train(model: Model, before: Params, momenta: Optional[Params], size: Tuple[int, int]
@@ -112,12 +116,36 @@ def _train(model: Model, before: Params, momenta: Optional[Params], size: Tuple[
     return found, after
 
 
-def _predict(model: Model, params: Params, size: Tuple[int, int]) -> Iterator[Deviation]:
+def _predict(model: Model, params: Params, size: Tuple[int, int], times: int = 1) -> Iterator[Deviation]:
+    """What is predicted of the utterances of one size, all of them so many times in a batch."""
     spectrograms = _batch(model.spec, size).spectrograms
-    model.stage(spectrograms)
+    model.stage(np.tile(spectrograms, (times, 1, 1)))
     exact = reference.logits(model.spec, reference.forward(model.spec, params, spectrograms, training=False))
-    return _deviations(size, {"outputs": {"testing logits": model.predict_staged()}},
-                       {"outputs": {"testing logits": exact}})
+    return _deviations((times * size[0], size[1]), {"outputs": {"testing logits": model.predict_staged()}},
+                       {"outputs": {"testing logits": np.tile(exact, (times, 1))}})
+
+
+def _formula(model: Model, params: Params) -> Iterator[Deviation]:
+    """The momenta of a step in which momentum and weight decay outweigh the gradient, whose rounding hides them else.
+
+    With every tensor larger by a factor, and the last layer smaller by it, a network with batch norm computes the same,
+    and the gradients of what is larger are smaller by that factor, while its decay is larger.
+    """
+    spec, batch = model.spec, _batch(model.spec, TRAINED[0])
+    last, random = spec.layers[-1].name, np.random.default_rng(1)
+    trained = [p for p in spec.parameters() if p.trainable]
+    large = {**params, **{p.name: params[p.name] * np.float32(ENLARGED) for p in trained}}
+    large.update({name: params[name] / np.float32(ENLARGED) for name in params if name.startswith(f"{last}/")})
+    momenta = {p.name: random.standard_normal(p.shape, np.float32) * np.float32(RATE * _DECAY * np.abs(large[p.name]).mean())
+               for p in trained}
+    model.load(large, momenta)
+    gradients = model.inspect(batch.spectrograms, batch.speakers).gradients
+    model.stage(batch.spectrograms, batch.speakers)
+    model.train_staged(RATE)
+    _, right = reference.update(spec, large, momenta, gradients, RATE, model.optimizer)
+    moved, right = ({name: value for name, value in each.items() if not name.startswith(f"{last}/")}
+                    for each in (model.momenta(), right))
+    return _deviations(TRAINED[0], {"momentum and decay": _momenta(moved)}, {"momentum and decay": _momenta(right)})
 
 
 def _deviations(size: Tuple[int, int], actual: Rungs, expected: Rungs) -> Iterator[Deviation]:
