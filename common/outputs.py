@@ -37,7 +37,7 @@ def output(out: Optional[Path], name: str, writes: Sequence[str], force: bool = 
 def numbered(name: str) -> Path:
     """Make the next folder of runs/, such as runs/0007-NAME. Raises UserError."""
     make_folder(RUNS)
-    name = re.sub(r"[^\w.+-]", "_", name)[:_LONGEST]
+    name = plain(name)
     number = max((int(path.name[:4]) for path in RUNS.glob("[0-9][0-9][0-9][0-9]-*")), default=0)
     while True:
         number += 1
@@ -51,6 +51,11 @@ def numbered(name: str) -> Path:
             raise UserError(f"{folder}: cannot make this folder: {error.strerror}; choose another with --out") from None
 
 
+def plain(name: str) -> str:
+    """A name for a folder of runs/, of what the data are called."""
+    return re.sub(r"[^\w.+-]", "_", name)[:_LONGEST]
+
+
 def vacate(folder: Path, writes: Sequence[str], force: bool, option: str = "--out") -> None:
     """Raise UserError for a folder that holds anything; with `force` delete what matches `writes`, and nothing else.
 
@@ -58,13 +63,21 @@ def vacate(folder: Path, writes: Sequence[str], force: bool, option: str = "--ou
 
     So that of two runs nothing lies side by side as if it were of one. Hidden files are no obstacle.
     """
-    if not folder.is_dir() or all(path.name.startswith(".") for path in folder.iterdir()):
-        return
     if not force:
+        check_vacant(folder, option)
+    for path in (path for pattern in writes for path in folder.glob(pattern)):
+        try:
+            path.unlink()
+        except OSError as error:  # such as a folder of this name
+            raise UserError(f"{path}: cannot be replaced: {error.strerror}; take it away, or name another folder with "
+                            f"{option}") from None
+
+
+def check_vacant(folder: Path, option: str = "--out") -> None:
+    """Raise UserError for a folder that holds anything but hidden files."""
+    if folder.is_dir() and not all(path.name.startswith(".") for path in folder.iterdir()):
         raise UserError(f"{folder} is not empty, and nothing in it shall be lost: name another folder with {option}, or have "
                         "what this command wrote there replaced with --force")
-    for path in (path for pattern in writes for path in folder.glob(pattern)):
-        path.unlink()
 
 
 def new_file(path: Path, force: bool) -> None:

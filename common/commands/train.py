@@ -21,7 +21,7 @@ from common.commands.stopping import Stopping
 from common.errors import UserError
 from common.network.architectures import NETWORKS
 from common.network.optimizer import SCHEDULES
-from common.outputs import numbered, remove_if_empty, vacate
+from common.outputs import RUNS, numbered, plain, remove_if_empty, vacate
 from common.parser import Parser
 from common.progress import THINGS, Progress
 from common.training.config import KINDS, SAVE_MINUTES, WHAT, TrainingConfig
@@ -165,8 +165,9 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
     add_options(parser, "--data")
     add_out_options(parser, "train-NETWORK-DATA", "the run")
     parser.add_argument("--recordings", type=Path, metavar="FOLDER", help="first make data of the recordings in this folder "
-                        "(or archive), SPEAKER/SESSION/*, as the recipe is for; they go beside the run's folder, to one that "
-                        "is called like it and -data; see python -m common.prepare, which has more options")
+                        f"(or archive), SPEAKER/SESSION/*, as the recipe is for; they go to {RUNS}/FOLDER-data, "
+                        "where later runs find them, or with --out X to X-data; see python -m common.prepare, which has more "
+                        "options")
     parser.add_argument("--resume", type=Path, metavar="FOLDER",
                         help="go on with the run in this folder; either framework may")
     for field in dataclasses.fields(TrainingConfig):
@@ -194,20 +195,18 @@ def _given(options: argparse.Namespace) -> dict:
 @contextlib.contextmanager
 def new_run(options: argparse.Namespace) -> Iterator[Tuple]:
     """A run that starts, its folder held: checkpoint, data, split, folder."""
+    from common.data.splits import check_share
     from common.training.loop import fresh
-    from common.training.run_folder import WRITES, claimed, saved, start_run
+    from common.training.run_folder import WRITES, check_free, claimed, saved, start_run
 
-    config, folder = configure(_given(options)), options.out
-    if options.recordings and not folder:
-        folder = numbered(f"train-{config.network}-{options.recordings.resolve().name}")
-    try:
-        paths = [_prepared(options.recordings, config.recipe, folder)] if options.recordings else options.data or []
-        dataset, split = _material(paths, options.share, config)
-    except BaseException:
-        if folder and not options.out:
-            remove_if_empty(folder)
-        raise
-    folder = folder or numbered(f"train-{config.network}-{dataset.name}")
+    config = configure(_given(options))
+    if options.out:  # which is refused before anything is prepared, as is --share
+        check_free(options.out, options.force)
+    if options.share is not None:
+        check_share(options.share)
+    paths = [_prepared(options.recordings, config.recipe, options.out)] if options.recordings else options.data or []
+    dataset, split = _material(paths, options.share, config)
+    folder = options.out or numbered(f"train-{config.network}-{dataset.name}")
     with claimed(folder):
         checkpoint = fresh(config, dataset)
         start_run(folder, checkpoint, dataset, split, paths, options.force)
@@ -222,17 +221,24 @@ def new_run(options: argparse.Namespace) -> Iterator[Tuple]:
             raise
 
 
-def _prepared(recordings: Path, recipe: str, folder: Path) -> Path:
-    """Data of recordings, beside the run's folder and as its recipe is for: made, or completed, or there already."""
+def _prepared(recordings: Path, recipe: str, out: Optional[Path]) -> Path:
+    """Data of recordings, as the recipe is for: made, or completed, or there already, where the same command finds them."""
     from common.prepare import command
+    from common.prepare.sources import is_data_folder
 
-    data = Path(f"{folder}-data")
-    try:
-        command.run([str(recordings), str(data), *shlex.split(RECIPES[recipe].prepare)])
-    except KeyboardInterrupt:
-        print(f"what is prepared is kept in {data}; to go on, the same command with --out {shlex.quote(str(folder))}",
-              file=sys.stderr)
-        raise
+    if is_data_folder(recordings) or any(recordings.glob("part-*.bin")):
+        raise UserError(f"{recordings}: these are data, not recordings: give them with --data")
+    data = Path(f"{out.resolve()}-data") if out else RUNS / f"{plain(recordings.resolve().name)}-data"
+    kept = f"what is prepared is kept in {data}"
+    with Stopping("the same command", lambda: kept if data.exists() else "nothing is prepared yet"):
+        try:
+            command.run([*shlex.split(RECIPES[recipe].prepare), "--", str(recordings), str(data)])
+        except BaseException as error:
+            remove_if_empty(data)
+            if isinstance(error, UserError) and str(error).startswith(str(data)):
+                there = f", or train on what is there with --data {data}" if (data / "dataset.json").exists() else ""
+                raise UserError(f"{error}; to have data made elsewhere name another folder with --out{there}") from None
+            raise
     return data
 
 

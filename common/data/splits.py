@@ -136,14 +136,19 @@ def with_less_training(split: Split, labels: np.ndarray, share: float, seed: int
     labels: int (N,) of all records. By the same seed a smaller share is a part of a larger one.
     Raises `UserError` for a share that is none.
     """
-    if not 0 < share <= 1:
-        raise UserError(f"a share of the training side must be above 0 and at most 1, not {share}")
+    check_share(share)
     kept = []
     for speaker in np.unique(labels[split.train]):
         own = split.train[labels[split.train] == speaker]
         order = np.random.Generator(np.random.PCG64([seed, int(speaker), 1])).permutation(len(own))  # another than the sides'
         kept.append(own[order[:max(1, round(share * len(own)))]])
     return dataclasses.replace(split, train=_sorted(kept))
+
+
+def check_share(share: float) -> None:
+    """Raise `UserError` for a share of the training side that is none."""
+    if not 0 < share <= 1:
+        raise UserError(f"a share of the training side must be above 0 and at most 1, not {share}")
 
 
 def shortcomings(split: Split, labels: np.ndarray, speakers: Sequence[str]) -> List[Tuple[str, str]]:

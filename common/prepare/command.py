@@ -95,7 +95,7 @@ def _one_speaker(tree: Path, recordings: "List[Recording]") -> str:
     above = sorted({recording.path.split("/")[0] for recording in recordings})[0]
     return (f"{tree}: all of its {len(recordings)} recordings are in the folder of one speaker, {recordings[0].speaker}; "
             f"expected SPEAKER/SESSION/FILE. If the speakers are the folders in it, give {tree / above}; if one speaker is "
-            "what you want, say --speakers 1")
+            "what you want, python -m common.prepare has --speakers 1")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -135,7 +135,7 @@ def _files(tree: Path, ignored: Dict[str, int], out: Optional[Path],
         Path(error.filename), f"cannot list this folder: {error.strerror}"))
     for folder, subfolders, names in walk:
         real = os.path.realpath(folder)
-        is_data = real != os.path.realpath(tree) and _is_data_folder(Path(folder))
+        is_data = real != os.path.realpath(tree) and is_data_folder(Path(folder))
         if is_data and real not in beside:
             ignored[DATA_FOLDERS] += 1
         if real in entered or real in beside or is_data:
@@ -151,7 +151,7 @@ def _files(tree: Path, ignored: Dict[str, int], out: Optional[Path],
                 ignored[suffix.encode("ascii", "backslashreplace").decode() or "without a suffix"] += 1
 
 
-def _is_data_folder(folder: Path) -> bool:
+def is_data_folder(folder: Path) -> bool:
     """Whether this program has made it, or begun to."""
     return (folder / "dataset.json").exists() or (folder / "unfinished" / "plan.json").exists()
 

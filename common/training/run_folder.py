@@ -25,7 +25,7 @@ from common.data.dataset import Dataset
 from common.data.splits import Split, save_split
 from common.errors import UserError
 from common.files import locked, read_json, write_json, write_text
-from common.outputs import vacate
+from common.outputs import check_vacant, vacate
 from common.training import config as configuration
 from common.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
@@ -72,17 +72,26 @@ def saved(folder: Path) -> bool:
 
 def start_run(folder: Path, checkpoint: Checkpoint, dataset: Dataset, split: Split,
               data: Sequence[Path], force: bool = False) -> None:
-    """Write what a run starts from; refuses a folder that holds a run or anything else, unless `force`.
-
-    With that a run is replaced. One that was stopped before its first epoch was saved is no loss, and is started again.
-    """
-    if saved(folder) and not force:
-        raise UserError(f"{folder} already holds a run; go on with --resume {shlex.quote(str(folder))}, name another folder "
-                        "with --out, or have the run replaced with --force")
-    vacate(folder, WRITES, force or _only_begun(folder))
+    """Write what a run starts from; refuses a folder as `check_free` does. With `force` a run is replaced."""
+    check_free(folder, force)
+    vacate(folder, WRITES, force=True)
     record_data(folder, data)
     save_split(folder / "split.json", split, dataset)
     configuration.save_config(folder / "config.json", checkpoint.config)  # last: with it the start is complete
+
+
+def check_free(folder: Path, force: bool = False) -> None:
+    """Raise UserError for a folder that holds a run or anything else, unless `force`, and for what is no folder.
+
+    A run that was stopped before its first epoch was saved is no loss, and is started again.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: cannot write here: it is no folder; name another with --out")
+    if saved(folder) and not force:
+        raise UserError(f"{folder} already holds a run; go on with --resume {shlex.quote(str(folder))}, name another folder "
+                        "with --out, or have the run replaced with --force")
+    if not force and folder.exists() and not _only_begun(folder):
+        check_vacant(folder)
 
 
 def _only_begun(folder: Path) -> bool:
