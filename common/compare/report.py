@@ -28,6 +28,7 @@ from common.compare.numbers import Numbers, numbers
 from common.compare.results import NetworkResult
 from common.compare.verdict import heading, verdict
 from common.contenders import label
+from common.data.splits import MIXED
 from common.errors import UserError
 from common.files import read_json, write_json, write_text
 from common.measured import told
@@ -56,6 +57,7 @@ Latency: one utterance from NumPy to logits. Page faults and context switches: o
 inference where nothing is trained. \
 Checks against ONNX Runtime: on the timed batch, after the timed steps, each framework's logits against one export's, \
 all with the same parameters{learned}.""".replace("{target:.0f}", f"{100 * TARGET:.0f}")
+_HELD_OUT = {"official": "part of the official split", MIXED: "sessions, or recordings for speakers with a single session"}
 _LEARNED = "; on the test utterances, after the learning run, each framework's own export against its native logits"
 
 
@@ -109,7 +111,7 @@ class Report:
         data = self.data
         say_nothing = ", which say nothing about people" if self._learned else ""
         kind = f"SYNTHETIC voices (espeak-ng){say_nothing}" if data["synthetic"] else "voices"
-        side = "part of the official split" if data["by"] == "official" else f"{data['by']}s"
+        side = _HELD_OUT.get(data["by"], f"{data['by']}s")
         about = f"Accuracy is on held-out {side}" if self._learned else "Data"
         return (f"{about}: {data['speakers']} {kind}, {data['train']} training, {data['dev']} development, "
                 f"{data['test']} test utterances")

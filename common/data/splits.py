@@ -19,15 +19,17 @@ from common.errors import UserError
 from common.files import read_json, write_json
 
 FORMAT = 1
-BY = ("session", "recording", "record", "official")
+MIXED = "session, or recording for speakers with a single session"
+BY = ("session", MIXED, "recording", "record", "official")
 
 
 @dataclass(frozen=True)
 class Split:
     """Record numbers of each side, sorted int64, disjoint.
 
-    by: what was kept whole: "session" (where a speaker has several, else recordings), "recording",
-        "record" (nothing is known about the records), "official" (the sides that came with the data)
+    by: what was kept whole of the speakers on the test side: "session", "recording" (each has a single session, or none
+        is known), MIXED, "record" (nothing is known about the records), "official" (the sides that came with the data);
+        in files of before "session" also stands for the other two of these three
     """
 
     train: np.ndarray
@@ -57,30 +59,31 @@ def make_split(labels: np.ndarray, sessions: Optional[np.ndarray] = None, record
         raise UserError(f"the shares dev = {dev} and test = {test} must be at least 0 and below 1 together")
     randomness.seed(seed)
     sides: Dict[str, List[np.ndarray]] = {side: [] for side in SIDES}
+    kinds: List[Tuple[str, bool]] = []  # of each speaker, and whether it is on the test side
     for speaker in np.unique(labels):
         records = np.flatnonzero(labels == speaker)
-        groups = _groups(records, sessions, recordings)
+        kind = _kept_whole(records, sessions, recordings)
+        values = {"session": sessions, "recording": recordings, "record": np.arange(len(labels))}[kind][records]
+        groups = [records[values == value] for value in np.unique(values)]
         # A generator of its own for each speaker: adding a speaker does not move the others.
         order = np.random.Generator(np.random.PCG64([seed, int(speaker)])).permutation(len(groups))
         chosen = _deal([groups[i] for i in order], len(records), dev, test)
         for side in SIDES:
             sides[side] += chosen[side]
-    by = "record" if recordings is None and sessions is None else "recording" if sessions is None else "session"
+        kinds.append((kind, bool(chosen["test"])))
+    found = {kind for kind, tested in kinds if tested} or {kind for kind, _ in kinds} or {"record"}
+    by = MIXED if len(found) > 1 else found.pop()
     train, dev_side, test_side = (_sorted(sides[side]) for side in SIDES)
     split = Split(train, dev_side, test_side, seed, by)
     check_no_leak(split, recordings)
     return split
 
 
-def _groups(records: np.ndarray, sessions: Optional[np.ndarray], recordings: Optional[np.ndarray]) -> List[np.ndarray]:
-    """One speaker's records in the groups that must stay together."""
+def _kept_whole(records: np.ndarray, sessions: Optional[np.ndarray], recordings: Optional[np.ndarray]) -> str:
+    """Of what one speaker's records must stay together, as `Split.by` names it."""
     if sessions is not None and (recordings is None or len(set(sessions[records])) > 1):
-        values = sessions[records]
-    elif recordings is not None:
-        values = recordings[records]
-    else:
-        values = records
-    return [records[values == value] for value in np.unique(values)]
+        return "session"
+    return "record" if recordings is None else "recording"
 
 
 def _deal(groups: List[np.ndarray], records: int, dev: float, test: float) -> Dict[str, List[np.ndarray]]:

@@ -10,6 +10,7 @@ import pytest
 from reports import EPOCHS, SPEEDS, baseline, csv_rows, framework, markdown_tables, network, report, rows_of, speed
 
 from common.compare.results import NetworkResult, RatioOf
+from common.data.splits import MIXED
 from common.show.learning_curves import draw_learning
 from common.show.speed_bars import draw_speed
 from common.speed.blocks import Ratio
@@ -188,6 +189,7 @@ def test_synthetic_voices_are_called_so_everywhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("by, words", [("session", "held-out sessions:"), ("record", "held-out records:"),
+                                       (MIXED, "held-out sessions, or recordings for speakers with a single session:"),
                                        ("official", "held-out part of the official split:")])
 def test_what_was_held_out(by: str, words: str) -> None:
     made = report(network())

@@ -14,6 +14,7 @@ from common.data.dataset import Dataset, SessionRow, open_dataset, write_session
 from common.data.form import NUM_BINS, NUM_FRAMES
 from common.data.records import RecordWriter
 from common.data.splits import (
+    MIXED,
     Split,
     load_split,
     make_split,
@@ -79,8 +80,14 @@ def test_adding_a_speaker_leaves_the_others_where_they_are() -> None:
 def test_speaker_with_one_session_is_split_by_recording() -> None:
     labels, sessions, recordings = corpus(speakers=2, sessions=1, recordings=10)
     split = make_split(labels, sessions, recordings)
-    assert shared(split, recordings) == 0
+    assert shared(split, recordings) == 0 and split.by == "recording"
     assert [len(side) for side in sides(split).values()] == [24, 4, 12]
+    others = corpus(speakers=2, sessions=3)
+    more = [np.concatenate(both) for both in zip((labels + 2, np.char.add("one", sessions), np.char.add("one", recordings)), others)]
+    assert make_split(*more).by == MIXED
+    alone = recordings[labels == 0][0] == recordings  # the rest of it is left away: nothing to test this speaker on
+    kept = np.flatnonzero((labels == 1) | alone)
+    assert make_split(labels[kept], sessions[kept], recordings[kept]).by == "recording"
 
 
 def test_speaker_with_two_sessions_has_no_dev_and_with_one_group_only_training() -> None:

@@ -100,7 +100,7 @@ def test_the_summary(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
 
 
 @pytest.mark.parametrize("names, warning", [
-    (["ann/a/1.wav", "bob/a/1.wav"], "the test side is empty (split by session), for of a single recording"),
+    (["ann/a/1.wav", "bob/a/1.wav"], "the test side is empty (split by recording), for of a single recording"),
     (["ann/a/1.wav", "bob/a/1.wav", "bob/b/1.wav"], "nothing on the test side, for of a single recording nothing can be held "
                                                     "out: 1 of 2, such as ann")])
 def test_too_little_is_told_by_both(tmp_path: Path, names: list, warning: str, capsys: pytest.CaptureFixture) -> None:
