@@ -103,6 +103,12 @@ def test_a_run_goes_on_in_the_same_way(words: List[str], kept: str) -> None:
     assert train.build_parser("train").parse_args(["--resume", *shlex.split(train.going_on("train", Path("runs/a"), options))[2:]])
 
 
+def test_the_learning_runs_of_a_comparison_do_so_too() -> None:
+    options = parse({}, ["--threads", "1", "--device", "cpu", "--convolutions", "direct", "--data", "voices"])
+    assert train.going_on("train", Path("runs/a"), options) == "train --resume runs/a --device cpu --threads 1 --convolutions direct"
+    assert train.going_on("train", Path("runs/a"), parse({}, [])) == "train --resume runs/a"
+
+
 def test_the_first_signal_waits_for_whoever_asks_for_it(capsys: pytest.CaptureFixture) -> None:
     """The second does not; nor does the first, once nobody asks any more."""
     def main(words: List[str]) -> int:

@@ -62,7 +62,6 @@ def run(loads: Mapping[str, Callable[[], Twin]], others: Mapping[str, Tuple[str,
     threads = prepare_threads(options.threads)  # before NumPy's BLAS is loaded
     packages = {CONTENDERS[name].implementation for name in (*options.frameworks, *options.baselines)}
     decision = choose_device(options.device, [load for load in loads.values() if load.__module__ in packages])
-    options.device = decision.device
 
     from common.compare import accuracy
     from common.compare.verdict import FAILED, verdict
@@ -70,13 +69,13 @@ def run(loads: Mapping[str, Callable[[], Twin]], others: Mapping[str, Tuple[str,
     from common.show.speed_bars import draw_speed
     from common.tables import terminal_width
 
-    plan, dataset, split = _plan(options, threads)
+    plan, dataset, split = _plan(options, decision.device, threads)
     if options.out is not None:
-        _check_runs(options.out, options.force)
+        _check_runs(options.out, options)
     with output(options.out, f"compare-{dataset.name}", _writes(), options.force) as folder:
         say_device(decision)
         width = terminal_width()
-        results = _results(plan, dataset, split, folder, width)
+        results = _results(plan, dataset, split, folder, width, options)
         report = _report(plan, decision, dataset, split, results)
         closing = verdict(results) if len(results) > 1 else []
         print("\n".join([*closing, "", accuracy.told(results, width=width), "", report.notes(), ""]).lstrip())
@@ -92,7 +91,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], others: Mapping[str, Tuple[str,
     return FAILED
 
 
-def _results(plan, dataset, split, folder: Path, width: Optional[int]) -> List:
+def _results(plan, dataset, split, folder: Path, width: Optional[int], options: argparse.Namespace) -> List:
     """Compare, and show each network's result once it is there. Who stops it is told what of it is kept."""
     from common.compare.comparison import Comparison
     from common.compare.report import section
@@ -108,7 +107,7 @@ def _results(plan, dataset, split, folder: Path, width: Optional[int]) -> List:
     except KeyboardInterrupt as stop:
         runs = _runs(folder)
         if runs:
-            stop.args = (f"what was timed is lost, what was learned is kept; go on with: {_going_on(runs)}",)
+            stop.args = (f"what was timed is lost, what was learned is kept; go on with: {_going_on(runs, options)}",)
         raise
     return results
 
@@ -122,15 +121,17 @@ def _runs(folder: Path) -> Dict[Path, str]:
     return {run: package for run, package in found.items() if saved(run)}
 
 
-def _going_on(runs: Mapping[Path, str]) -> str:
-    return "; ".join(f"python -m {package}.train --resume {shlex.quote(str(run))}" for run, package in runs.items())
+def _going_on(runs: Mapping[Path, str], options: argparse.Namespace) -> str:
+    from common.commands.train import going_on
+
+    return "; ".join(going_on(f"python -m {package}.train", run, options) for run, package in runs.items())
 
 
-def _check_runs(folder: Path, force: bool) -> None:
-    """Tell which learning runs are replaced in a comparison's folder; raises UserError unless `force`."""
+def _check_runs(folder: Path, options: argparse.Namespace) -> None:
+    """Tell which learning runs are replaced in a comparison's folder; raises UserError without --force."""
     runs = _runs(folder)
-    if runs and not force:
-        raise UserError(f"{folder} holds learning runs of a comparison; go on with them by: {_going_on(runs)}; or name another "
+    if runs and not options.force:
+        raise UserError(f"{folder} holds learning runs of a comparison; go on with them by: {_going_on(runs, options)}; or name another "
                         "folder with --out, or have all that a comparison wrote there replaced with --force, checkpoints too")
     if runs:
         print(f"note: --force deletes the checkpoints in {', '.join(map(str, runs))}", file=sys.stderr)
@@ -209,7 +210,7 @@ def _timing_plan(options: argparse.Namespace):
                       options.budget, options.steps, options.block_seconds, options.calls, clocks, options.parts)
 
 
-def _plan(options: argparse.Namespace, threads: int):
+def _plan(options: argparse.Namespace, device: str, threads: int):
     from common.commands.train import say_mismatch
     from common.compare.comparison import ComparisonPlan
     from common.data.dataset import open_dataset
@@ -233,7 +234,7 @@ def _plan(options: argparse.Namespace, threads: int):
         raise UserError(f"{dataset.name} leaves nothing to test on: no speaker has more than one "
                         "recording; use more data")
     plan = ComparisonPlan([str(path.resolve()) for path in data], configs, timing, options.batch_size or BATCH_SIZE,
-                          options.device, threads, learning, options.convolutions, options.recipe)
+                          device, threads, learning, options.convolutions, options.recipe)
     return plan, dataset, split
 
 

@@ -62,7 +62,7 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
         raise UserError(f"--save-minutes must be 0 or more, not {options.save_minutes}")
     threads = prepare_threads(options.threads)
     device = choose_device(options.device, [load])
-    with (_resumed_run if options.resume else new_run)(options) as (checkpoint, dataset, split, folder), Stopping(
+    with (resumed_run if options.resume else new_run)(options) as (checkpoint, dataset, split, folder), Stopping(
             going_on(prog, folder, options), lambda: _kept(folder)) as stopping:
         from common.speed import gate
         from common.training.loop import Trainer
@@ -88,11 +88,13 @@ def _kept(folder: Path) -> str:
 
 def going_on(prog: str, folder: Path, options: argparse.Namespace) -> str:
     """The command that goes on with a run, on the same part of the machine and in the same way."""
+    defaults = vars(build_parser(prog).parse_args([]))
+    given = {**defaults, **vars(options)}  # which may be those of `compare.py`
     words = [prog, "--resume", str(folder)]
     for name in ("device", "threads", "convolutions", "save_minutes"):
-        if getattr(options, name) != build_parser(prog).get_default(name):
-            words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
-    words += ["--data", *map(str, options.data)] if options.resume and options.data else []
+        if given[name] != defaults[name]:
+            words += [f"--{name.replace('_', '-')}", str(given[name])]
+    words += ["--data", *map(str, given["data"])] if given["resume"] and given["data"] else []
     return f"{words[0]} {shlex.join(words[1:])}"
 
 
@@ -201,7 +203,8 @@ def new_run(options: argparse.Namespace) -> Iterator[Tuple]:
 
     config = configure(_given(options))
     if options.out:  # which is refused before anything is prepared, as is --share
-        check_free(options.out, options.force)
+        with claimed(options.out) if (options.out / ".lock").exists() else contextlib.nullcontext():
+            check_free(options.out, options.force)
     if options.share is not None:
         check_share(options.share)
     paths = [_prepared(options.recordings, config.recipe, options.out)] if options.recordings else options.data or []
@@ -264,7 +267,7 @@ def say_mismatch(config: TrainingConfig, dataset) -> None:
 
 
 @contextlib.contextmanager
-def _resumed_run(options: argparse.Namespace) -> Iterator[Tuple]:
+def resumed_run(options: argparse.Namespace) -> Iterator[Tuple]:
     """The same of a run that goes on."""
     from common.data.splits import load_split
     from common.training.config import load_config
@@ -274,7 +277,11 @@ def _resumed_run(options: argparse.Namespace) -> Iterator[Tuple]:
     folder = options.resume
     resume(folder)  # before the folder is touched: there may be no run
     with claimed(folder):
-        dataset = _open(options.data or run_data(folder))
+        data = options.data or run_data(folder)
+        moved = [] if options.data else [path for path in data if not path.exists()]
+        if moved:
+            raise UserError(f"{moved[0]}: the data of {folder} are there no more; say with --data where they are now")
+        dataset = _open(data)
         split = load_split(folder / "split.json", dataset)
         checkpoint = resume(folder) or fresh(load_config(folder / "config.json"), dataset)
         check_best(folder, checkpoint)

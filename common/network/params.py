@@ -121,17 +121,19 @@ def save(path: Path, **groups: Mapping[str, np.ndarray]) -> None:
         temporary.write_bytes(archive.getbuffer())
 
 
-def load(path: Path, what: str = "parameter file", hint: str = "use an earlier checkpoint") -> Dict[str, Params]:
+def load(path: Path, what: str = "parameter file", hint: str = "use an earlier checkpoint", only: str = "") -> Dict[str, Params]:
     """Groups of tensors from a file that `save` wrote; never unpickles anything.
 
     Nothing is read that is larger than the file itself, whatever its headers say.
-    what, hint: what it is called in a `UserError`, and what that says to do.
+    what, hint: what it is called in a `UserError`, and what that says to do; only: of the groups read this one alone.
     """
     groups: Dict[str, Params] = {}
     try:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
                 group, _, name = member.filename.partition(":")
+                if only and group != only:
+                    continue
                 groups.setdefault(group, {})[name.removesuffix(".npy")] = _tensor(archive, member, path)
     except FileNotFoundError:
         raise UserError(f"there is no {what} {path}") from None

@@ -6,7 +6,6 @@
 """
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import time
 from pathlib import Path
@@ -17,9 +16,9 @@ from common.files import read_json, write_text
 from common.show.learning_curves import draw_runs
 from common.tables import table
 from common.training.certificate import read_stretches
+from common.training.checkpoint import load_epoch
 from common.training.config import TrainingConfig
-from common.training.metrics import as_good
-from common.training.run_folder import CURVES, PAGE, EpochRecord, read_log, run_data
+from common.training.run_folder import BEST, CURVES, PAGE, EpochRecord, read_log, run_data, say_once
 
 _ABOUT = ("A training run of a neural network that hears some seconds of speech and names who of its speakers is speaking; "
           "top-1 is the share of utterances that it names right. The run may have been stopped and gone on, and in either of "
@@ -42,27 +41,34 @@ class RunPage:
         start = time.perf_counter()
         if start < self._next:
             return
-        self._write("The run goes on.")
+        self._renew("The run goes on.")
         end = time.perf_counter()
         self._next = end + _SHARE * (end - start)
 
     def stopped(self) -> None:
-        """Where the run was stopped, by whatever; that is to be told, and nothing that goes wrong here."""
-        with contextlib.suppress(Exception):
-            self._write("The run was stopped, and can go on.")
+        """Where the run was stopped, by whatever."""
+        self._renew("The run was stopped, and can go on.")
 
     def finish(self, result: str) -> None:
         """At the end, with what the test side gave."""
-        self._write(f"**{result}**")
+        self._renew(f"**{result}**")
+
+    def _renew(self, result: str) -> None:
+        """Whatever goes wrong here is told once, and ends no run: what counts are its checkpoints."""
+        try:
+            self._write(result)
+        except Exception as error:
+            say_once(f"{self._folder / PAGE} or its picture is not written: {error}")
 
     def _write(self, result: str) -> None:
         log, split = read_log(self._folder), self._folder / "split.json"
         sides = read_json(split, "split file") if split.exists() else None
+        best = load_epoch(self._folder / BEST) if (self._folder / BEST).exists() else None
         if log:
             draw_runs([self._folder], self._folder / CURVES)
         write_text(self._folder / PAGE, "\n\n".join([
             f"# {self._config.network}, recipe {self._config.recipe}", _ABOUT, result,
-            _table({**self._whole(log), **_left_out(sides)}), f"![loss and accuracy of every epoch]({CURVES})" if log else "", _epochs(log, len(sides["dev"]) if sides else 0),
+            _table({**self._whole(log), **_left_out(sides)}), f"![loss and accuracy of every epoch]({CURVES})" if log else "", _epochs(log, best),
             "## What to do with it\n\nFrom the project's folder:",
             "```\n" + "\n".join(self._commands.values()) + "\n```",
             "## Settings", _table({name: str(value) for name, value in dataclasses.asdict(self._config).items()}),
@@ -98,16 +104,19 @@ def _stretches(folder: Path) -> str:
                  ["", *(f"from epoch {each.epoch + 1}" for each in shown)], "github")
 
 
-def _epochs(log: List[EpochRecord], dev: int) -> str:
-    """The best epoch and the last; dev: utterances on the development side."""
+def _epochs(log: List[EpochRecord], best: Optional[int]) -> str:
+    """The best epoch, as best.npz says which, and the last; the log may have lost a line."""
     if not log:
         return "No epoch is done yet."
-    top = max((record.dev_top1 for record in log if record.dev_top1 is not None), default=None)
-    best = log[-1] if top is None else next(record for record in reversed(log) if as_good(record.dev_top1, top, dev))
-    rows = [[name, record.epoch, f"{record.train_loss:.4f}", f"{100 * record.train_top1:.1f} %",
-             "" if record.dev_top1 is None else f"{100 * record.dev_top1:.1f} %", f"{record.learning_rate:.2g}"]
-            for name, record in (("best", best), ("last", log[-1]))]
+    known = {record.epoch: record for record in log}
+    rows = [[name, epoch, *(_figures(known[epoch]) if epoch in known else [])]
+            for name, epoch in (("best", best), ("last", log[-1].epoch)) if epoch is not None]
     return table(rows, ["", "epoch", "training loss", "training top-1", "development top-1", "learning rate"], "github")
+
+
+def _figures(record: EpochRecord) -> List[str]:
+    return [f"{record.train_loss:.4f}", f"{100 * record.train_top1:.1f} %",
+            "" if record.dev_top1 is None else f"{100 * record.dev_top1:.1f} %", f"{record.learning_rate:.2g}"]
 
 
 def _table(values: Mapping[str, str]) -> str:

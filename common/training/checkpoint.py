@@ -118,6 +118,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
         trained_on=_trained_on(groups.get("trained_on", {}), path), **facts)
 
 
+def load_epoch(path: Path) -> int:
+    """The whole epochs that a checkpoint says it is of; its parameters, which take longer, are not read. Raises UserError."""
+    return _facts(parameters.load(path, only="facts").get("facts", {}), path)["epoch"]
+
+
 def _trained_on(group: Params, path: Path) -> FrozenSet[int]:
     utterances = group.pop("utterances", np.zeros(0))
     if group or utterances.dtype != np.uint64 or utterances.ndim != 1:

@@ -98,15 +98,15 @@ class Trainer:
 
     @property
     def out_of_patience(self) -> bool:
-        """Whether the development accuracy has not become better for as many epochs as the configuration waits."""
+        """Whether epochs are left, but for as many as the configuration waits the development accuracy has not become better."""
         waited, best = 0, -1.0  # epochs that the log knows
         for record in read_log(self.folder):
             if record.epoch > self._checkpoint.epoch:
                 break
             better = record.dev_top1 is None or record.dev_top1 > best
             waited, best = (0, record.dev_top1 or 0.0) if better else (waited + 1, best)
-        patience = self._checkpoint.config.patience
-        return bool(patience) and waited >= patience
+        config = self._checkpoint.config
+        return 0 < config.patience <= waited and self._checkpoint.epoch < config.epochs
 
     def _stretch(self, checkpoint: Checkpoint, dataset: Dataset, split: Split) -> Stretch:
         """The certificate of what this trainer is about to do."""

@@ -114,7 +114,10 @@ def record_data(folder: Path, data: Sequence[Path]) -> None:
 
 def run_data(folder: Path) -> List[Path]:
     """The data that a run trains on, as it was given; empty for the embedded corpus."""
-    paths = read_json(folder / "data.json", "list of a run's data")
+    try:
+        paths = read_json(folder / "data.json", "list of a run's data")
+    except UserError as error:
+        raise UserError(f"{error}; name the data with --data") from None
     if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
         raise UserError(f"{folder / 'data.json'} is no list of paths; name the data with --data")
     return [Path(path) for path in paths]
@@ -124,13 +127,16 @@ def read_log(folder: Path) -> List[EpochRecord]:
     """The epochs of a run whose lines are sound; a damaged one is told, but for a last one, which a crash may have cut."""
     records = []
     path = folder / "log.jsonl"
-    lines = path.read_text(errors="replace").split("\n") if path.exists() else []
+    try:
+        lines = path.read_text(errors="replace").split("\n") if path.exists() else []
+    except OSError as error:
+        raise UserError(f"{path}: cannot read this log: {error.strerror}; take it away") from None
     for number, line in enumerate(lines, start=1):
         record = _record(line)
         if record is not None:
             records.append(record)
         elif any(lines[number:]):
-            _say_once(f"{path}: line {number} is damaged, and the epoch that it was of is left out")
+            say_once(f"{path}: line {number} is damaged, and the epoch that it was of is left out")
     return records
 
 
@@ -144,8 +150,8 @@ def _record(line: str) -> Optional[EpochRecord]:
 
 
 @lru_cache(maxsize=None)
-def _say_once(note: str) -> None:
-    """On standard error: a log is read again with every epoch."""
+def say_once(note: str) -> None:
+    """On standard error: a log is read again with every epoch, and a page is written."""
     print(f"note: {note}", file=sys.stderr)
 
 
@@ -181,11 +187,9 @@ def check_best(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def reconfigure(folder: Path, checkpoint: Checkpoint, **settings: int) -> Checkpoint:
-    """A run with another number of epochs or another patience; its folder says so from now on."""
+    """A run with another number of epochs or another patience; its folder says so from now on, also if it had lost that."""
     changed = dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, **settings))
-    if changed.config == checkpoint.config:
-        return checkpoint
-    if changed.step:
+    if changed.step and changed.config != checkpoint.config:
         save_last(folder, changed)
     configuration.save_config(folder / "config.json", changed.config)
     return changed
@@ -193,8 +197,12 @@ def reconfigure(folder: Path, checkpoint: Checkpoint, **settings: int) -> Checkp
 
 def save_last(folder: Path, checkpoint: Checkpoint) -> None:
     """Write last.npz; the one that was there is previous.npz from now on."""
-    if (folder / LAST).exists():
-        os.replace(folder / LAST, folder / PREVIOUS)
+    try:
+        if (folder / LAST).exists():
+            os.replace(folder / LAST, folder / PREVIOUS)
+    except OSError as error:
+        raise UserError(f"{folder / PREVIOUS}: cannot be replaced: {error.strerror}; take it away, and go on with --resume "
+                        f"{shlex.quote(str(folder))}") from None
     save_checkpoint(folder / LAST, checkpoint)
 
 

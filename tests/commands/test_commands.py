@@ -148,7 +148,7 @@ def test_data_that_have_moved(killed: Path, tiny_data: Path, tmp_path: Path) -> 
     folder = Path(shutil.copytree(killed, tmp_path / "run"))
     data = Path(shutil.copytree(tiny_data, tmp_path / "moved"))
     (folder / "data.json").write_text(json.dumps([str(tmp_path / "gone")]))
-    assert "gone: no such data folder" in run("caffe2_impl.train", "--resume", folder).stderr
+    assert "gone: the data of" in run("caffe2_impl.train", "--resume", folder).stderr
     succeed("caffe2_impl.train", "--resume", folder, "--data", data, "--threads", 1, "--convolutions", "default")
 
 

@@ -282,7 +282,7 @@ def test_what_was_learned_until_it_was_stopped_is_named_and_not_deleted_unasked(
 
     out = tmp_path / "my out"
     words = ["compare.py", "--data", tiny_data, "--out", out, *SMALL, "--recipe", "robust"]
-    going_on = f"go on with.* python -m caffe2_impl.train --resume '{out}/tdnn-caffe2'"
+    going_on = f"go on with.* python -m caffe2_impl.train --resume '{out}/tdnn-caffe2' --threads 1 --convolutions default"
     with mock.patch.object(Comparison, "run", stopped):
         done = run(*words)
         assert done.returncode == 130 and re.search(f"interrupted: .*{going_on}$", done.stderr.strip())

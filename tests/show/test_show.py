@@ -2,9 +2,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import warnings
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from studies import made_profile, point
 
 from common.contenders import CONTENDERS, FRAMEWORKS
 from common.files import write_json
+from common.network import params as parameters
 from common.show import breakdown, drawing, learning_curves, scaling_curves, speed_bars
 from common.show.confusion import confusion_png
 from common.show.run_page import RunPage
@@ -20,6 +22,7 @@ from common.speed.profile import ProfileStudy
 from common.speed.scaling import FRAMES, THREADS, ScalingStudy
 from common.training.breakdown import Breakdown, Calibration, Group, Length, Share, Speaker
 from common.training.certificate import Certificate, Stretch
+from common.training.checkpoint import Checkpoint, save_checkpoint
 from common.training.config import TrainingConfig, save_config
 from common.training.crossover import Crossing, CrossoverStudy
 from common.training.run_folder import EpochRecord, write_log
@@ -111,6 +114,12 @@ def logged(folder: Path, epochs: int = 2) -> Path:
     return folder
 
 
+def save_best(folder: Path, epoch: int) -> None:
+    config = TrainingConfig("tdnn", width=0.02)
+    spec = config.spec(2)
+    save_checkpoint(folder / "best.npz", Checkpoint(config, ("Ada", "Bea"), parameters.initialise(spec), parameters.zeros(spec), epoch))
+
+
 def broken_down() -> Breakdown:
     half = Share(1, 2)
     return Breakdown([Length("1 s", "utterances", half, half)], [Speaker(name, half, "", 0) for name in NAMES],
@@ -176,6 +185,7 @@ def test_the_page_of_a_run_that_is_stopped_is_of_its_last_epoch(tmp_path: Path) 
     write_json(tmp_path / "split.json", {"records": 9, "train": [0, 1], "dev": [2], "test": [3]})
     for epoch in (1, 2, 3):
         write_log(tmp_path, EpochRecord(epoch, 4 * epoch, 0.1, 2.5 / epoch, 0.5, 1.0, 0.25 * epoch, 9.0, 1.0))
+        save_best(tmp_path, epoch)
         page.epoch()
     assert "| last | 1 " in (tmp_path / "run.md").read_text()
     page.stopped()
@@ -184,6 +194,32 @@ def test_the_page_of_a_run_that_is_stopped_is_of_its_last_epoch(tmp_path: Path) 
     assert "from epoch 1" in text and "from epoch 3" in text and "from epoch 2" not in text
     assert r"NumPy\|x" in text and "3 of 30 done" in text and "4 an epoch" in text
     assert "/data/voices" in text and "5 training utterances, by --share" in text and "0.1 minutes of training" in text
+
+
+def test_the_best_epoch_on_the_page_is_that_of_best_npz(tmp_path: Path) -> None:
+    """Whatever the log says: of two epochs here the second is the better one, and the third is lost to it."""
+    logged(tmp_path / "run")
+    page = RunPage(tmp_path / "run", {}, TrainingConfig("tdnn"), {})
+    for epoch, row in ((1, "| best | 1 | 2.5000 | 50.0 % | 25.0 %"), (3, "| best | 3 | |"), (None, "| last | 2 |")):
+        (tmp_path / "run" / "best.npz").unlink(missing_ok=True)
+        if epoch:
+            save_best(tmp_path / "run", epoch)
+        page.finish("")
+        text = re.sub(" +", " ", (tmp_path / "run" / "run.md").read_text())
+        assert row in text and ("| best |" in text) == bool(epoch)
+
+
+@pytest.mark.parametrize("name, damage", [
+    ("config.json", Path.unlink), ("config.json", lambda path: path.write_text("{")),
+    ("run.md", Path.mkdir), ("run.md", lambda path: path.symlink_to("nowhere/run.md")), ("learning-curves.png", Path.mkdir)])
+def test_a_page_that_cannot_be_written_is_told_once_and_ends_nothing(name: str, damage: Callable[[Path], Any], tmp_path: Path,
+                                                                   capsys: pytest.CaptureFixture) -> None:
+    damage(logged(tmp_path / "run") / name)
+    page = RunPage(tmp_path / "run", {}, TrainingConfig("tdnn"), {})
+    for call in (page.epoch, page.stopped, lambda: page.finish("good")):
+        call()
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and told.startswith("note: ") and "run.md or its picture is not written" in told and name in told
 
 
 def test_many_runs_leave_room_for_their_curves_and_a_long_title_for_itself(figures: List[Any], tmp_path: Path) -> None:

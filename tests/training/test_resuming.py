@@ -177,3 +177,4 @@ def test_a_finished_run_is_tested_again_and_one_that_patience_ended_goes_on(tiny
     command("--resume", str(run), "--patience", "0")
     assert load_checkpoint(run / "last.npz").epoch == 3
     assert "test side, by epoch 3" in command("--resume", str(run))
+    assert "stopped early" not in command("--resume", str(run), "--patience", "1"), "no epoch is left"

@@ -13,6 +13,7 @@ import numpy_twin
 import pytest
 from training_runs import CONFIG, STEPS, Stop, ignore, results, stop_at_once, train
 
+from common.commands.train import build_parser, resumed_run
 from common.data.dataset import open_dataset
 from common.data.splits import load_split, split_dataset
 from common.errors import UserError
@@ -23,7 +24,7 @@ from common.training.checkpoint import load_checkpoint
 from common.training.config import load_config
 from common.training.loop import fresh
 from common.training.metrics import as_good, is_temperature
-from common.training.run_folder import EpochRecord, claimed, reconfigure, read_log, run_data, start_run
+from common.training.run_folder import EpochRecord, claimed, read_log, reconfigure, record_data, run_data, start_run
 from common.twin import StepResult
 
 
@@ -96,6 +97,10 @@ def test_the_seed_decides_everything(run: Path, tiny_data: Path, tmp_path: Path)
     assert results(again) == results(read_log(run))
     other = train(tmp_path / "other", tiny_data, dataclasses.replace(CONFIG, seed=1, epochs=1))
     assert other[0].train_loss != again[0].train_loss
+
+
+def resumed(*words: str) -> Any:
+    return resumed_run(build_parser("train").parse_args(words))
 
 
 def test_a_run_is_not_overwritten(run: Path, tiny_data: Path) -> None:
@@ -236,6 +241,38 @@ def test_a_damaged_list_of_data(tmp_path: Path, text: str) -> None:
     (tmp_path / "data.json").write_text(text)
     with pytest.raises(UserError, match="data.json"):
         run_data(tmp_path)
+
+
+def test_a_lost_configuration_is_written_again(run: Path, tiny_data: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(run, tmp_path / "run"))
+    for damage in (Path.unlink, lambda path: path.write_text("{")):
+        damage(folder / "config.json")
+        with resumed("--resume", str(folder)) as (checkpoint, *_):
+            assert load_config(folder / "config.json") == checkpoint.config == CONFIG
+
+
+@pytest.mark.parametrize("moved, told", [(True, "the data of .*run are there no more; say with --data"),
+                                         (False, "data.json: no such list.*name the data with --data")])
+def test_data_that_moved_are_asked_for(run: Path, tiny_data: Path, tmp_path: Path, moved: bool, told: str) -> None:
+    folder = Path(shutil.copytree(run, tmp_path / "run"))
+    if moved:
+        record_data(folder, [tmp_path / "gone"])
+    else:
+        (folder / "data.json").unlink()
+    with pytest.raises(UserError, match=told), resumed("--resume", str(folder)):
+        pass
+    with resumed("--resume", str(folder), "--data", str(tiny_data)):
+        assert run_data(folder) == [tiny_data]
+
+
+@pytest.mark.parametrize("name, told", [("log.jsonl", "cannot read this log: Is a directory; take it away"),
+                                        ("previous.npz", "cannot be replaced: Is a directory; take it away")])
+def test_a_folder_in_a_files_place(tiny_data: Path, tmp_path: Path, name: str, told: str) -> None:
+    def put(*_: Any) -> None:
+        (tmp_path / name).mkdir(exist_ok=True)
+
+    with pytest.raises(UserError, match=f"{name}: {told}"):
+        train(tmp_path, tiny_data, on_step=put)
 
 
 def test_every_line_of_the_log_is_json(run: Path) -> None:
