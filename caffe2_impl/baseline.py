@@ -40,7 +40,7 @@ class Network:
     kinds = (TRAINING, INFERENCE)
 
     def __init__(self, spec: NetworkSpec, params: Params, optimizer: SGD) -> None:
-        self._label_smoothing = spec.other_target * spec.num_speakers
+        self._spec, self._label_smoothing = spec, spec.other_target * spec.num_speakers
         self._model = _model(spec, params).to(_device)
         decaying: Dict[bool, List[nn.Parameter]] = {True: [], False: []}
         for module in self._model:
@@ -55,8 +55,8 @@ class Network:
         self._spectrograms = torch.from_numpy(spectrograms).to(_device)[:, None]  # (N, 1, bins, frames)
         self._speakers = torch.from_numpy(speakers).long().to(_device)
 
-    def run(self, kind: str, steps: int, tick: Tick) -> None:
-        repeat({TRAINING: lambda: self.loss(RATE), INFERENCE: self._predict}[kind], steps, tick)
+    def run(self, kind: str, steps: int, tick: Tick) -> object:
+        return repeat({TRAINING: lambda: self.loss(RATE), INFERENCE: self._predict}[kind], steps, tick)
 
     def loss(self, learning_rate: float) -> float:
         for group in self._optimizer.param_groups:
@@ -71,6 +71,9 @@ class Network:
 
     def answer(self, spectrograms: np.ndarray) -> np.ndarray:
         return self._logits(torch.from_numpy(spectrograms).to(_device)[:, None])
+
+    def load(self, params: Params) -> None:
+        self._model.load_state_dict(_model(self._spec, params).state_dict())
 
     def facts(self) -> Dict[str, str]:
         return {

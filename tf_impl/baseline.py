@@ -45,23 +45,22 @@ class Network:
     kinds = (TRAINING, INFERENCE)
 
     def __init__(self, spec: NetworkSpec, params: Params, optimizer: SGD) -> None:
-        self._num_speakers = spec.num_speakers
+        self._spec = spec
         self._model = _model(spec, optimizer)
-        for layer in spec.layers:
-            own = [params[p] for p in params if p.split("/")[0] == layer.name]
-            self._model.get_layer(layer.name).set_weights(_weights(layer, own, spec))
+        self.load(params)
         self._model.compile(
             keras.optimizers.SGD(RATE, optimizer.momentum, optimizer.nesterov),
             keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=spec.other_target * spec.num_speakers), metrics=["accuracy"])
 
     def stage(self, spectrograms: np.ndarray, speakers: np.ndarray) -> None:
         self._batch = tf.data.Dataset.from_tensors(
-            (tf.constant(spectrograms), tf.one_hot(speakers, self._num_speakers)))
+            (tf.constant(spectrograms), tf.one_hot(speakers, self._spec.num_speakers)))
 
-    def run(self, kind: str, steps: int, tick: Tick) -> None:
+    def run(self, kind: str, steps: int, tick: Tick) -> object:
         self._model.optimizer.learning_rate = RATE
         method = {TRAINING: self._model.fit, INFERENCE: self._model.predict}[kind]
-        method(self._batch.repeat(steps), verbose=0, callbacks=[_Ticks(tick)])
+        told = method(self._batch.repeat(steps), verbose=0, callbacks=[_Ticks(tick)])
+        return told[-len(told) // steps:] if kind == INFERENCE else told  # of all steps, one after the other
 
     def loss(self, learning_rate: float) -> float:
         self._model.optimizer.learning_rate = learning_rate
@@ -70,6 +69,11 @@ class Network:
 
     def answer(self, spectrograms: np.ndarray) -> np.ndarray:
         return self._model.predict_on_batch(spectrograms)
+
+    def load(self, params: Params) -> None:
+        for layer in self._spec.layers:
+            own = [params[p] for p in params if p.split("/")[0] == layer.name]
+            self._model.get_layer(layer.name).set_weights(_weights(layer, own, self._spec))
 
     def facts(self) -> Dict[str, str]:
         # Of the processor's choosing where the variable for it is not set.
@@ -115,6 +119,7 @@ def _configure(device: str, threads: int) -> None:
         tf.config.set_visible_devices([], "GPU")
     elif not tf.config.list_physical_devices("GPU"):
         raise UserError("Keras does not find the GPU that CUDA shows; use --device cpu")
+    tf.config.experimental.enable_tensor_float_32_execution(False)  # as in `tf_impl.runtime`
 
 
 def _model(spec: NetworkSpec, optimizer: SGD) -> keras.Model:

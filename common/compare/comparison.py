@@ -30,7 +30,7 @@ from common.compare.forecast import (
     Forecast,
     phases,
 )
-from common.compare.results import BaselineResult, Epoch, FrameworkResult, NetworkResult, RatioOf
+from common.compare.results import BaselineResult, Epoch, FrameworkResult, NetworkResult, end_to_end, ratios
 from common.compare.session import Job
 from common.compare.verdict import judge
 from common.contenders import CONTENDERS
@@ -45,17 +45,17 @@ from common.proof import crosscheck
 from common.proof.crosscheck import CrossCheck
 from common.proof.stored import write_answers
 from common.speed import gate
-from common.speed.bench import INFERENCE, LATENCY, TRAINING, Work
-from common.speed.blocks import rate_ratio, turns
+from common.speed.bench import Work
+from common.speed.blocks import turns
 from common.speed.convolutions import Choice, as_known, choose
-from common.speed.rounds import Timing, TimingPlan, pairs
+from common.speed.rounds import Timing, TimingPlan
 from common.speed.worker import Worker, Workers, at_once
 from common.training import cepstral
 from common.training.certificate import Certificate, compare_certificates
 from common.training.config import TrainingConfig
 from common.training.evaluation import Evaluation
 from common.training.metrics import loss_differences
-from common.twin import AUTO, END_TO_END, RESIDENT
+from common.twin import AUTO
 
 # Steps that both must take alike, at a rate so low that rounding has no time to grow: at the
 # learning run's own rate one ReLU that rounding tips over can move the loss by per cents.
@@ -146,7 +146,7 @@ class Comparison:
             self._forecast.begin(config.network, LEARNING)
             if config.network in plan.learning:
                 self._learn(workers, frameworks, config.epochs)
-        baselines = {name: BaselineResult(**vars(measured[name]), proof=timing.proof(name))
+        baselines = {name: BaselineResult(**vars(measured[name]), proof=timing.proof(name), timed=held[name])
                      for name in plan.timing.baselines}
         return self._result(config, timing, frameworks, baselines)
 
@@ -158,7 +158,7 @@ class Comparison:
         best = max(medians, key=medians.get)
         result = NetworkResult(config.network, spec.num_parameters, spec.macs(), best,
                                timing.gflops[best], medians, frameworks, baselines,
-                               _ratios(frameworks, baselines), _end_to_end(frameworks),
+                               ratios(frameworks, baselines), end_to_end(frameworks),
                                learning=config if config.network in self._plan.learning else None, recipe=self._plan.recipe)
         if len(frameworks) > 1:
             self._side_by_side(result)
@@ -190,7 +190,7 @@ class Comparison:
         """Start a contender and build its network; returns its facts and the seconds that took."""
         plan = self._plan
         self._step(f"{name}, starting")
-        arguments = [str(self._exported(workers))] if CONTENDERS[name].takes_export else []
+        arguments = [str(self._export(workers))] if CONTENDERS[name].takes_export else []
         worker = workers[name] = stack.enter_context(Worker.of(CONTENDERS[name], plan.threads, *arguments))
         if CONTENDERS[name].framework:
             choice = self._choices[config.network, name]
@@ -209,30 +209,36 @@ class Comparison:
                     threads=self._plan.threads, data=self._plan.data, plan=choice and dict(choice.plan),
                     label_smoothing=config.label_smoothing)
 
-    def _exported(self, workers: Dict[str, Worker], what: str = "initial") -> Path:
-        """The network with its parameters of now as ONNX: Caffe2's export, the smaller graph."""
+    def _export(self, workers: Dict[str, Worker]) -> Path:
+        """Write the network with its parameters of now as ONNX: Caffe2's export, the smaller graph."""
         name = "caffe2" if "caffe2" in workers else next(iter(workers))
-        path = self._folder / f"{self._network}-{what}.onnx"
+        path = self._folder / f"{self._network}.onnx"
         workers[name].ask("export", path=str(path))
         return path
 
     def _hold(self, workers: Dict[str, Worker], config: TrainingConfig) -> Dict[str, CrossCheck]:
-        """Each framework's predictions of the timed batch against ONNX Runtime's of one export.
+        """Everyone's predictions of the timed batch against ONNX Runtime's of one export.
 
         All with the parameters to which the timed steps have brought the first framework: from the
         start, a batch norm whose running statistics are still neutral hides what is wrong with them.
         """
-        names = self._plan.timing.frameworks
         params = self._folder / f"{self._network}-timed.npz"
-        workers[names[0]].ask("save", path=str(params))
-        self._step(f"{', '.join(names)}, checking predictions")
-        answers = at_once([partial(workers[name].ask, "answer", path=str(params)) for name in names])
-        onnx = self._exported(workers, "timed")
+        workers[self._plan.timing.frameworks[0]].ask("save", path=str(params))
+        self._step(f"{', '.join(workers)}, checking predictions")
+
+        def answers(names: Sequence[str]) -> Dict[str, np.ndarray]:
+            told = at_once([partial(workers[name].ask, "answer", path=str(params)) for name in names])
+            return {name: np.array(own["logits"]) for name, own in zip(names, told)}
+
+        exported = [name for name in workers if CONTENDERS[name].takes_export]
+        said = answers([name for name in workers if name not in exported])
+        onnx = self._export(workers)
+        said.update(answers(exported))
         batch = epoch_order(self._split.train, config.seed, 0)[:self._plan.batch_size]
         right = crosscheck.run_onnx(onnx, self._dataset.records, batch, self._plan.threads)
         for path in (params, onnx):
             path.unlink()
-        return {name: CrossCheck.of(right, np.array(own["logits"])) for name, own in zip(names, answers)}
+        return {name: CrossCheck.of(right, own) for name, own in said.items()}
 
     def _probe(self, workers: Dict[str, Worker]) -> Dict[str, List[float]]:
         """Each framework's losses of its first steps at a low rate."""
@@ -308,21 +314,6 @@ class Comparison:
 
     def _step(self, what: str) -> None:
         self._show(f"{self._network}: {what}", self._forecast.spent, self._forecast.left)
-
-
-def _ratios(frameworks: Dict[str, FrameworkResult], baselines: Dict[str, BaselineResult]
-            ) -> List[RatioOf]:
-    everyone = {**frameworks, **baselines}
-    return [RatioOf(kind, a, b, rate_ratio(*(everyone[name].speeds[kind][RESIDENT] for name in (a, b))))
-            for kind in (TRAINING, INFERENCE, LATENCY) for a, b in pairs(list(frameworks), list(baselines))
-            if kind in everyone[a].speeds and kind in everyone[b].speeds]
-
-
-def _end_to_end(frameworks: Dict[str, FrameworkResult]) -> List[RatioOf]:
-    return [RatioOf(kind, name, RESIDENT, rate_ratio(own.speeds[kind][END_TO_END],
-                                                     own.speeds[kind][RESIDENT]))
-            for kind in (TRAINING, INFERENCE) for name, own in frameworks.items()
-            if END_TO_END in own.speeds[kind]]
 
 
 def _largest_difference(losses: Sequence[Sequence[float]]) -> float:

@@ -11,7 +11,7 @@ from typing import Dict, Optional, Union
 
 import numpy as np
 
-from common.compare.results import FrameworkResult, NetworkResult
+from common.compare.results import WORK, FrameworkResult, NetworkResult
 from common.compare.verdict import INVALID, heading
 from common.speed.bench import BACKWARD, FORWARD, INFERENCE, LATENCY, TRAINING
 from common.speed.blocks import Speed, time_difference
@@ -22,7 +22,6 @@ Numbers = Dict[str, Union[str, float, None]]
 
 CLOCKS = {RESIDENT: "", FED: "_fed", END_TO_END: "_end_to_end"}
 PERCENTILES = (50, 90, 99)
-_WORK = {TRAINING: 3, INFERENCE: 1}  # multiply-accumulates of a step, by those of a forward pass
 
 
 def numbers(result: NetworkResult, name: str) -> Numbers:
@@ -37,20 +36,15 @@ def numbers(result: NetworkResult, name: str) -> Numbers:
             **_rates(result, own), **_parts(own), **_process(own), **_learning(own)}
 
 
-def attainable(result: NetworkResult, kind: str) -> float:
-    """Utterances a second if a step's multiply-accumulates, direct, went as fast as the quickest matrix product."""
-    return float(np.median(result.matmul_gflops)) * 1e9 / (2 * result.macs * _WORK[kind])
-
-
 def _rates(result: NetworkResult, own: Measured) -> Numbers:
     """By every clock, and the share of the machine's limit."""
     found: Numbers = {}
-    for kind in _WORK:
+    for kind in WORK:
         clocks = own.speeds.get(kind, {})
         for clock, suffix in CLOCKS.items():
             found.update(_interval(f"{kind}{suffix}_utterances_per_s", clocks.get(clock), "median"))
         median = found[f"{kind}_utterances_per_s"]
-        found[f"{kind}_share_of_matmul"] = None if median is None else median / attainable(result, kind)
+        found[f"{kind}_share_of_matmul"] = None if median is None else median / result.attainable(kind)
     return found
 
 
@@ -74,7 +68,7 @@ def _process(own: Measured) -> Numbers:
         **{f"latency_p{percent}_s": None if latency is None else latency.percentile(percent) for percent in PERCENTILES},
         "latency_calls": None if latency is None else latency.steps,
         "start_s": own.start_seconds, "first_step_s": own.first_step_seconds,
-        **{f"warm_up_{kind}_steps": own.warm_up.get(kind) for kind in _WORK},
+        **{f"warm_up_{kind}_steps": own.warm_up.get(kind) for kind in WORK},
         "unsettled": " ".join(own.unsettled) or None,
         "peak_memory_mib": own.peak_memory_mib,
         **{f"{kind}_joules_per_utterance": None if speed is None else speed.joules

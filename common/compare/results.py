@@ -9,14 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Dict, List, Optional
 
+import numpy as np
+
 from common.compare.accuracy import Paired
 from common.compare.verdict import Check
 from common.proof.crosscheck import CrossCheck
-from common.speed.blocks import Ratio
-from common.speed.rounds import Measured, Proof
+from common.speed.bench import INFERENCE, LATENCY, TRAINING
+from common.speed.blocks import Ratio, rate_ratio
+from common.speed.rounds import Measured, Proof, pairs
 from common.training.certificate import Certificate
 from common.training.config import TrainingConfig
 from common.training.evaluation import Evaluation
+from common.twin import END_TO_END, RESIDENT
+
+WORK = {TRAINING: 3, INFERENCE: 1}  # multiply-accumulates of a step, by those of a forward pass
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,7 @@ class BaselineResult(Measured):
     """One baseline on one network."""
 
     proof: Proof  # against the first framework
+    timed: Optional[CrossCheck] = None  # of the batch that was timed
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,25 @@ class NetworkResult:
         """Frameworks and baselines."""
         return {**self.frameworks, **self.baselines}
 
+    def attainable(self, kind: str) -> float:
+        """Utterances a second if a step's multiply-accumulates, direct, went as fast as the quickest matrix product."""
+        return float(np.median(self.matmul_gflops)) * 1e9 / (2 * self.macs * WORK[kind])
+
     @property
     def valid(self) -> bool:
         """Whether every check passed; if not, no figure here may be used."""
         return all(check.passed for check in self.checks)
+
+
+def ratios(frameworks: Dict[str, FrameworkResult], baselines: Dict[str, BaselineResult]) -> List[RatioOf]:
+    """Of resident speeds, of every pair of `common.speed.rounds.pairs`."""
+    everyone = {**frameworks, **baselines}
+    return [RatioOf(kind, a, b, rate_ratio(*(everyone[name].speeds[kind][RESIDENT] for name in (a, b))))
+            for kind in (TRAINING, INFERENCE, LATENCY) for a, b in pairs(list(frameworks), list(baselines))
+            if kind in everyone[a].speeds and kind in everyone[b].speeds]
+
+
+def end_to_end(frameworks: Dict[str, FrameworkResult]) -> List[RatioOf]:
+    """What reading from files costs each framework."""
+    return [RatioOf(kind, name, RESIDENT, rate_ratio(own.speeds[kind][END_TO_END], own.speeds[kind][RESIDENT]))
+            for kind in (TRAINING, INFERENCE) for name, own in frameworks.items() if END_TO_END in own.speeds[kind]]

@@ -94,12 +94,6 @@ class Session:
         parameters.save(Path(path), params=self._model.params())
         return {}
 
-    def answer(self, path: str) -> Dict[str, Any]:
-        """Logits of the timed batch with the parameters of a file that `save` wrote."""
-        self.bench.close_stream()
-        self._model.load(parameters.load(Path(path))["params"])
-        return {"logits": self.bench.runner.answer(self.bench.batch.spectrograms).tolist()}
-
     def learn(self, folder: str) -> Dict[str, Any]:
         """Begin the learning run as `train` does it, in a folder with its checkpoints, log and split; what was timed goes.
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping
@@ -35,7 +36,9 @@ class CrossCheck:
 
     @classmethod
     def of(cls, onnx: np.ndarray, native: np.ndarray) -> "CrossCheck":
-        """From the logits (N, speakers) of both."""
+        """From the logits (N, speakers) of both; where the native ones are of another shape nothing agrees."""
+        if native.shape != onnx.shape:
+            return cls(len(onnx), math.nan, math.nan, 0.0)
         difference = np.abs(onnx.astype(np.float64) - native)
         return cls(len(native), float(difference.max()), float(np.abs(native).max()),
                    float((onnx.argmax(axis=1) == native.argmax(axis=1)).mean()))

@@ -7,7 +7,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, List
 
-from common.compare.numbers import attainable
 from common.compare.report import Report
 from common.compare.results import NetworkResult
 from common.contenders import CONTENDERS
@@ -50,9 +49,9 @@ def _bars(axis: "Axes", result: NetworkResult, kind: str, names: List[str]) -> N
             continue
         spread = [[speed.median - speed.low], [speed.high - speed.median]]
         bar = axis.barh(place, speed.median, 0.8, xerr=spread, capsize=3, ecolor=INK, **bar_look(name))
-        axis.bar_label(bar, labels=[f"{speed.median:#.3g}".rstrip(".")], padding=4, fontsize=8,
+        axis.bar_label(bar, labels=[f"{speed.median:,.0f}" if speed.median >= 100 else f"{speed.median:#.3g}".rstrip(".")], padding=4, fontsize=8,
                        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
-    axis.axvline(attainable(result, kind), color=INK, linestyle="--", linewidth=1)
+    axis.axvline(result.attainable(kind), color=INK, linestyle="--", linewidth=1)
     axis.set(title=f"{result.network}, {kind}", xlabel="utterances/s", ylim=(len(names) - 0.5, -0.5))
     axis.set_yticks(range(len(names)), [CONTENDERS[name].label for name in names], fontsize=9)
     axis.margins(x=0.13)

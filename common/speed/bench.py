@@ -33,7 +33,7 @@ from common.network.optimizer import SGD
 from common.network.params import Params
 from common.network.winograd import DIRECT, Plan
 from common.proof import selfcheck
-from common.speed.blocks import Tick, repeat, timed
+from common.speed.blocks import Tick, clocked, repeat, timed
 from common.speed.tuning import Race, Steps, search
 from common.twin import FED, RESIDENT, Model, Twin
 
@@ -78,14 +78,17 @@ class Runner(Protocol):
     def stage(self, spectrograms: np.ndarray, speakers: np.ndarray) -> None:
         """Make float32 (N, 512, frames) and int32 (N,) the batch that steps work on."""
 
-    def run(self, kind: str, steps: int, tick: Tick) -> None:
-        """Steps of one kind; `tick` is called before the first and after each."""
+    def run(self, kind: str, steps: int, tick: Tick) -> object:
+        """Steps of one kind; `tick` is called before the first and after each. Of inference: the last one's logits."""
 
     def loss(self, learning_rate: float) -> float:
         """Take one training step; returns its mean cross entropy, without weight decay."""
 
     def answer(self, spectrograms: np.ndarray) -> np.ndarray:
         """Logits (N, num_speakers) of spectrograms in NumPy, by the quickest way there is."""
+
+    def load(self, params: Params) -> None:
+        """Replace all parameters."""
 
     def facts(self) -> Dict[str, str]:
         """How it computes, see `common.twin.Model.facts`; also how training and inference are run."""
@@ -107,17 +110,17 @@ class TwinRunner:
     kinds = (TRAINING, INFERENCE, FORWARD, BACKWARD)
 
     def __init__(self, twin: Twin, model: Model) -> None:
-        self.twin, self.model = twin, model
+        self.twin, self.model, self.load = twin, model, model.load
 
     def stage(self, spectrograms: np.ndarray, speakers: np.ndarray) -> None:
         self.model.stage(spectrograms, speakers)
 
-    def run(self, kind: str, steps: int, tick: Tick) -> None:
+    def run(self, kind: str, steps: int, tick: Tick) -> object:
         step = {TRAINING: lambda: self.model.train_staged(RATE),
                 INFERENCE: self.model.predict_staged,
                 FORWARD: lambda: self.model.run_staged(FORWARD),
                 BACKWARD: lambda: self.model.run_staged(BACKWARD)}[kind]
-        repeat(step, steps, tick)
+        return repeat(step, steps, tick)
 
     def loss(self, learning_rate: float) -> float:
         return self.model.train_staged(learning_rate).loss
@@ -211,11 +214,11 @@ class Bench:
         To be asked right after `build`: by its answers an engine proves which network it runs. Also
         returns how long the very first training step took, or prediction if it cannot train.
         """
-        logits, seconds = _clocked(lambda: self.runner.answer(self.batch.spectrograms))
+        logits, seconds = clocked(lambda: self.runner.answer(self.batch.spectrograms))
         self._stage()
         losses = []
         if TRAINING in self.runner.kinds:
-            taken = [_clocked(lambda: self.runner.loss(learning_rate)) for _ in range(steps)]
+            taken = [clocked(lambda: self.runner.loss(learning_rate)) for _ in range(steps)]
             losses = [loss for loss, _ in taken]
             self._first_steps[TRAINING] = [each for _, each in taken]
             seconds = taken[0][1]
@@ -244,6 +247,14 @@ class Bench:
         if kind in (INFERENCE, LATENCY):  # one beforehand: it pays for new weights
             self._steps(kind, RESIDENT, 1, lambda: None)
         return dataclasses.asdict(timed(lambda tick: self._steps(kind, clock, steps, tick)))
+
+    def answer(self, path: str) -> Dict[str, Any]:
+        """Logits of the timed batch by the steps that were timed, with the parameters of a file of `Session.save`."""
+        self.close_stream()
+        self.runner.load(parameters.load(Path(path))["params"])
+        self._stage()
+        said = self.runner.run(INFERENCE, 1, lambda: None)
+        return {"logits": np.asarray(said, np.float64).tolist()}  # not a number where nothing was said
 
     def profile(self, kind: str, steps: int) -> Dict[str, Any]:
         """Every operator of a training step or a prediction by a twin's own profiler."""
@@ -317,8 +328,3 @@ def random_batch(work: Work, number: int) -> Batch:
     shape = work.batch_size, NUM_BINS, work.frames
     return Batch(generator.standard_normal(shape, np.float32),
                  generator.integers(work.num_speakers, size=work.batch_size).astype(np.int32))
-
-
-def _clocked(function: Callable[[], Any]) -> Tuple[Any, float]:
-    start = time.perf_counter()
-    return function(), time.perf_counter() - start

@@ -10,7 +10,7 @@ import gc
 import resource
 import time
 from dataclasses import dataclass
-from typing import Callable, List, Optional, Sequence, TypeVar
+from typing import Callable, List, Optional, Sequence, Tuple, TypeVar
 
 import numpy as np
 
@@ -56,12 +56,19 @@ def timed(run: Callable[[Tick], None]) -> Block:
                  after.ru_majflt - before.ru_majflt, after.ru_nivcsw - before.ru_nivcsw, joules)
 
 
-def repeat(step: Callable[[], object], steps: int, tick: Tick) -> None:
-    """Run `step` so many times for `timed`."""
+def clocked(function: Callable[[], T]) -> Tuple[T, float]:
+    """What it returns, and the seconds it took."""
+    start = time.perf_counter()
+    return function(), time.perf_counter() - start
+
+
+def repeat(step: Callable[[], object], steps: int, tick: Tick) -> object:
+    """Run `step` so many times, at least once, for `timed`; returns what the last one came to."""
     tick()
     for _ in range(steps):
-        step()
+        last = step()
         tick()
+    return last
 
 
 @dataclass(frozen=True)

@@ -25,20 +25,24 @@ class Network:
     kinds = (INFERENCE,)
 
     def __init__(self, path: Path, threads: int) -> None:
-        self._session = open_session(path, threads)
-        self._threads = threads
+        self._path, self._threads = path, threads
+        self.load({})
 
     def stage(self, spectrograms: np.ndarray, speakers: np.ndarray) -> None:
         self._spectrograms = spectrograms
 
-    def run(self, kind: str, steps: int, tick: Tick) -> None:
-        repeat(lambda: self.answer(self._spectrograms), steps, tick)
+    def run(self, kind: str, steps: int, tick: Tick) -> object:
+        return repeat(lambda: self.answer(self._spectrograms), steps, tick)
 
     def loss(self, learning_rate: float) -> float:
         raise NotImplementedError("ONNX Runtime does not train")
 
     def answer(self, spectrograms: np.ndarray) -> np.ndarray:
         return self._session.run([OUTPUT], {INPUT: spectrograms})[0]
+
+    def load(self, params: Params) -> None:
+        """Those that the file has now: whoever calls has exported them to it."""
+        self._session = open_session(self._path, self._threads)
 
     def facts(self) -> Dict[str, str]:
         import onnxruntime

@@ -87,8 +87,8 @@ def test_terminal_shows_the_report_and_progress(comparison: Done) -> None:
     text = comparison.stdout
     assert "TensorFlow" in text and "Caffe2" in text and "SYNTHETIC" in text
     sections = re.findall(r"^Checked in this run: all (\d+) checks .*? passed\.\n\n(\w+)", text, re.MULTILINE)
-    assert text.startswith("Checked") and sections[:2] == [("12", "tdnn"), ("12", "vgg_m")], "each as it is done"
-    assert [checks for checks, _ in sections] == ["12", "12", "24"], "and then all together"
+    assert text.startswith("Checked") and sections[:2] == [("12", "tdnn"), ("16", "vgg_m")], "each as it is done; so narrow, VGG-M is direct"
+    assert [checks for checks, _ in sections] == ["12", "16", "28"], "and then all together"
     assert "NOT" not in text and "INVALID" not in text and "FAILED" not in text and not re.search(r"\bnan\b", text)
     assert text.splitlines()[-1].startswith("written to out: report.md, ")
     steps = re.findall(r"\[(\d+):(\d\d), about \d+:\d\d left\] (\w+): ([^,\n]+)", comparison.stderr)
@@ -149,7 +149,7 @@ def test_exports_agree_with_their_framework(report: Dict[str, Any]) -> None:
 
 def test_predictions_and_losses_of_what_was_timed_are_checked(report: Dict[str, Any]) -> None:
     for result, pair in zip(report["results"], pairs(report)):
-        assert result["valid"] and len(result["checks"]) == 12 and all(check["passed"] for check in result["checks"])
+        assert result["valid"] and all(check["passed"] for check in result["checks"])
         for own in pair:
             assert own["timed"]["utterances"] == 8 and 0 < own["timed"]["largest_difference"] < 1e-3
         assert 0 < pair[1]["proof"]["logits"] < 1e-3 and 0 <= pair[1]["proof"]["losses"] < 1e-3
@@ -192,7 +192,7 @@ def test_baselines_prove_themselves_and_nothing_is_learned(tiny_data: Path, tmp_
                      "--convolutions", "measure")
     assert done.returncode == 0, done.stderr
     output = done.stdout
-    assert output.startswith("Checked in this run: all 13 checks ") and "FAILED" not in output and "top-1" not in output
+    assert output.startswith("Checked in this run: all 42 checks ") and "FAILED" not in output and "top-1" not in output
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "report.csv", "report.json", "report.md", "speed.png"]
     result, = json.loads((tmp_path / "out" / "report.json").read_text())["results"]
@@ -203,7 +203,7 @@ def test_baselines_prove_themselves_and_nothing_is_learned(tiny_data: Path, tmp_
         # From the start of the process, its framework's import with it, to a network; half, as the machine is not even.
         assert own["start_seconds"] > seconds_to_import(CONTENDERS[name].package) / 2 and mib < own["peak_memory_mib"] < 5000, name
     assert result["frameworks"]["caffe2"]["facts"]["algorithm"].endswith(" other ways measured on this machine)")
-    assert {check["whom"] for check in result["checks"]} == {"caffe2", *(f"{name} / caffe2" for name in names)}
+    assert {check["whom"] for check in result["checks"]} == {"caffe2", *names, *(f"{name} / caffe2" for name in names)}
     assert {(each["kind"], each["second"]) for each in result["ratios"]} == {
         *((kind, name) for kind in ("inference", "latency") for name in names),
         *(("training", name) for name in names if name != "onnxruntime")}

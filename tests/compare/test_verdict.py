@@ -7,9 +7,10 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List
 
+import numpy as np
 import pytest
 from commands import PROJECT
-from reports import baseline, framework, network, report, rows_of
+from reports import FACTS, baseline, framework, network, report, rows_of
 
 from common.compare.results import NetworkResult, RatioOf
 from common.compare.verdict import Check, failures, verdict
@@ -26,9 +27,9 @@ def of_caffe2(**changed: Any) -> NetworkResult:
     return network(frameworks={"tensorflow": framework("TensorFlow"), "caffe2": framework("Caffe2", **changed)})
 
 
-def of_keras(proof: Proof) -> NetworkResult:
+def of_keras(proof: Proof, **changed: Any) -> NetworkResult:
     ratios = [RatioOf("inference", "tensorflow", "keras", Ratio(1.5, 1.4, 1.6))]
-    return network(baselines={"keras": baseline("Keras", proof)}, ratios=ratios)
+    return network(baselines={"keras": baseline("Keras", proof, **changed)}, ratios=ratios)
 
 
 # What goes wrong -> a result with it, and the start of its line in the verdict.
@@ -45,6 +46,12 @@ BROKEN: Dict[str, Any] = {
                     "to the timed batch than ONNX Runtime's: 0.062, allowed none"),
     "test side": (lambda: of_caffe2(crosscheck=CrossCheck(144, NAN, 11.1, 1.0)), "vgg_m, Caffe2: logits of the test "),
     "test answers": (lambda: of_caffe2(crosscheck=CrossCheck(144, 1e-6, 11.1, 0.99)), "vgg_m, Caffe2: share of other "),
+    "precision": (lambda: of_keras(Proof(1e-6, 1e-6), precision="float64"), "vgg_m, Keras / TensorFlow: precision, other than "
+                  "the first's: 1, allowed none"),
+    "its speed": (lambda: of_keras(Proof(1e-6, 1e-6), step=0.03), "vgg_m, Keras: speed of inference, of what its multiplications "
+                  "allow: 2.7, allowed below 1.25"),
+    "what it timed": (lambda: of_keras(Proof(1e-6, 1e-6), timed=CrossCheck(16, 0.3, 11.1, 1.0)), "vgg_m, Keras: logits of the "
+                      "timed batch"),
     "baseline's logits": (lambda: of_keras(Proof(0.2, None)), "vgg_m, Keras / TensorFlow: logits before training"),
     "baseline's losses": (lambda: of_keras(Proof(1e-6, NAN)), "vgg_m, Keras / TensorFlow: losses of 3 steps"),
 }
@@ -111,6 +118,23 @@ def test_plots_are_marked(broken: NetworkResult, tmp_path: Path, monkeypatch: py
     (0.0, 0, True), (1.0, 0, False), (9e-4, 1e-3, True), (1e-3, 1e-3, False), (NAN, 1e-3, False), (float("inf"), 1e-3, False)])
 def test_a_value_must_be_below_its_limit_or_nothing(value: float, limit: float, passed: bool) -> None:
     assert Check.of("losses", "caffe2", value, limit).passed is passed
+
+
+def test_what_says_nothing_of_the_timed_batch_agrees_in_nothing() -> None:
+    said = CrossCheck.of(np.ones((2, 3)), np.asarray(None, np.float64))
+    checks = [check for check in of_keras(Proof(1e-6, 1e-6), timed=said).checks if not check.passed]
+    assert [check.found for check in checks] == ["no finite number", "1"]
+
+
+@pytest.mark.parametrize("name, facts, judged", [
+    ("keras", {**FACTS, "device": "gpu"}, False), ("caffe2-direct", {**FACTS, "algorithm": "direct"}, True),
+    ("tensorflow", {**FACTS, "algorithm": "direct (asked for)"}, True),
+    ("tensorflow", {**FACTS, "algorithm": "Winograd, 8 points: frame1; direct: frame2 (by default)"}, False)])
+def test_only_what_does_every_multiplication_can_be_too_quick(name: str, facts: Dict[str, str], judged: bool) -> None:
+    quick = network(matmul_gflops=[1.0], **(
+        {"frameworks": {"tensorflow": framework("TensorFlow", facts=facts), "caffe2": framework("Caffe2", facts=facts)}}
+        if name == "tensorflow" else {"baselines": {name: dataclasses.replace(baseline(name), facts=facts)}}))
+    assert any(check.whom == name and check.what.startswith("speed of ") and not check.passed for check in quick.checks) is judged
 
 
 WORKER = """

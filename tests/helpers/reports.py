@@ -35,19 +35,23 @@ SPEEDS = {"training": {"resident": TRAINING, "end-to-end": speed(0.8, 0.85, 1.0)
 MEASURED = dict(start_seconds=3.0, first_step_seconds=1.25, warm_up={"training": 4, "inference": 3}, unsettled=[],
                 peak_memory_mib=1234.4)
 
+FACTS = {"threads": "2", "device": "cpu", "precision": "float32"}
+TIMED = CrossCheck(16, 4e-6, 2.5, 1.0)
+
 
 def framework(name: str, **changed: Any) -> FrameworkResult:
     values: Dict[str, Any] = dict(
-        MEASURED, facts={"framework": f"{name} 1.0", "engine": f"{name}'s engine", "threads": "2"}, speeds=SPEEDS,
-        proof=Proof(1e-6, 2e-6), timed=CrossCheck(16, 4e-6, 2.5, 1.0), certificate=CERTIFICATE, probe=[1.5] * 5,
+        MEASURED, facts={"framework": f"{name} 1.0", "engine": f"{name}'s engine", **FACTS}, speeds=SPEEDS,
+        proof=Proof(1e-6, 2e-6), timed=TIMED, certificate=CERTIFICATE, probe=[1.5] * 5,
         epochs=EPOCHS,
         evaluation=Evaluation(144, 0.875, 0.81, 0.92, 1.0, 0.4, 30.0), crosscheck=CrossCheck(144, 3e-6, 12.3, 1.0))
     return FrameworkResult(**{**values, **changed})
 
 
-def baseline(name: str, proof: Proof = Proof(2e-6, None)) -> BaselineResult:
-    return BaselineResult(facts={"framework": f"{name} 9", "engine": "its own", "threads": "2"}, **MEASURED, proof=proof,
-                          speeds={"inference": {"resident": speed(0.1, 0.1)}})
+def baseline(name: str, proof: Proof = Proof(2e-6, None), step: float = 0.1, timed: CrossCheck = TIMED,
+             **facts: str) -> BaselineResult:
+    return BaselineResult(facts={"framework": f"{name} 9", "engine": "its own", **FACTS, **facts}, **MEASURED, proof=proof,
+                          timed=timed, speeds={"inference": {"resident": speed(step, step)}})
 
 
 LEARNING = TrainingConfig(network="tdnn", epochs=8, crop_frames=100, learning_rate=0.02, final_learning_rate=2e-4, schedule="cosine")

@@ -4,11 +4,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.util
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Dict
 
 import numpy as np
 import pytest
+from commands import PROJECT
 from matplotlib.colors import is_color_like
 
 from common.contenders import CONTENDERS, FRAMEWORKS
@@ -79,6 +83,47 @@ def test_onnx_runtime_on_an_export(network: str, twin: Twin, tmp_path: Path) -> 
     own = bench.evidence(1, 0.01)
     assert np.abs(np.subtract(own["logits"], other["logits"])).max() < 1e-4 * np.abs(own["logits"]).max()
     assert other["losses"] == [] and other["first_step_seconds"] > 0
+
+
+@pytest.mark.parametrize("baseline", [*BASELINES, "onnx"])
+def test_what_was_timed_can_be_held_against_others(baseline: str, twin: Twin, tmp_path: Path) -> None:
+    """By the timed steps, with parameters that are handed over, whatever training has made of its own."""
+    work, params, export = NETWORKS["vgg_m"], tmp_path / "params.npz", tmp_path / "network.onnx"
+    model = twin.model(work.spec, module.parameters.initialise(work.spec, work.seed), SGD())
+    model.export_onnx(export)
+    bench = Bench(lambda: onnx_baseline.engine(export)) if baseline == "onnx" else bench_of(baseline, direct=True)
+    bench.build(dataclasses.asdict(work))
+    bench.evidence(2, 0.01)
+    model.stage(bench.batch.spectrograms, bench.batch.speakers)
+    before = model.predict_staged()
+    for _ in range(3):
+        model.train_staged(0.01)
+    after = model.predict_staged()
+    module.parameters.save(params, params=model.params())
+    model.export_onnx(export)
+    said = np.array(bench.answer(str(params))["logits"])
+    assert said.shape == after.shape and np.abs(said - after).max() < 1e-4 * np.abs(after).max()
+    assert np.abs(after - before).max() > 1e-2 * np.abs(after).max(), "steps that show"
+    several = np.asarray(bench.runner.run("inference", 3, lambda: None))
+    assert np.abs(several - said).max() < 1e-4 * np.abs(after).max(), "the last of several"
+
+
+def test_a_runner_that_computes_nothing_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = bench_of("tf_impl.baseline", direct=True)
+    bench.build(dataclasses.asdict(NETWORKS["tdnn"]))
+    module.parameters.save(tmp_path / "params.npz", params=module.parameters.initialise(NETWORKS["tdnn"].spec, 0))
+    monkeypatch.setattr(bench.runner, "run", lambda kind, steps, tick: None)
+    assert np.isnan(bench.answer(str(tmp_path / "params.npz"))["logits"])
+
+
+def test_keras_is_as_it_comes_however_its_owner_has_set_it_up(tmp_path: Path) -> None:
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".keras" / "keras.json").write_text('{"floatx": "float64", "image_data_format": "channels_first"}')
+    code = ("import tf_impl.baseline, keras; from keras.src.backend import config; "
+            "print(keras.config.floatx(), keras.config.image_data_format(), keras.backend.backend(), config.max_steps_per_epoch())")
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, env={
+        **os.environ, "KERAS_BACKEND": "numpy", "KERAS_MAX_STEPS_PER_EPOCH": "1", "HOME": str(tmp_path)})
+    assert done.stdout.split() == ["float32", "channels_last", "tensorflow", "None"], done.stderr
 
 
 @pytest.mark.parametrize("kind", ["training", "inference"])
