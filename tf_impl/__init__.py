@@ -6,6 +6,11 @@ import os
 
 from common.twin import Twin
 
+# Keras, which TensorFlow imports, as it comes, however its owner has set it up: it reads these and keras.json on import.
+for _name in [name for name in os.environ if name.startswith("KERAS_")]:
+    del os.environ[_name]
+os.environ.update(KERAS_BACKEND="tensorflow", KERAS_HOME=os.devnull)  # no folder, so it holds no keras.json
+
 
 def load() -> Twin:
     """Import TensorFlow and return this implementation; takes seconds."""
