@@ -162,9 +162,9 @@ class Comparison:
                                learning=config if config.network in self._plan.learning else None, recipe=self._plan.recipe)
         if len(frameworks) > 1:
             self._side_by_side(result)
+        result.checks = judge(result)
         if result.learning is not None:
             self._pair(result)
-        result.checks = judge(result)
         return result
 
     def _prepare(self, config: TrainingConfig, workers: Workers) -> None:
@@ -296,7 +296,7 @@ class Comparison:
             logits[CEPSTRAL] = self._cepstral
             result.cepstral = Evaluation.of(self._cepstral, speakers, None)
         result.paired = pair(logits, speakers)
-        for name, said in logits.items():
+        for name, said in logits.items() if result.valid else ():  # a file of answers carries no mark
             path = self._kept / f"predictions-{'baseline' if name == CEPSTRAL else f'{self._network}-{name}'}.csv"
             write_answers(path, self._split.test, speakers, self._dataset.speakers, said)
 
