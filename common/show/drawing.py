@@ -119,5 +119,7 @@ def mark(figure: "Figure", results: "Sequence[NetworkResult]") -> None:
     """Across the whole picture, if a check failed, that it must not be used and for which networks."""
     failed = [result.network for result in results if not result.valid]
     if failed:
-        figure.text(0.5, 0.5, f"{INVALID}: checks of {', '.join(failed)} failed", rotation=20, fontsize=34,
-                    color="red", alpha=0.6, ha="center", va="center", zorder=10)
+        text = figure.text(0.5, 0.5, f"{INVALID}: checks of {', '.join(failed)} failed", rotation=20, fontsize=34,
+                           color="red", alpha=0.6, ha="center", va="center", zorder=10)
+        taken = text.get_window_extent()
+        text.set_fontsize(34 * min(1.0, 0.95 * figure.bbox.width / taken.width, 0.95 * figure.bbox.height / taken.height))

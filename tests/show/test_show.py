@@ -94,6 +94,24 @@ def test_each_network_has_axes_of_its_own_and_the_bars_are_explained(figures: Li
     assert dashed.get_linestyle() == "--" and list(dashed.get_xdata()) == [100.0, 100.0]
 
 
+def test_the_mark_of_what_is_invalid_is_whole_in_every_picture(figures: List[Any], tmp_path: Path) -> None:
+    broken = [network(network=name, loss_difference=1.0) for name in ("vgg_m", "tdnn")]
+    for results in (broken[:1], broken):
+        learning_curves.draw_learning(report(*results), tmp_path)
+        speed_bars.draw_speed(report(*results), tmp_path)
+    for figure in figures:
+        text, = (text for text in figure.texts if text.get_text().startswith("INVALID"))
+        place = text.get_window_extent()
+        assert figure.bbox.x0 < place.x0 and place.x1 < figure.bbox.x1 and figure.bbox.y0 < place.y0 and place.y1 < figure.bbox.y1
+        assert text.get_fontsize() > 15
+
+
+@pytest.mark.parametrize("seconds, label", [(0.1, "80.0"), (8 / 123.4, "123"), (8 / 999.7, "1,000"), (8 / 14814, "14,814")])
+def test_speeds_are_written_in_plain_digits(seconds: float, label: str, figures: List[Any], tmp_path: Path) -> None:
+    speed_bars.draw_speed(report(network(baselines={"keras": baseline("Keras", step=seconds)})), tmp_path)
+    assert label in [text.get_text() for text in figures[0].axes[1].texts]
+
+
 def test_contenders_are_told_apart_without_colour() -> None:
     bars = [drawing.bar_look(name)["hatch"] for name in CONTENDERS]
     lines = [(look["linestyle"], look["marker"]) for look in map(drawing.line_look, CONTENDERS)]
