@@ -23,11 +23,13 @@ from common.files import cache_folder
 from common.machine import THREAD_VARIABLES
 
 _ROOT = Path(__file__).resolve().parents[1]
-# Variables by which libraries choose kernels, devices and threads begin so.
-_TENSORFLOW = ("ENABLE", "DISABLE", "USE", "FORCE", "XLA", "MKL", "ONEDNN", "NUM", "GPU", "CUDNN", "CUDA", "DETERMINISTIC",
-               "OVERRIDE", "AUTOTUNE")  # Terraform's begin with TF_, too
-_CHOOSING = ("DNNL_", "ONEDNN_", *(f"TF_{name}" for name in _TENSORFLOW), "XLA_", "MKL_", "OPENBLAS_", "OMP_", "KMP_",
-             "GOMP_", "CAFFE2_", "CUDA_", "CUDNN_", "NVIDIA_", "LD_PRELOAD")
+# Variables by which libraries choose kernels, devices and threads begin so. Keras's are kept from it, see `tf_impl`.
+_CHOOSING = ("DNNL_", "ONEDNN_", "TF_", "XLA_", "MKL_", "OPENBLAS_", "OMP_", "KMP_", "GOMP_", "CAFFE2_", "ATEN_", "LRU_CACHE_",
+             "NPY_", "CUDA_", "CUDNN_", "NVIDIA_", "LD_PRELOAD", "GLIBC_TUNABLES")
+# TensorFlow's log, and Terraform's, which begin with TF_, too: some of them are secrets.
+_OTHERS = tuple(f"TF_{name}" for name in (
+    "CPP_", "ACC", "APPEND_", "CLI_", "CLOUD_", "DATA_DIR", "HTTP_", "IGNORE", "IN_", "INPUT", "LOG", "PLUGIN_", "REATTACH_",
+    "REGISTRY_", "SKIP_", "STATE_", "TEMP_", "TOKEN", "VAR_", "WORKSPACE"))
 # --threads sets these, and threadpoolctl the last.
 _OWN = (*THREAD_VARIABLES, "KMP_DUPLICATE_LIB_OK")
 AT_START = dict(os.environ)  # twins and frameworks set more of them when they are imported, always the same
@@ -36,7 +38,7 @@ AT_START = dict(os.environ)  # twins and frameworks set more of them when they a
 def settings() -> Dict[str, str]:
     """The variables that choose kernels, devices or threads, as this process began with them."""
     return {name: value for name, value in sorted(AT_START.items())
-            if name.startswith(_CHOOSING) and name not in _OWN}
+            if name.startswith(_CHOOSING) and not name.startswith(_OTHERS) and name not in _OWN}
 
 
 def remembered(kind: str, name: str, code: Sequence[str], device: str, known: Mapping[str, Any]) -> Path:

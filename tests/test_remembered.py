@@ -43,14 +43,19 @@ def test_anything_else_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
         row = Contender("third", "Third", "third_impl.worker", "pytest", "red", framework=True)
         changed.setitem(CONTENDERS, "third", row)
         places.append(place())
-    for variable in ("DNNL_MAX_CPU_ISA", "TF_ENABLE_ONEDNN_OPTS", "OPENBLAS_CORETYPE"):
+    for variable in ("DNNL_MAX_CPU_ISA", "TF_ENABLE_ONEDNN_OPTS", "OPENBLAS_CORETYPE", "ATEN_CPU_CAPABILITY",
+                     "NPY_DISABLE_CPU_FEATURES", "GLIBC_TUNABLES", "LRU_CACHE_CAPACITY", "TF_SET_ONEDNN_FPMATH_MODE",
+                     "TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_LEVEL", "TF_FP16_CONV_USE_FP32_COMPUTE", "TF_CONV2D_USE_FP16_COMPUTE",
+                     "TF_MATMUL_USE_FP16_COMPUTE", "TF_CPU_ALLOCATOR_USE_BFC"):
         with monkeypatch.context() as changed:
             changed.setitem(remembered.AT_START, variable, "something else")
             places.append(place())
-    assert len(set(places)) == len(places) == 12
+    assert len(set(places)) == len(places) == 22
     with monkeypatch.context() as changed:
         changed.setitem(remembered.AT_START, "OMP_NUM_THREADS", "7")
-        changed.setitem(remembered.AT_START, "TF_CLI_CONFIG_FILE", "of Terraform")
+        for variable in ("TF_CLI_CONFIG_FILE", "TF_VAR_password", "TF_TOKEN_example_com", "TF_LOG", "TF_DATA_DIR", "TF_IN_AUTOMATION"):
+            changed.setitem(remembered.AT_START, variable, "of Terraform")
+        changed.setitem(remembered.AT_START, "TF_CPP_MIN_LOG_LEVEL", "3")
         changed.setitem(remembered.AT_START, "SOME_OTHER", "variable")
         assert place() == places[0], "--threads is in what is known, and the rest chooses nothing"
 
