@@ -116,8 +116,17 @@ def write_json(path: Path, value: Any, sort: bool = True) -> None:
 
 
 def cache_folder() -> Path:
-    """The folder in the user's cache for what is made once: $XDG_CACHE_HOME or ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "speaker-comparison"
+    """The folder in the user's cache for what is made once: $XDG_CACHE_HOME, if it is absolute as it has to be, or ~/.cache.
+
+    A user who has no home has it among the temporary files.
+    """
+    place = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(place):
+        try:
+            place = str(Path.home() / ".cache")
+        except (KeyError, RuntimeError):  # no HOME, nor is the user known to the system
+            place = os.path.join(tempfile.gettempdir(), f"cache-of-{os.getuid()}")
+    return Path(place) / "speaker-comparison"
 
 
 def make_folder(path: Path) -> None:

@@ -20,7 +20,7 @@ from commands import PATHS, PROJECT
 from common.doctor.plots import plot
 from common.doctor.report import Report
 from common.errors import UserError, friendly
-from common.files import locked, replacing, temporary_root, write_text
+from common.files import cache_folder, locked, replacing, temporary_root, write_text
 from common.network import params as parameters
 from common.prepare.samples import write_wav
 
@@ -155,6 +155,18 @@ def test_a_lock_in_a_place_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="file: cannot write here: .*; choose another folder"):
         with locked(tmp_path / "file" / "lock", "busy"):
             pass
+
+
+def test_the_cache_is_the_users_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for given, place in ((str(tmp_path / "cache"), tmp_path / "cache"), ("relative", tmp_path / "home" / ".cache"),
+                         ("", tmp_path / "home" / ".cache")):
+        monkeypatch.setenv("XDG_CACHE_HOME", given)
+        assert cache_folder() == place / "speaker-comparison"
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # a user without an entry
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert cache_folder() == tmp_path / f"cache-of-{os.getuid()}" / "speaker-comparison"
 
 
 def test_a_long_tmpdir_is_avoided_where_a_path_must_be_short(monkeypatch: pytest.MonkeyPatch) -> None:
