@@ -20,7 +20,7 @@ from typing import Dict, List, Optional, Sequence
 
 from common.contenders import CONTENDERS, Contender, by_label
 from common.errors import UserError
-from common.files import make_folder, write_json
+from common.files import make_folder, read_json, write_json
 from common.network.winograd import DIRECT
 from common.proof.selfcheck import Deviation
 from common.remembered import remembered, settings
@@ -92,8 +92,11 @@ def ensure(contender: Contender, work: Work, workers: Workers) -> None:
 
 
 def passed(contender: Contender, work: Work) -> bool:
-    """Whether that is known already."""
-    return _memory(contender, work).exists()
+    """Whether that is known already; a file that does not hold what was written says nothing."""
+    with suppress(UserError):
+        found = read_json(_memory(contender, work), "memory of a self-check")
+        return isinstance(found, dict) and (found.get("contender"), found.get("network")) == (contender.label, work.network)
+    return False
 
 
 def selfcheck(contender: Contender, works: Sequence[Work], workers: Workers) -> List[Outcome]:

@@ -154,6 +154,16 @@ def test_what_passed_is_remembered_for_what_it_was(asked: List[Work], monkeypatc
     assert len(asked) == 8
 
 
+@pytest.mark.parametrize("left", ["", "{}", "[]", '{"contender": "Caffe2"', '{"contender": "Caffe2", "network": "vgg_m"}'])
+def test_a_memory_that_does_not_hold_what_was_written_says_nothing(left: str, asked: List[Work], tmp_path: Path) -> None:
+    gate.ensure(CONTENDERS["caffe2"], WORK, NOBODY)
+    memory, = tmp_path.rglob("*.json")
+    memory.write_text(left)
+    assert not gate.passed(CONTENDERS["caffe2"], WORK)
+    gate.ensure(CONTENDERS["caffe2"], WORK, NOBODY)
+    assert len(asked) == 2 and gate.passed(CONTENDERS["caffe2"], WORK)
+
+
 def test_what_failed_is_refused_every_time(asked: List[Work], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(remembered.AT_START, "DNNL_MAX_CPU_ISA", "AVX2")
     monkeypatch.setattr(gate, "found", [*gate.found, Deviation((1, 104), "outputs", "testing logits", 0.7)])
