@@ -48,18 +48,21 @@ def on_gpu() -> bool:
 
 def facts() -> Dict[str, str]:
     """How this process computes."""
-    onednn = test_util.IsMklEnabled()  # TensorFlow's own word: it may differ from the variable's
-    cpu = "Eigen + oneDNN" if onednn else "Eigen"
     tf32 = tf.config.experimental.tensor_float_32_execution_enabled()
     return {
         "framework": f"TensorFlow {tf.__version__}",
         "device": "gpu" if on_gpu() else "cpu",
-        "engine": "cuDNN" if on_gpu() else cpu,
+        "engine": "cuDNN" if on_gpu() else _engine(),
         "layout": "NHWC",
         "precision": "TF32" if on_gpu() and tf32 else "float32",
         "threads": str(tf.config.threading.get_intra_op_parallelism_threads()),
-        **(_cuda_libraries() if on_gpu() else _cpu_libraries(onednn)),
+        **(_cuda_libraries() if on_gpu() else _cpu_libraries(test_util.IsMklEnabled())),
     }
+
+
+def _engine() -> str:
+    """On a CPU, by TensorFlow's own word: it may differ from the variable's."""
+    return "Eigen + oneDNN" if test_util.IsMklEnabled() else "Eigen"
 
 
 def _cpu_libraries(onednn: bool) -> Dict[str, str]:
@@ -96,6 +99,7 @@ def about() -> Dict[str, str]:
     gpus = [gpu.name for gpu in tf.config.list_physical_devices("GPU")]
     return {
         "TensorFlow": tf.__version__,
+        "TensorFlow's engine on a CPU": _engine(),
         "TensorFlow's CUDA build": f"CUDA {build.get('cuda_version', 'none')}, compute "
                                    + ", ".join(build.get("cuda_compute_capabilities", ["none"])),
         "TensorFlow's devices": ", ".join(["cpu", *gpus]),

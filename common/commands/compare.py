@@ -16,6 +16,7 @@ from common.commands.options import (
     add_out_options,
     choose_device,
     data_or_embedded,
+    num_threads,
     prepare_threads,
     say_device,
 )
@@ -58,7 +59,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], others: Mapping[str, Tuple[str,
     """Compare as the options say; returns the exit status. `others`: commands -> what for, how long."""
     options = parse(others, argv)
     if options.version:
-        return _show_versions(loads)
+        return _show_versions(loads, options.threads)
     threads = prepare_threads(options.threads)  # before NumPy's BLAS is loaded
     packages = {CONTENDERS[name].implementation for name in (*options.frameworks, *options.baselines)}
     decision = choose_device(options.device, [load for load in loads.values() if load.__module__ in packages])
@@ -283,15 +284,15 @@ def settings_of(plan, device: str) -> Dict[str, object]:
     return settings
 
 
-def _show_versions(loads: Mapping[str, Callable[[], Twin]]) -> int:
+def _show_versions(loads: Mapping[str, Callable[[], Twin]], threads: int) -> int:
     """Each framework is asked in this process; they live side by side."""
     from common.device import decide
-    from common.machine import describe
+    from common.measured import facts
     from common.tables import table
 
-    facts: Dict[str, str] = describe()
+    told = facts(num_threads(threads))
     for load in loads.values():
-        facts.update(load().about())
-    facts["--device auto"] = str(decide("auto", [load.__module__ for load in loads.values()]))
-    print(table(list(facts.items()), (), "plain"))
+        told.update(load().about())
+    told["--device auto"] = str(decide("auto", [load.__module__ for load in loads.values()]))
+    print(table(list(told.items()), (), "plain"))
     return 0

@@ -296,7 +296,9 @@ def test_version() -> None:
     facts = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in succeed("compare.py", "--version").splitlines())
     assert facts["TensorFlow"].startswith("2.17") and "PyTorch 1.10.2" in facts["Caffe2"]
     assert int(facts["Caffe2's operators"]) > 500
-    assert {"processor", "cores", "python", "TensorFlow's devices", "Caffe2's devices"} <= set(facts)
+    assert {"processor", "cores", "python", "commit", "variables", "onnxruntime", "TensorFlow's devices",
+            "Caffe2's devices"} <= set(facts)
+    assert facts["TensorFlow's engine on a CPU"] == "Eigen + oneDNN"
 
 
 def session_of(pid: int) -> List[int]:
