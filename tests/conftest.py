@@ -3,10 +3,10 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Iterator, List
+from typing import List
 
 import pytest
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 from tiny_data import write_data
 
 from common.twin import Twin
@@ -14,19 +14,23 @@ from common.twin import Twin
 # They take longest: begun first, one in each process, they are not what the end waits for.
 FIRST = ("test_instruction_sets.py", "test_readme.py")
 
+importlib.import_module("scipy.linalg")  # which brings a library of its own; NumPy's is there
+LIBRARIES = ThreadpoolController()
+
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in FIRST)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> Iterator[None]:
-    """For NumPy and SciPy, as for the frameworks: the other core is the other process's, and the last bit of a sum goes
-    by the number of threads. SciPy's library must be there to be told."""
-    importlib.import_module("scipy.linalg")
-    with threadpool_limits(1):
-        yield
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Before every test and what it shares with others, NumPy and SciPy have one thread, as the frameworks have: the other
+    core is the other process's, and the last bit of a sum goes by their number. A command's `main` that a test called here
+    has taken every core.
+    """
+    for library in LIBRARIES.lib_controllers:
+        library.set_num_threads(1)
 
 
 @pytest.fixture(scope="module", params=["tf_impl", "caffe2_impl"])
