@@ -14,7 +14,7 @@ from common.training.config import TrainingConfig
 from common.training.crossover import TOLERANCE, cross
 
 SPEAKERS, SWITCH, FRAMES = 4, 20, 120
-FEW = 10  # steps after the switch: rounding grows from 1e-6 at the first to 3e-3 at the twentieth, by AVX2's kernels
+BATCH = 24  # of 8 a batch norm makes so much of rounding that by AVX2's kernels the twentieth step was off by 3e-3
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +32,15 @@ def batches():
     voices = random.normal(0, 1, (SPEAKERS, 512, 1))
     made = []
     for _ in range(2 * SWITCH):
-        speakers = random.integers(0, SPEAKERS, 8).astype(np.int32)
-        noise = 2 * random.standard_normal((8, 512, FRAMES))
+        speakers = random.integers(0, SPEAKERS, BATCH).astype(np.int32)
+        noise = 2 * random.standard_normal((BATCH, 512, FRAMES))
         made.append(Batch((voices[speakers] + noise).astype(np.float32), speakers))
     return made
 
 
 def start(network: str) -> Checkpoint:
     # A rate that falls during the run, so that a lost schedule position would show.
-    config = TrainingConfig(network=network, width=0.1, batch_size=8, learning_rate=5e-4,
+    config = TrainingConfig(network=network, width=0.1, batch_size=BATCH, learning_rate=5e-4,
                             final_learning_rate=5e-5)
     spec = build(network, SPEAKERS, config.width)
     return Checkpoint(config, tuple("abcd"), parameters.initialise(spec), parameters.zeros(spec))
@@ -51,7 +51,7 @@ def start(network: str) -> Checkpoint:
 def test_the_loss_goes_on_where_it_would_have_been(twins, batches, network, first, second, tmp_path):
     crossing = cross(twins[first], twins[second], start(network), batches, SWITCH,
                      tmp_path / "half.npz")
-    assert max(crossing.differences[:FEW]) < TOLERANCE
+    assert crossing.largest_difference < TOLERANCE
     assert np.mean(crossing.crossed[-5:]) < 0.9 * np.mean(crossing.crossed[:5]), "it must learn"
 
 
@@ -67,4 +67,4 @@ def test_a_loss_on_the_way_would_be_noticed(twins, batches, lost, tmp_path, monk
     monkeypatch.setattr(crossover, "load_checkpoint", forgetful)
     crossing = cross(twins["tf_impl"], twins["caffe2_impl"], start("tdnn"), batches, SWITCH,
                      tmp_path / "half.npz")
-    assert max(crossing.differences[:FEW]) > 3 * TOLERANCE
+    assert crossing.largest_difference > 3 * TOLERANCE
