@@ -150,6 +150,7 @@ def test_exports_agree_with_their_framework(report: Dict[str, Any]) -> None:
 def test_predictions_and_losses_of_what_was_timed_are_checked(report: Dict[str, Any]) -> None:
     for result, pair in zip(report["results"], pairs(report)):
         assert result["valid"] and all(check["passed"] for check in result["checks"])
+        assert len(result["checks"]) == {"tdnn": 12, "vgg_m": 16}[result["network"]], "so narrow, VGG-M is direct"
         for own in pair:
             assert own["timed"]["utterances"] == 8 and 0 < own["timed"]["largest_difference"] < 1e-3
         assert 0 < pair[1]["proof"]["logits"] < 1e-3 and 0 <= pair[1]["proof"]["losses"] < 1e-3
