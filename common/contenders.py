@@ -34,6 +34,7 @@ class Contender:
     own_of: Optional[str] = None  # the framework that this is, with its own convolutions alone
     switch_of: Optional[str] = None  # the baseline that this is, with a switch set
     takes_export: bool = False  # its worker is given an ONNX file
+    exports: bool = False  # whose ONNX file that is, where there is a choice: the smaller graph
 
     @property
     def implementation(self) -> str:
@@ -48,7 +49,8 @@ class Contender:
 
 _ROWS = (
     Contender("tensorflow", "TensorFlow", "tf_impl.worker", "tensorflow", "#e8710a", framework=True),
-    Contender("caffe2", "Caffe2", "caffe2_impl.worker", "torch", "#1a73e8", "///", "--", "s", framework=True),
+    Contender("caffe2", "Caffe2", "caffe2_impl.worker", "torch", "#1a73e8", "///", "--", "s", framework=True,
+              exports=True),
     Contender("tensorflow-direct", "TensorFlow, own convolutions", "tf_impl.worker", "tensorflow", "#a34d05", "..", "-.", "^",
               ("direct",), own_of="tensorflow"),
     Contender("caffe2-direct", "Caffe2, own convolutions", "caffe2_impl.worker", "torch", "#0d47a1", "xx", ":", "D",
@@ -69,6 +71,11 @@ BASELINES = [row.key for row in _ROWS if not row.framework]
 def label(key: str) -> str:
     """How people write a contender; whoever is none (NumPy) is called as its key says."""
     return CONTENDERS[key].label if key in CONTENDERS else key
+
+
+def either(command: str) -> str:
+    """How a framework is asked for what all of them can do, such as "export"."""
+    return " or ".join(f"python -m {CONTENDERS[name].implementation}.{command}" for name in FRAMEWORKS)
 
 
 def by_label(written: str) -> str:

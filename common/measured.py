@@ -10,11 +10,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Dict, Mapping
 
+from common.contenders import CONTENDERS
 from common.machine import describe
 from common.remembered import settings
 
 _PROJECT = Path(__file__).parents[1]
-_PACKAGES = ("tensorflow", "torch", "onnxruntime")  # Caffe2 is a part of torch; NumPy stands with the machine
 
 
 def facts(threads: int) -> Dict[str, str]:
@@ -44,9 +44,9 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def _versions() -> Dict[str, str]:
-    """Of the packages that are installed; none is imported."""
+    """Of what contenders need, as far as it is installed; none is imported. NumPy stands with the machine."""
     found = {}
-    for package in _PACKAGES:
+    for package in dict.fromkeys(row.package for row in CONTENDERS.values()):
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

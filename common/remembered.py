@@ -46,7 +46,7 @@ def remembered(kind: str, name: str, code: Sequence[str], device: str, known: Ma
 
     code: folders and files of the project whose source it depends on; known: whatever else, as JSON.
     """
-    packages = {"tensorflow-cpu", "numpy", *(row.package for row in CONTENDERS.values() if row.is_twin)}
+    packages = {"numpy", *(row.package for row in CONTENDERS.values() if row.is_twin)}
     key = {"code": _hash_of(code), "device": [device, _cards(device)], "processor": _processor(),
            "versions": {package: _version(package) for package in packages}, "settings": settings(), **known}
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence
 
-from common.contenders import FRAMEWORKS
+from common.contenders import FRAMEWORKS, either
 from common.data.form import NUM_FRAMES
 from common.data.randomness import seed
 from common.device import Decision, decide
@@ -209,7 +209,6 @@ def model_of_kind(prog: str, load: Load, model: Path) -> Path:
         except argparse.ArgumentTypeError as error:
             raise UserError(str(error)) from None
     if model.is_dir() or model.suffix == ".npz":
-        raise UserError(f"{model} is a checkpoint, and a framework answers with it: python -m tf_impl.{command} or python -m "
-                        f"caffe2_impl.{command}; python -m tf_impl.export {shlex.quote(str(model))} speaker.onnx makes an "
-                        "ONNX file of it")
+        raise UserError(f"{model} is a checkpoint, and a framework answers with it: {either(command)}; "
+                        f"{either(f'export {shlex.quote(str(model))} speaker.onnx')} makes an ONNX file of it")
     return model

@@ -210,8 +210,8 @@ class Comparison:
                     label_smoothing=config.label_smoothing)
 
     def _export(self, workers: Dict[str, Worker]) -> Path:
-        """Write the network with its parameters of now as ONNX: Caffe2's export, the smaller graph."""
-        name = "caffe2" if "caffe2" in workers else next(iter(workers))
+        """Write the network with its parameters of now as ONNX."""
+        name = max(workers, key=lambda each: CONTENDERS[each].exports)  # the first where none is meant to
         path = self._folder / f"{self._network}.onnx"
         workers[name].ask("export", path=str(path))
         return path

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Callable, Optional, Protocol
 
 import numpy as np
 
+from common.contenders import either
 from common.errors import UserError
 from common.network.layers import EMBEDDING, INPUT, OUTPUT
 from common.network.onnx_session import open_session
@@ -99,7 +100,7 @@ class OnnxEngine:
             self._session = open_session(path, threads)
         except Exception as error:  # of whatever kind
             raise UserError(f"{path} is no ONNX file that ONNX Runtime can read ({' '.join(str(error).split())[:200]}); make "
-                            "one with python -m tf_impl.export or python -m caffe2_impl.export") from None
+                            f"one with {either('export')}") from None
         self.trained = Trained.read(self._session.get_modelmeta().custom_metadata_map, str(path))
         outputs = {output.name for output in self._session.get_outputs()}
         if not {OUTPUT, EMBEDDING} <= outputs:

@@ -16,7 +16,7 @@ from common.training.checkpoint import load_checkpoint
 from common.training.trained import Trained
 
 _CHECKPOINT, _ONNX = ".npz", ".onnx"
-_FIRST = ("best", "tensorflow")  # of several checkpoints in a folder: a run's, and that of shipped models
+_FIRST = ("best", *FRAMEWORKS)  # of several checkpoints in a folder: a run's, and that of shipped models
 
 
 class Files(NamedTuple):

@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Tuple
 
+from common.contenders import either
 from common.data.form import NUM_BINS, SCALES
 from common.errors import UserError
 from common.network.params import fingerprint
@@ -61,7 +62,7 @@ class Trained:
                        normalised, metadata["voices"] == _SYNTHETIC, temperature)
         except (KeyError, ValueError, TypeError, RecursionError) as error:
             raise UserError(f"{path} does not say which speakers it knows and what spectrograms it takes ({error}); make an "
-                            "ONNX file that does with python -m tf_impl.export or python -m caffe2_impl.export") from None
+                            f"ONNX file that does with {either('export')}") from None
 
     def metadata(self) -> Dict[str, str]:
         """The same as texts, for a user of the ONNX file: the speakers by label, and how to make its input."""
