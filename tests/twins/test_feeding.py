@@ -81,3 +81,16 @@ def test_tensorflow_takes_batches_over_without_a_copy(options: Dict[str, Any], t
     for _ in feeding.staged(model, noted()):
         pass
     assert arrived == written and len(written) == 3
+
+
+@pytest.mark.usefixtures("tensorflow")
+def test_tensorflows_queue_is_not_tuned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For which the end of an epoch would wait, up to a minute."""
+    import tensorflow as tf
+
+    from tf_impl import feeding
+
+    asked, honest = [], tf.data.Dataset.with_options
+    monkeypatch.setattr(tf.data.Dataset, "with_options", lambda data, options: [asked.append(options), honest(data, options)][1])
+    list(feeding.staged(SimpleNamespace(stage_tensors=lambda *_: None), batches(2, [])))
+    assert [options.autotune.enabled for options in asked] == [False]

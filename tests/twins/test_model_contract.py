@@ -116,6 +116,17 @@ def test_testing_mode_up_to_every_batch_norm(twin, name, number):
     assert_predicts(twin.model(spec, params, SGD()), drawn_batch()[0], params)
 
 
+def test_epsilon_is_the_layers_own(twin):
+    """Of spectrograms so faint that it outweighs the variance: TensorFlow's wrapper, which raises it to 1.001e-5, is off by 5e-4."""
+    spec = NetworkSpec("faint", (BatchNorm("bn"), AveragePool("pool"), Dense("logits", SPEAKERS)), SPEAKERS)
+    params, (spectrograms, speakers) = parameters.initialise(spec), drawn_batch()
+    params["bn/running_variance"] *= np.float32(1e-8)
+    spectrograms *= np.float32(1e-4)
+    model = twin.model(spec, params, SGD())
+    assert_close(model.inspect(spectrograms, speakers).outputs, reference.forward(spec, params, spectrograms, training=True), 1e-5)
+    assert_predicts(model, spectrograms, params)
+
+
 def test_inspecting_changes_nothing(twin, spec):
     params = drawn_params(spec)
     model = twin.model(spec, params, SGD())
