@@ -14,7 +14,7 @@ import numpy as np
 from common.compare.accuracy import Paired
 from common.compare.verdict import Check
 from common.proof.crosscheck import CrossCheck
-from common.speed.bench import INFERENCE, LATENCY, TRAINING
+from common.speed.bench import BACKWARD, FORWARD, INFERENCE, LATENCY, TRAINING
 from common.speed.blocks import Ratio, rate_ratio
 from common.speed.rounds import Measured, Proof, pairs
 from common.training.certificate import Certificate
@@ -90,6 +90,8 @@ class NetworkResult:
     agreement: Optional[float] = None  # share of testing utterances both take for the same speaker
     learning: Optional[TrainingConfig] = None  # of the learning run; None: there was none
     recipe: Optional[str] = None  # of `train` that it followed; None: the comparison's own short run
+    largest_gflops: float = 0.0  # of all matrix products of all libraries, see common.speed.rounds
+    needed: Dict[str, int] = field(default_factory=dict)  # contender -> least multiply-accumulates by its plan; else `macs`
     cepstral: Optional[Evaluation] = None  # the plain baseline on the same test utterances
     paired: List[Paired] = field(default_factory=list)  # every framework with every other and the baseline
     checks: List[Check] = field(default_factory=list)  # see common.compare.verdict
@@ -102,6 +104,11 @@ class NetworkResult:
     def attainable(self, kind: str) -> float:
         """Utterances a second if a step's multiply-accumulates, direct, went as fast as the quickest matrix product."""
         return float(np.median(self.matmul_gflops)) * 1e9 / (2 * self.macs * WORK[kind])
+
+    def possible(self, name: str, kind: str) -> float:
+        """Utterances a second that a contender cannot pass: all that it must multiply, by the largest matrix product."""
+        macs = self.needed.get(name, self.macs) * {**WORK, FORWARD: 1, BACKWARD: 3, LATENCY: 1}[kind]
+        return max(self.largest_gflops, *self.matmul_gflops) * 1e9 / (2 * macs)
 
     @property
     def valid(self) -> bool:

@@ -5,16 +5,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 if TYPE_CHECKING:  # slow to import, and only named in annotations
     import onnxruntime
 
 
-def open_session(path: Path, threads: int) -> "onnxruntime.InferenceSession":
-    """Raises errors of ONNX Runtime's own kinds, which have nothing in common, for a file that it cannot read."""
+def open_session(file: Union[Path, bytes], threads: int) -> "onnxruntime.InferenceSession":
+    """Of an exported file, or what one holds. Raises errors of ONNX Runtime's own kinds, which have nothing in common, for a file that it cannot read."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(file if isinstance(file, bytes) else str(file), options, ["CPUExecutionProvider"])

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Dict
+from typing import Callable, Dict
 
 import numpy as np
 
@@ -60,10 +60,24 @@ def engine(path: Path) -> Engine:
     def configure(device: str, threads: int) -> None:
         chosen["threads"] = threads
 
+    def matmul(size: int) -> Callable[[], object]:
+        import onnx
+        from onnx import TensorProto, helper
+
+        def matrix(name: str) -> onnx.ValueInfoProto:
+            return helper.make_tensor_value_info(name, TensorProto.FLOAT, (size, size))
+
+        graph = helper.make_graph([helper.make_node("MatMul", ["a", "b"], ["c"])], "product", [matrix("a"), matrix("b")], [matrix("c")])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+        session = open_session(model.SerializeToString(), chosen["threads"])
+        generator = np.random.default_rng(0)
+        factors = {name: generator.standard_normal((size, size), np.float32) for name in "ab"}
+        return lambda: session.run(["c"], factors)
+
     def runner(spec: NetworkSpec, params: Params, optimizer: SGD) -> Network:
         return Network(path, chosen["threads"])
 
-    return Engine(configure, runner)
+    return Engine(configure, runner, matmul)
 
 
 if __name__ == "__main__":

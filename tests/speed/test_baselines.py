@@ -150,3 +150,11 @@ def test_weight_decay_is_a_twins(network: str) -> None:
         losses.append([runner.loss(0.05) for _ in range(3)])
     for name, own in zip(KERAS_AND_TORCH, losses[1:]):
         assert own == pytest.approx(losses[0], rel=1e-4), name
+
+
+def test_onnx_runtime_multiplies_matrices_too(tmp_path: Path) -> None:
+    """It is held to lesser kernels by no variable, and would be called too quick beside products of those that are."""
+    found = onnx_baseline.engine(tmp_path / "none.onnx").matmul(64)()
+    generator = np.random.default_rng(0)
+    a, b = (generator.standard_normal((64, 64), np.float32) for _ in range(2))
+    assert np.allclose(found[0], a @ b, atol=1e-4)

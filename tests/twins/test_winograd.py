@@ -15,7 +15,7 @@ from common.network.architectures import build
 from common.network.layers import AveragePool, BinsAsChannels, Convolution, Dense, MaxPool, NetworkSpec
 from common.network.optimizer import SGD
 from common.network.tiles import layer_tables
-from common.network.winograd import Plan, algorithm, axes, candidates, default_plan, matrices, transforms
+from common.network.winograd import DIRECT, Plan, algorithm, axes, candidates, default_plan, matrices, multiplications, transforms
 from common.twin import Twin
 
 TOLERANCE = 1e-5  # of the largest value
@@ -106,6 +106,15 @@ def test_the_default_in_the_networks(network: str, plan: Plan, text: str) -> Non
         spec = build(network, 50, width)
         assert default_plan(spec) == plan and algorithm(spec, plan) == text and algorithm(spec, {}) == "direct"
     assert default_plan(build(network, 50, width=0.02)) == {}, "with so few channels it costs more than it saves"
+
+
+def test_what_a_plan_leaves_to_be_multiplied() -> None:
+    spec = build("vgg_m", 50)
+    macs = {step.layer.name: step.macs for step in spec.steps()}
+    assert multiplications(spec, DIRECT) == spec.macs()
+    # 16 outputs of 6 x 6 points in place of 9 taps; with a stride of 2 in place of 25, from four phases.
+    assert multiplications(spec, {"conv3": 6}) == spec.macs() - macs["conv3"] * 3 // 4
+    assert multiplications(spec, {"conv2": 6}) == pytest.approx(spec.macs() - macs["conv2"] * (1 - 4 * 36 / (16 * 25)), abs=1)
 
 
 def test_layers_may_differ_in_their_points() -> None:
