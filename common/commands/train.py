@@ -17,6 +17,7 @@ from common.commands.options import (
     data_or_embedded,
     prepare_threads,
 )
+from common.commands.resuming import resumed_run
 from common.commands.stopping import Stopping
 from common.errors import UserError
 from common.network.architectures import NETWORKS
@@ -26,7 +27,7 @@ from common.parser import Parser
 from common.progress import THINGS, Progress
 from common.training.config import KINDS, SAVE_MINUTES, WHAT, TrainingConfig
 from common.training.recipes import DEFAULT, RECIPES, configure, table
-from common.twin import Twin
+from common.twin import MEASURE, Twin
 
 _DESCRIPTION = """Train a network to tell speakers apart.
 
@@ -39,7 +40,8 @@ The run's folder gets run.md (all about it on a page, with learning curves), con
 certificate.json (what it is trained with), log.jsonl, events for `tensorboard --logdir`, and after every
 epoch, and every few minutes within one, last.npz; best.npz is the best epoch's: the latest that the
 development side cannot tell from the most accurate one. Ctrl-C and SIGTERM save and stop; --resume goes on
-as if there had been no stop. Without --data and --recordings it uses the embedded synthetic voices.
+as if there had been no stop, its convolutions computed as before unless --convolutions asks for another way; where
+processor, libraries, --device or --threads are others it says so. Without --data and --recordings it uses the embedded synthetic voices.
 
 A recipe gives every setting that is not given, for both frameworks the same:
 
@@ -69,12 +71,23 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
 
         twin = gate.require(load(), checkpoint, device.device, threads, options.convolutions)
         trainer = Trainer(twin, dataset, split, checkpoint, folder, 60 * options.save_minutes)
-        summary, epochs = _summary(trainer, checkpoint, dataset, split), checkpoint.config.epochs
-        now = {"epochs": f"{min(checkpoint.epoch + 1, epochs)} to {epochs}, in {trainer.model.facts()['framework']}",
+        summary = _summary(trainer, checkpoint, dataset, split)
+        now = {"epochs": f"{_left(trainer, checkpoint)}, in {trainer.model.facts()['framework']}",
                "device": f"{device}; {threads} threads", "folder": folder}
         print("\n".join(f"{name:<11} {value}" for name, value in {**summary, **now}.items()), file=sys.stderr)
+        if trainer.otherwise:
+            print(f"note: after step {checkpoint.step} the run is computed otherwise than before, and so not bit for bit as if "
+                  f"it had not been stopped: {trainer.otherwise}", file=sys.stderr)
         _train(prog, trainer, checkpoint, split, summary, stopping)
     return 0
+
+
+def _left(trainer, checkpoint) -> str:
+    """Which epochs there are to train."""
+    done, epochs = checkpoint.epoch, checkpoint.config.epochs
+    if done == epochs or trainer.out_of_patience:
+        return f"{done} of {epochs} done, none to train"
+    return f"{done + 1} to {epochs}"
 
 
 def _kept(folder: Path) -> str:
@@ -92,7 +105,7 @@ def going_on(prog: str, folder: Path, options: argparse.Namespace) -> str:
     given = {**defaults, **vars(options)}  # which may be those of `compare.py`
     words = [prog, "--resume", str(folder)]
     for name in ("device", "threads", "convolutions", "save_minutes"):
-        if given[name] != defaults[name]:
+        if given[name] not in (defaults[name], MEASURE):  # what was measured is remembered
             words += [f"--{name.replace('_', '-')}", str(given[name])]
     words += ["--data", *map(str, given["data"])] if given["resume"] and given["data"] else []
     return f"{words[0]} {shlex.join(words[1:])}"
@@ -264,60 +277,6 @@ def say_mismatch(config: TrainingConfig, dataset) -> None:
     if recipe.mismatch(dataset.scale, dataset.normalised):
         print(f"note: {dataset.name} was not prepared for the recipe {config.recipe}: python -m common.prepare with "
               f"{recipe.prepare or 'no option'} makes the spectrograms it is for, and with others it may recognise less", file=sys.stderr)
-
-
-@contextlib.contextmanager
-def resumed_run(options: argparse.Namespace) -> Iterator[Tuple]:
-    """The same of a run that goes on."""
-    from common.data.splits import load_split
-    from common.training.config import load_config
-    from common.training.loop import fresh
-    from common.training.run_folder import check_best, claimed, record_data, resume, run_data
-
-    folder = options.resume
-    resume(folder)  # before the folder is touched: there may be no run
-    with claimed(folder):
-        data = options.data or run_data(folder)
-        moved = [] if options.data else [path for path in data if not path.exists()]
-        if moved:
-            raise UserError(f"{moved[0]}: the data of {folder} are there no more; say with --data where they are now")
-        dataset = _open(data)
-        split = load_split(folder / "split.json", dataset)
-        checkpoint = resume(folder) or fresh(load_config(folder / "config.json"), dataset)
-        check_best(folder, checkpoint)
-        checkpoint = _as_asked(folder, checkpoint, options.epochs, options.patience)
-        if options.data:
-            record_data(folder, options.data)
-        yield checkpoint, dataset, split, folder
-
-
-def _as_asked(folder: Path, checkpoint, epochs: Optional[int], patience: Optional[int]):
-    """The checkpoint with a patience and, where the run is finished, epochs of its own choice; its folder says so, too.
-
-    A finished run that is asked for no more is tested again: it may have been stopped before that. Raises UserError for
-    epochs that it cannot have.
-    """
-    from common.training.run_folder import reconfigure
-
-    done, planned, quoted = checkpoint.epoch, checkpoint.config.epochs, shlex.quote(str(folder))
-    if done < planned and epochs not in (None, planned):
-        raise UserError(f"{folder} has done {done} of its {planned} epochs, and its learning rate is made for these: go on "
-                        f"with --resume {quoted} (and --patience 0, if it stopped early), and give it more when it is done")
-    if epochs is not None and epochs < planned:
-        raise UserError(f"{folder} has done all its {planned} epochs; for more of them say how many in all: --resume {quoted} "
-                        f"--epochs {2 * planned}; its best model is {folder / 'best.npz'}")
-    if done == planned and epochs in (None, planned):
-        print(f"{folder} has done all its {planned} epochs; for more of them say how many in all: --resume {quoted} "
-              f"--epochs {2 * planned}", file=sys.stderr)
-    settings = {"epochs": planned if epochs is None else epochs,
-                "patience": checkpoint.config.patience if patience is None else patience}
-    changed = reconfigure(folder, checkpoint, **settings)
-    if changed.config.epochs == planned:
-        return changed
-    schedule = changed.config.schedule_over(checkpoint.step // done * epochs)
-    print(f"{folder}: from {planned} to {epochs} epochs; the learning rate goes on at {schedule(checkpoint.step):.2g}, where "
-          f"a schedule over {epochs} epochs is by now")
-    return changed
 
 
 def _open(paths: Optional[List[Path]]):

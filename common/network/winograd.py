@@ -13,10 +13,11 @@ by 2, the even taps see the even inputs and the odd taps the odd ones, three and
 """
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Tuple
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -112,11 +113,15 @@ def _saves(layer: Convolution, points: int, channels: int) -> bool:
     return all_points * (all_points * inputs + (inputs + outputs) * layer.channels) < direct
 
 
+def ways(spec: NetworkSpec) -> Dict[str, Tuple[int, ...]]:
+    """The `candidates` of each of a network's convolutions, by its name."""
+    return {step.layer.name: candidates(step.layer, step.input_shape[0]) for step in spec.steps()
+            if isinstance(step.layer, Convolution)}
+
+
 def default_plan(spec: NetworkSpec) -> Plan:
     """With the most points wherever it saves multiplications: what to take where nothing was measured."""
-    ways = {step.layer.name: candidates(step.layer, step.input_shape[0]) for step in spec.steps()
-            if isinstance(step.layer, Convolution)}
-    return {name: points[-1] for name, points in ways.items() if points}
+    return {name: points[-1] for name, points in ways(spec).items() if points}
 
 
 class Place(NamedTuple):
@@ -178,6 +183,18 @@ def multiplications(spec: NetworkSpec, plan: Plan) -> int:
                 share *= axis.points * axis.stride / (axis.outputs * size)
         found += share * step.macs
     return int(found)
+
+
+def read_algorithm(spec: NetworkSpec, text: str) -> Optional[Plan]:
+    """The plan that `algorithm` tells so; None for what is no plan of this network."""
+    plan: Dict[str, int] = {}
+    for group in text.split("; "):
+        way, _, layers = group.partition(": ")
+        points = re.fullmatch(r"Winograd, (\d)( x \1)? points", way)
+        plan.update(dict.fromkeys(layers.split(", ") if points else (), int(points[1]) if points else 0))
+    known = ways(spec)
+    possible = all(points in known.get(name, ()) for name, points in plan.items())
+    return plan if possible and algorithm(spec, plan) == text else None
 
 
 @lru_cache(maxsize=None)

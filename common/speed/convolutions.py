@@ -18,8 +18,8 @@ from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence
 from common.contenders import Contender
 from common.errors import UserError
 from common.files import make_folder, read_json, write_json
-from common.network.layers import Convolution, NetworkSpec
-from common.network.winograd import DIRECT, Plan, algorithm, candidates, default_plan
+from common.network.layers import NetworkSpec
+from common.network.winograd import DIRECT, Plan, algorithm, default_plan, ways
 from common.remembered import remembered
 from common.speed.bench import Work
 from common.speed.tuning import BATCH_SIZE, PATIENCE, SECONDS, other_ways
@@ -97,8 +97,7 @@ def _read(file: Path, spec: NetworkSpec) -> Optional[Dict[str, Any]]:
     with suppress(UserError, KeyError, TypeError, AttributeError):
         found = read_json(file, "remembered plan")
         plan, _ = found["plan"], _origin(found["candidates"])
-        ways = {step.layer.name: candidates(step.layer, step.input_shape[0]) for step in spec.steps()
-                if isinstance(step.layer, Convolution)}
-        if all(points in ways[name] for name, points in plan.items()):
+        known_ways = ways(spec)
+        if all(points in known_ways[name] for name, points in plan.items()):
             return found
     return None

@@ -28,7 +28,7 @@ from common.speed.bench import Work
 from common.speed.convolutions import as_known, choose
 from common.speed.worker import Workers
 from common.training.checkpoint import Checkpoint
-from common.twin import Twin
+from common.twin import AUTO, Twin
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,18 @@ def require(twin: Twin, checkpoint: Checkpoint, device: str, threads: int, convo
     """Raise UserError unless a twin's network of a checkpoint's shape computes right.
 
     Returns the twin, configured, whose models are computed as what passed: by one of `common.twin.CONVOLUTIONS`,
-    or else, with nothing measured, by what is known to be quick on this machine.
+    or else, with nothing measured, by what is known to be quick on this machine. A run that was computed by this
+    framework, device and number of threads before goes on in the same way, unless another than `AUTO` is asked for.
     """
     config = checkpoint.config
     contender = CONTENDERS[by_label(twin.framework)]
     work = Work(config.network, len(checkpoint.speakers), config.width, device=device, threads=threads,
                 label_smoothing=config.label_smoothing)
     with Workers(threads) as workers:
-        work = as_known(contender, work) if convolutions is None else dataclasses.replace(
-            work, plan=dict(choose(contender, work, convolutions, workers).plan))
+        plan = checkpoint.plan_so_far(twin.framework, device, threads) if convolutions == AUTO else None
+        if plan is None and convolutions is not None:
+            plan = choose(contender, work, convolutions, workers).plan
+        work = as_known(contender, work) if plan is None else dataclasses.replace(work, plan=dict(plan))
         ensure(contender, work, workers)
     twin.configure(device, threads)
     return dataclasses.replace(twin, model=partial(twin.model, plan=work.plan))

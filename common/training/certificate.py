@@ -124,6 +124,14 @@ def compare_stretches(a: Sequence[Stretch], b: Sequence[Stretch]) -> Differences
     return differences
 
 
+def otherwise(before: Stretch, now: Stretch) -> str:
+    """What computes differently in a run's next stretch, in words; "" where the bits are as if there were but one."""
+    # What of these a stretch cannot do without is in its numbers: the day and who gives memory are not.
+    changed = {name: [now.facts.get(name, "not stated"), value] for name, value in before.facts.items()
+               if name not in ("date", "malloc") and now.facts.get(name) != value}
+    return "; ".join(f"{name} {values[0]}, before {values[1]}" for name, values in changed.items())
+
+
 def _told(run: Sequence[Stretch], values: Sequence[str]) -> str:
     """A fact of a run, with the epochs (counted from 1) at which it changed."""
     text = values[0]

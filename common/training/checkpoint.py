@@ -19,6 +19,7 @@ from common.errors import UserError
 from common.network import params as parameters
 from common.network.layers import NetworkSpec
 from common.network.params import Params
+from common.network.winograd import Plan, read_algorithm
 from common.training.certificate import Stretch, read_stretches
 from common.training.config import TrainingConfig, from_dict
 from common.training.metrics import is_temperature
@@ -64,6 +65,15 @@ class Checkpoint:
     @property
     def spec(self) -> NetworkSpec:
         return self.config.spec(len(self.speakers))
+
+    def plan_so_far(self, framework: str, device: str, threads: int) -> Optional[Plan]:
+        """By which this framework, there and with so many threads, last computed the run's convolutions; None: it did not."""
+        for stretch in reversed(self.stretches):
+            facts = stretch.facts
+            if facts.get("framework", "").startswith(framework) and (facts.get("device"), facts.get("threads")) == (
+                    device, str(threads)):
+                return read_algorithm(self.spec, facts.get("algorithm", ""))
+        return None
 
 
 def model_of(twin: Twin, checkpoint: Checkpoint) -> Model:

@@ -19,16 +19,15 @@ from common.data.batches import BatchReader
 from common.data.dataset import Dataset
 from common.data.splits import Split
 from common.errors import UserError
-from common.files import write_json
 from common.network import params as parameters
 from common.network.optimizer import Schedule
 from common.network.params import Params
-from common.training.certificate import Stretch, certify, stated_facts
+from common.training.certificate import Stretch, certify, otherwise, stated_facts
 from common.training.checkpoint import Checkpoint, Part, load_checkpoint, model_of, save_checkpoint
 from common.training.config import TrainingConfig
 from common.training.evaluation import Answers, Evaluation, predict
 from common.training.metrics import as_good, fit_temperature
-from common.training.run_folder import BEST, EpochRecord, read_log, save_last, write_log
+from common.training.run_folder import BEST, EpochRecord, read_log, save_last, write_certificate, write_log
 from common.twin import StepResult, Twin
 
 # Called after each step: step of the run, its loss, and of the epoch so far top-1 accuracy and
@@ -88,8 +87,7 @@ class Trainer:
         for epoch in range(self._checkpoint.epoch, self._checkpoint.config.epochs):
             if self.out_of_patience:
                 break
-            write_json(self.folder / "certificate.json",
-                       [dataclasses.asdict(stretch) for stretch in self._checkpoint.stretches])
+            write_certificate(self.folder, self._checkpoint)
             record, temperature = self._epoch(epoch, on_step, stopping)
             self._save(record, temperature)
             yield record
@@ -108,6 +106,12 @@ class Trainer:
         config = self._checkpoint.config
         return 0 < config.patience <= waited and self._checkpoint.epoch < config.epochs
 
+    @property
+    def otherwise(self) -> str:
+        """What of the run is computed differently from here on, in words; "" where nothing is, or nothing is left."""
+        left = self._checkpoint.epoch < self._checkpoint.config.epochs and not self.out_of_patience
+        return otherwise(*self._checkpoint.stretches[-2:]) if left and len(self._checkpoint.stretches) > 1 else ""
+
     def _stretch(self, checkpoint: Checkpoint, dataset: Dataset, split: Split) -> Stretch:
         """The certificate of what this trainer is about to do."""
         certificate = certify(self.model, checkpoint.config, dataset, split, self._schedule)
@@ -124,7 +128,7 @@ class Trainer:
         start = saved - part.seconds
         for _ in self.twin.staged(self.model, self._reader.epoch(epoch, part.steps)):
             step = first + part.steps
-            result = checked(self.model.train_staged(self._schedule(step)), step + 1, self._schedule(step))
+            result = self._checked(self.model.train_staged(self._schedule(step)), step)
             part = Part(part.steps + 1, part.loss + result.loss, part.correct + result.correct,
                         time.perf_counter() - start)
             seen = part.steps * config.batch_size
@@ -145,6 +149,15 @@ class Trainer:
                              part.loss / part.steps, part.correct / seen, dev.loss if dev else None,
                              dev.top1 if dev else None, seen / part.seconds, part.seconds)
         return record, fit_temperature(*answers[:2]) if answers else None
+
+    def _checked(self, result: StepResult, step: int) -> StepResult:
+        """`result` itself. Raises UserError when the loss of the step after so many is no number."""
+        if not math.isfinite(result.loss):
+            kept = "what was saved before is kept, but would come to this again" if self._checkpoint.step else "nothing was saved"
+            raise UserError(f"the loss became {result.loss} at step {step + 1}, where the learning rate is "
+                            f"{self._schedule(step):.3g}; {kept}: a new run with a lower --learning-rate and "
+                            "--final-learning-rate may help")
+        return result
 
     def predict(self, indices: np.ndarray) -> Optional[Answers]:
         """What the model says now of these records, see `common.training.evaluation`; None if there are none."""
@@ -184,11 +197,3 @@ class Trainer:
         if is_best:
             save_checkpoint(self.folder / BEST, self._checkpoint)
         save_last(self.folder, self._checkpoint)
-
-
-def checked(result: StepResult, step: int, rate: float) -> StepResult:
-    """`result` itself. Raises UserError when the loss of step number `step`, at that learning rate, is no number."""
-    if not math.isfinite(result.loss):
-        raise UserError(f"the loss became {result.loss} at step {step}, where the learning rate is {rate:.3g}; what was saved "
-                        "before is kept, but would come to this again: a new run with a lower --learning-rate may help")
-    return result

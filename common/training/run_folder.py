@@ -192,7 +192,14 @@ def reconfigure(folder: Path, checkpoint: Checkpoint, **settings: int) -> Checkp
     if changed.step and changed.config != checkpoint.config:
         save_last(folder, changed)
     configuration.save_config(folder / "config.json", changed.config)
+    if changed.stretches:
+        write_certificate(folder, changed)
     return changed
+
+
+def write_certificate(folder: Path, checkpoint: Checkpoint) -> None:
+    """What the run is trained with, to be read by people."""
+    write_json(folder / "certificate.json", [dataclasses.asdict(stretch) for stretch in checkpoint.stretches])
 
 
 def save_last(folder: Path, checkpoint: Checkpoint) -> None:

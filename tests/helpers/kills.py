@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 PROJECT = Path(__file__).parents[2]
 sys.path[:0] = [str(PROJECT), str(PROJECT / "tests/helpers")]
@@ -31,12 +31,12 @@ from common.training.run_folder import read_log  # noqa: E402
 _STEPS = 3  # of an epoch: 24 training records in batches of 8
 # All of what a resumed run has to take up again; every step is saved, so that kills meet files half written.
 SETTINGS = ["--network", "tdnn", "--width", "0.2", "--batch-size", "8", "--crop-frames", "120", "--time-mask", "10",
-            "--frequency-mask", "40", "--convolutions", "default", "--save-minutes", "0"]
-RESUMED = ["--convolutions", "default", "--save-minutes", "0"]
+            "--frequency-mask", "40", "--save-minutes", "0"]
+RESUMED = ["--save-minutes", "0"]
 
 
 def kill_and_resume(package: str, data: Path, folder: Path, kills: int, epochs: int, threads: int = 1,
-                    seed: int = 0) -> Dict[str, int]:
+                    seed: int = 0, after_kill: Callable[[], None] = lambda: None) -> Dict[str, int]:
     """Train with so many SIGKILLs on the way, to the end; returns how many of what kind there were."""
     chance, made = random.Random(seed), {"while a file was written": 0, "between": 0}
     while True:
@@ -52,6 +52,7 @@ def kill_and_resume(package: str, data: Path, folder: Path, kills: int, epochs: 
             said += process.stderr.read()
         if process.returncode == -signal.SIGKILL:
             made[kind] += 1
+            after_kill()
         elif process.returncode:
             raise AssertionError(f"status {process.returncode} after {made}: {said}")
         else:

@@ -1,11 +1,11 @@
 """Which way of computing convolutions is taken: the quickest, by measurements that a clock of our own makes up."""
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Dict, Iterator, List, Tuple
 
 import numpy_twin
@@ -16,11 +16,13 @@ from common.contenders import CONTENDERS, Contender, by_label
 from common.network.architectures import build
 from common.network.optimizer import SGD
 from common.network.params import initialise
-from common.network.winograd import Plan, default_plan
+from common.network.winograd import Plan, algorithm, default_plan
 from common.speed import gate
 from common.speed.bench import Bench, Work, twin_engine
 from common.speed.convolutions import as_known, choose, known, planned
 from common.speed.tuning import Race, Steps, Tuned, other_ways, search
+from common.training.certificate import Stretch
+from common.training.checkpoint import Checkpoint
 from common.training.config import TrainingConfig
 from common.twin import AUTO, Twin
 
@@ -229,10 +231,33 @@ def test_models_are_computed_by_it_and_it_is_what_is_checked(asked: Asked, twin:
     configured: List[Tuple[str, int]] = []
     twin = dataclasses.replace(twin, configure=lambda *given: configured.append(given))
     monkeypatch.setattr(gate, "ensure", lambda contender, work, workers: checked.append(work))
-    checkpoint = SimpleNamespace(config=TrainingConfig("tdnn"), speakers=("a", "b", "c", "d"))
+    checkpoint = begun()
     choose(CONTENDERS[by_label(twin.framework)], WORK, AUTO, asked)
     for ready in (gate.require(twin, checkpoint, "cpu", 2), planned(twin, "cpu", 2)):
         algorithm = ready.model(TDNN, initialise(TDNN), SGD()).facts()["algorithm"]
         assert algorithm == ("Winograd, 8 points: frame1, frame3; Winograd, 6 points: frame2; direct: frame4, frame5")
     assert gate.require(twin, checkpoint, "cpu", 2, "direct").model(TDNN, initialise(TDNN), SGD()).facts()["algorithm"] == "direct"
     assert [work.plan for work in checked] == [{**DEFAULT, "frame2": 6}, {}] and configured == [("cpu", 2)] * 2
+
+
+def begun(*stretches: Stretch) -> Checkpoint:
+    return Checkpoint(TrainingConfig("tdnn"), tuple("abcd"), {}, {}, stretches=stretches)
+
+
+def test_a_run_goes_on_by_the_plan_it_has_whatever_is_remembered(asked: Asked, twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the same device and as many threads, in the same framework, and if nobody asks for another; that is what is checked."""
+    checked: List[Plan] = []
+    monkeypatch.setattr(gate, "ensure", lambda contender, work, workers: checked.append(work.plan))
+    monkeypatch.setattr(gate, "Workers", lambda threads: contextlib.nullcontext(asked))
+    twin, plan, remembered_plan = dataclasses.replace(twin, configure=lambda *_: None), {"frame2": 6}, {**DEFAULT, "frame2": 6}
+    facts = {"framework": f"{twin.framework} 1", "device": "cpu", "threads": "2", "algorithm": algorithm(TDNN, plan)}
+
+    def by(mode: str, threads: int = 2, **changed: str) -> Plan:
+        another = Stretch(1, None, {**facts, "framework": "NumPy", "algorithm": "direct"})
+        gate.require(twin, begun(Stretch(0, None, {**facts, **changed}), another), "cpu", threads, mode)
+        return checked[-1]
+
+    assert by(AUTO) == plan and not asked, "another framework had it since"
+    assert by("default") == DEFAULT and by("direct") == {} and by("measure") == remembered_plan
+    assert by(AUTO, threads=1) == by(AUTO, device="gpu") == by(AUTO, framework="Theano") == remembered_plan
+    assert by(AUTO, algorithm="damaged") == remembered_plan

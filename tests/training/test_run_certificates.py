@@ -142,6 +142,21 @@ def test_a_run_resumed_in_another_way_says_so(tiny_data: Path, tmp_path: Path, n
     assert compare_stretches(whole_run, mixed)[name][1].endswith(", from epoch 2 on another")
 
 
+def test_what_a_resumed_run_computes_otherwise_is_told_where_something_is_left(tiny_data: Path, tmp_path: Path) -> None:
+    dataset = open_dataset([tiny_data])
+
+    def told(**facts: str) -> str:
+        twin = numpy_twin.load(type("Model", (numpy_twin.Model,), {"facts": facts_with(**facts)}))
+        checkpoint = resume(tmp_path) or fresh(CONFIG, dataset)
+        return Trainer(twin, dataset, load_split(tmp_path / "split.json", dataset), checkpoint, tmp_path).otherwise
+
+    train(tmp_path, tiny_data, epochs=1)
+    assert told() == told(malloc="another") == ""
+    assert told(threads="2", algorithm="fast") == "threads 2, before 1; algorithm fast, before direct"
+    train(tmp_path, tiny_data)
+    assert told(threads="2") == "", "nothing is left to compute"
+
+
 def test_an_epoch_that_was_not_finished_leaves_no_trace(tiny_data: Path, tmp_path: Path) -> None:
     first = train(tmp_path, tiny_data, epochs=1)
     dataset = open_dataset([tiny_data])

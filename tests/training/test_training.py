@@ -13,7 +13,8 @@ import numpy_twin
 import pytest
 from training_runs import CONFIG, STEPS, Stop, ignore, results, stop_at_once, train
 
-from common.commands.train import build_parser, resumed_run
+from common.commands.resuming import resumed_run
+from common.commands.train import build_parser
 from common.data.dataset import open_dataset
 from common.data.splits import load_split, split_dataset
 from common.errors import UserError

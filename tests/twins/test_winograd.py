@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import itertools
 from pathlib import Path
 from typing import Callable, Dict, List, Tuple
 
@@ -10,12 +11,23 @@ import numpy as np
 import pytest
 from small_networks import SPEAKERS, assert_close, drawn_batch, drawn_params
 
-from common.network import reference, reference_layers
+from common.network import reference, reference_layers, winograd
 from common.network.architectures import build
 from common.network.layers import AveragePool, BinsAsChannels, Convolution, Dense, MaxPool, NetworkSpec
 from common.network.optimizer import SGD
 from common.network.tiles import layer_tables
-from common.network.winograd import DIRECT, Plan, algorithm, axes, candidates, default_plan, matrices, multiplications, transforms
+from common.network.winograd import (
+    DIRECT,
+    Plan,
+    algorithm,
+    axes,
+    candidates,
+    default_plan,
+    matrices,
+    multiplications,
+    read_algorithm,
+    transforms,
+)
 from common.twin import Twin
 
 TOLERANCE = 1e-5  # of the largest value
@@ -120,6 +132,21 @@ def test_what_a_plan_leaves_to_be_multiplied() -> None:
 def test_layers_may_differ_in_their_points() -> None:
     assert algorithm(build("tdnn", 50), {"frame3": 6, "frame1": 8}) == (
         "Winograd, 8 points: frame1; Winograd, 6 points: frame3; direct: frame2, frame4, frame5")
+
+
+@pytest.mark.parametrize("network", ["tdnn", "vgg_m"])
+def test_every_plan_is_read_from_how_it_is_told(network: str) -> None:
+    spec = build(network, 50)
+    names, points = zip(*winograd.ways(spec).items())
+    for each in itertools.product(*((0, *some) for some in points)):
+        plan = {name: number for name, number in zip(names, each) if number}
+        assert read_algorithm(spec, algorithm(spec, plan)) == plan
+
+
+@pytest.mark.parametrize("text", ["", "fast", "Winograd, 8 points: frame1", "Winograd, 7 points: frame1; direct: frame2, frame3",
+                                  "Winograd, 8 points: frame9; direct: frame1", "Winograd, 8 points: ", "direct: frame1"])
+def test_what_tells_no_plan_of_the_network_is_none(text: str) -> None:
+    assert read_algorithm(build("tdnn", 50), text) is None
 
 
 @pytest.mark.parametrize("layer", [layer for layer, _ in PLACED.values()], ids=PLACED)
