@@ -4,13 +4,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from common.errors import unbroken
 from common.twin import Twin
 
 
 def load() -> Twin:
     """Import Caffe2 and return this implementation."""
     _ask_mkl_for_avx2()
-    from caffe2_impl import feeding, from_onnx, matmul, model, profile, runtime
+    with unbroken():
+        from caffe2_impl import feeding, from_onnx, matmul, model, profile, runtime
 
     return Twin("caffe2_impl", "Caffe2", runtime.configure, model.Model, feeding.staged,
                 from_onnx.import_onnx, runtime.about, profile.profile, matmul.matmul)

@@ -1,6 +1,6 @@
 """Errors a person at a command line can cause, and how a command reports them.
 
-    from common.errors import UserError, friendly
+    from common.errors import UserError, friendly, unbroken
 """
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import errno
 import functools
 import io
 import os
+import signal
 import sys
-from typing import Callable, List, Optional
+import threading
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 
 # What the machine refuses, and no change of ours would mend.
@@ -60,6 +62,28 @@ def friendly(main: Callable[[Optional[List[str]]], int]) -> Callable[[Optional[L
             return 2
 
     return wrapped
+
+
+@contextlib.contextmanager
+def unbroken() -> Iterator[None]:
+    """Hold Ctrl-C and SIGTERM back until the context is left: what they raise within an import is taken for another failure.
+
+    Caffe2 takes it for a missing library, and TensorFlow cannot be imported again. What handles them is asked after it.
+    """
+    heard: List[int] = []
+    before: Dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():  # no other thread hears signals
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    held = {number: handler for number, handler in before.items() if callable(handler)}
+    for number in held:
+        signal.signal(number, lambda number, frame: heard.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in held.items():
+            signal.signal(number, handler)
+        if heard:
+            held[heard[0]](heard[0], None)
 
 
 def _drop_output() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import logging
 import os
 
+from common.errors import unbroken
 from common.twin import Twin
 
 # Keras, which TensorFlow imports, as it comes, however its owner has set it up: it reads these and keras.json on import.
@@ -21,7 +22,8 @@ def load() -> Twin:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     # TensorFlow takes several models in one process for one that is built again by mistake.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    from tf_impl import feeding, from_onnx, matmul, model, profile, runtime
+    with unbroken():
+        from tf_impl import feeding, from_onnx, matmul, model, profile, runtime
 
     return Twin("tf_impl", "TensorFlow", runtime.configure, model.Model, feeding.staged,
                 from_onnx.import_onnx, runtime.about, profile.profile, matmul.matmul)
