@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Iterable, List, Optional, Sequence
 
 from common.commands import breakdown
 from common.commands.options import Load, add_engine_options, add_options, add_out_options, model_of_kind, open_engine
-from common.commands.utterances import Choice, add_side_options, choose, data_for
+from common.commands.utterances import Choice, add_side_options, choose, open_for
 from common.errors import UserError
 from common.outputs import output
 from common.parser import Parser
@@ -50,13 +50,11 @@ def run(prog: str, load: Load, argv: Optional[List[str]]) -> int:
     engine = open_engine(prog, load, options)
 
     from common.data.batches import BatchReader
-    from common.data.dataset import open_dataset
     from common.training.evaluation import Evaluation
     from common.training.metrics import confusion_matrix
 
     trained = engine.trained
-    dataset = open_dataset(data_for(options.model, options.data), speakers=trained.speakers)
-    dataset.check_form(trained.scale, trained.normalised)
+    dataset = open_for(options.model, options.data, trained)
     groups = breakdown.groups_of(options, trained.speakers)
     choice = choose(options, dataset, {options.model: engine.checkpoint})
     with contextlib.nullcontext() if options.out is None else output(

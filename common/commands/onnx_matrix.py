@@ -5,7 +5,7 @@ import argparse
 from typing import Callable, Dict, List, Mapping, Optional
 
 from common.commands.options import MODEL, add_options, add_out_options, model_file, prepare_machine
-from common.commands.utterances import add_side_options, choose, data_for
+from common.commands.utterances import add_side_options, choose, open_for
 from common.outputs import output
 from common.parser import Parser
 from common.twin import Twin
@@ -23,7 +23,6 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     options = _parser().parse_args(argv)
     threads = prepare_machine(options, loads.values())
 
-    from common.data.dataset import open_dataset
     from common.files import write_text
     from common.measured import facts, told
     from common.proof.crosscheck import TOLERANCE, compare_ways, every_way
@@ -31,7 +30,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     from common.training.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(options.model)
-    dataset = open_dataset(data_for(options.model, options.data), speakers=checkpoint.speakers)
+    dataset = open_for(options.model, options.data, checkpoint)
     indices = choose(options, dataset, {options.model: checkpoint}).indices[:options.utterances]
     with output(options.out, f"onnx-{checkpoint.config.network}", ("onnx.md", "*.onnx"), options.force) as folder:
         twins: Dict[str, Twin] = {name: gate.require(load(), checkpoint, options.device, threads)

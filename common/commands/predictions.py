@@ -5,7 +5,7 @@ import argparse
 from typing import Callable, List, Mapping, Optional, Sequence
 
 from common.commands.options import add_options, model_file, prepare_machine
-from common.commands.utterances import add_side_options, choose, data_for
+from common.commands.utterances import add_side_options, choose, open_for
 from common.contenders import by_label
 from common.errors import UserError
 from common.parser import Parser
@@ -33,7 +33,6 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     threads = prepare_machine(options, loads.values())
 
     from common.data.batches import BatchReader
-    from common.data.dataset import open_dataset
     from common.proof.disagreement import analyse
     from common.speed import gate
     from common.training.checkpoint import load_checkpoint, model_of
@@ -42,7 +41,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     models = [load_checkpoint(path) for path in options.models]
     if models[0].speakers != models[1].speakers:
         raise UserError("the two models know different speakers; there is nothing to compare")
-    dataset = open_dataset(data_for(options.models[0], options.data), speakers=models[0].speakers)
+    dataset = open_for(options.models[0], options.data, models[0])
     for path, model in zip(options.models, models):
         dataset.check_form(model.scale, model.normalised)
         if by_label(model.framework) not in ("", *loads):  # "" is nobody's: initial parameters

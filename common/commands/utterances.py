@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 from common.commands.options import data_or_embedded, existing
 from common.errors import UserError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:  # slow to import, and only named in annotations
     from common.data.dataset import Dataset
     from common.data.splits import Split
     from common.training.checkpoint import Checkpoint
+    from common.training.trained import Trained
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,18 @@ def data_for(model: Path, given: Optional[Sequence[Path]]) -> List[Path]:
         raise UserError(f"{model} lies in no run's folder, which would tell what data it is of: name data folders or "
                         "record files")
     return list(given) if given else data_or_embedded(run_data(model.parent))
+
+
+def open_for(model: Path, given: Optional[Sequence[Path]], trained: "Union[Trained, Checkpoint]") -> "Dataset":
+    """`data_for` a model, opened. What cannot be checked is told on standard error. Raises UserError for what does not fit."""
+    from common.data.dataset import open_dataset
+
+    dataset = open_dataset(data_for(model, given), speakers=trained.speakers)
+    dataset.check_form(trained.scale, trained.normalised)
+    unknown = dataset.unknown(trained.scale, trained.normalised) if given else ""  # its own run's are what they were
+    if unknown:
+        print(f"note: of {dataset.name} it is not known {unknown}: if they differ, the figures mean nothing", file=sys.stderr)
+    return dataset
 
 
 def add_side_options(parser: argparse.ArgumentParser, default: str = "default: for the data of its own run, that run's split"

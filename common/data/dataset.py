@@ -50,6 +50,7 @@ class Dataset:
     starts:               int64 (N,), of each record in its recording, in samples
     scale, normalised:    None where no dataset.json says
     official_split:       side of every recording, where the makers of the data fixed it
+    named:                whether the data themselves say whose labels these are; else who opened them said so
     """
 
     records: RecordSet
@@ -62,6 +63,7 @@ class Dataset:
     scale: Optional[str] = None
     normalised: Optional[bool] = None
     official_split: Optional[Dict[str, str]] = None
+    named: bool = True
 
     def check_form(self, scale: Optional[str], normalised: Optional[bool]) -> None:
         """Raise UserError where a model was trained on spectrograms made in another way; None is not known."""
@@ -70,6 +72,13 @@ class Dataset:
             if None not in (own, of_model) and own != of_model:
                 raise UserError(f"the model was trained on spectrograms with {name} = {of_model}, but those of "
                                 f"{self.name} have {name} = {own}; prepare the recordings in the same way")
+
+    def unknown(self, scale: Optional[str], normalised: Optional[bool]) -> str:
+        """What nothing says of these data beside a model that was trained on such spectrograms; "" where all is known."""
+        unknown = [] if self.named else ["whose labels these are (no classes.txt beside the records)"]
+        if None in (self.scale, self.normalised, scale, normalised):
+            unknown.append("whether the spectrograms were made like the model's (their scale and normalisation, in dataset.json)")
+        return "; nor ".join(unknown)
 
     def fingerprint(self) -> str:
         """16 hexadecimal digits that tell this data from other data: names, labels, a sample of the values."""
@@ -111,6 +120,7 @@ def open_dataset(paths: Sequence[Union[str, Path]], speakers: Optional[Sequence[
         scale=_if_same([info.get("scale") for info in infos]),
         normalised=_if_same([info.get("normalised") for info in infos]),
         official_split=official,
+        named=bool(rows) or all(find_classes(folder) for folder in folders),
     )
 
 

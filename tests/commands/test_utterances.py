@@ -3,14 +3,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, List
 
 import numpy as np
 import pytest
 from tiny_data import SPEAKERS, spectrogram
 
-from common.commands.utterances import Choice, choose
+from common.commands.utterances import Choice, choose, open_for
 from common.data.dataset import Dataset, open_dataset
 from common.data.records import RecordWriter
 from common.data.splits import Split, save_split, split_dataset
@@ -92,3 +94,22 @@ def test_a_model_that_does_not_know_is_told(dataset: Dataset, split: Split, tmp_
     assert "NOT KNOWN which utterances" in chosen(dataset, unknown, tmp_path / "best.npz").told
     untrained = dataclasses.replace(unknown, epoch=0)
     assert chosen(dataset, untrained, tmp_path / "best.npz").told == ""
+
+
+@pytest.mark.parametrize("without, told", [
+    ([], []), (["dataset.json"], ["scale"]), (["classes.txt"], []), (["classes.txt", "*.sessions.csv"], ["labels"]),
+    (["classes.txt", "*.sessions.csv", "dataset.json"], ["labels", "scale"])], ids=str)
+def test_what_cannot_be_checked_is_told(tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture, without: List[str],
+                                        told: List[str]) -> None:
+    """Sidecars name the speakers, too."""
+    data = Path(shutil.copytree(tiny_data, tmp_path / "data"))
+    for pattern in without:
+        for path in data.glob(pattern):
+            path.unlink()
+    model = Checkpoint(TrainingConfig(), tuple(SPEAKERS), {}, {}, scale="magnitude", normalised=True)
+    open_for(tmp_path / "best.npz", [data], model)
+    said = capsys.readouterr().err
+    assert [word for word in ("labels", "scale") if word in said] == told and said.count("note: of data it is not known") == bool(told)
+    (tmp_path / "data.json").write_text(json.dumps([str(data)]))
+    open_for(tmp_path / "best.npz", None, model)
+    assert capsys.readouterr().err == "", "it was trained on these"
