@@ -109,7 +109,7 @@ class Model:
         workspace.RunNet({"forward": self._forward, "backward": self._backward}[until])
 
     def inspect(self, spectrograms: np.ndarray, speakers: np.ndarray) -> Inspection:
-        before = self.params()
+        running = {p.name: workspace.FetchBlob(self._scope + p.name) for p in self._parameters if not p.trainable}
         self.stage(spectrograms, speakers)
         self._adapt(self._scope)
         workspace.RunNet(self._inspection())
@@ -118,7 +118,7 @@ class Model:
                      for p in self._parameters if p.trainable}
         loss = float(workspace.FetchBlob(f"{self._scope}loss"))
         # Caffe2's batch norm moves its running statistics in the forward pass already.
-        self._feed({p.name: before[p.name] for p in self._parameters if not p.trainable})
+        self._feed(running)
         return Inspection(outputs, loss, gradients)
 
     def params(self) -> Params:

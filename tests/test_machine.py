@@ -14,6 +14,7 @@ import pytest
 from commands import PROJECT
 
 from common import machine
+from common.memory import freed_memory_kept
 
 
 def test_describe_is_text_for_a_table() -> None:
@@ -78,6 +79,16 @@ def test_peak_memory_is_that_of_this_process_alone() -> None:
     before, after = map(float, output.stdout.split())
     assert 10 < before < 100 < held.nbytes / 2**20
     assert after - before == pytest.approx(200, abs=10)
+
+
+def test_freed_memory_is_kept_and_then_given_back() -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    with freed_memory_kept():
+        np.ones(2**24)  # 128 MiB, twice the most that is kept otherwise, and gone at once
+        kept = resident()
+    assert kept - resident() > 2**26
 
 
 def test_peak_memory_where_there_is_no_proc(monkeypatch: pytest.MonkeyPatch) -> None:

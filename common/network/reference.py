@@ -35,7 +35,7 @@ def forward(spec: NetworkSpec, params: Mapping[str, np.ndarray], spectrograms: n
     `spectrograms` are (N, 512, frames); feature maps come as (N, channels, height, width), after
     pooling as (N, channels). Raises UserError when the utterances are too short for the network.
     """
-    x = spectrograms[:, None].astype(dtype)  # (N, 1, 512, frames)
+    x = spectrograms[:, None].astype(dtype, copy=False)  # (N, 1, 512, frames)
     outputs = {}
     for step in _steps(spec, spectrograms):
         layer_forward, _ = LAYERS[type(step.layer)]
@@ -52,7 +52,7 @@ def layer_by_layer(spec: NetworkSpec, params: Mapping[str, np.ndarray], spectrog
     """
     inputs = [spectrograms[:, None], *(outputs[layer.name] for layer in spec.layers)]
     return {step.layer.name: LAYERS[type(step.layer)][0](
-        step.layer, _weights(step, params, np.float64), x.astype(np.float64), True)
+        step.layer, _weights(step, params, np.float64), x.astype(np.float64, copy=False), True)
         for step, x in zip(_steps(spec, spectrograms), inputs)}
 
 
@@ -81,8 +81,8 @@ def backward(spec: NetworkSpec, params: Mapping[str, np.ndarray], spectrograms: 
     from outputs of its own the reference would differ by whole gradients wherever rounding moves
     a value across zero.
     """
-    inputs = [spectrograms[:, None].astype(dtype),
-              *(outputs[layer.name].astype(dtype) for layer in spec.layers)]
+    inputs = [spectrograms[:, None].astype(dtype, copy=False),
+              *(outputs[layer.name].astype(dtype, copy=False) for layer in spec.layers)]
     loss, dy = cross_entropy(inputs[-1], speakers, spec.other_target)
     gradients: Params = {}
     running: Params = {}
@@ -120,7 +120,7 @@ def update(spec: NetworkSpec, params: Mapping[str, np.ndarray], momenta: Mapping
     new_momenta: Params = {}
     for p in spec.parameters():
         if p.trainable:
-            weight = params[p.name].astype(np.float64)
+            weight = params[p.name].astype(np.float64, copy=False)
             push = learning_rate * (gradients[p.name] + optimizer.decay(p) * weight)
             momentum = optimizer.momentum * momenta[p.name] + push
             step = optimizer.momentum * momentum + push if optimizer.nesterov else momentum
@@ -136,7 +136,7 @@ def _steps(spec: NetworkSpec, spectrograms: np.ndarray) -> List[Step]:
 
 
 def _weights(step: Step, params: Mapping[str, np.ndarray], dtype: type) -> Weights:
-    return {p.role: params[p.name].astype(dtype) for p in step.parameters}
+    return {p.role: params[p.name].astype(dtype, copy=False) for p in step.parameters}
 
 
 def _by_name(step: Step, by_role: Weights) -> Params:

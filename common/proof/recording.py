@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import count, islice
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
@@ -112,7 +112,7 @@ def record_reference(trial: Trial, dtype: type = np.float64) -> Recording:
             trial.spec, params, batch.spectrograms, batch.speakers, outputs, dtype)
         trained, new_momenta = reference.update(trial.spec, params, momenta, gradients, rate,
                                                 trial.optimizer)
-        after, new_momenta = _cast({**trained, **running}, dtype), _cast(new_momenta, dtype)
+        after, new_momenta = cast({**trained, **running}, dtype), cast(new_momenta, dtype)
         if step == 0:
             testing = reference.forward(trial.spec, params, batch.spectrograms, False, dtype)
             outputs["testing logits"] = reference.logits(trial.spec, testing)
@@ -155,5 +155,6 @@ def _named_momenta(momenta: Params) -> Dict[str, np.ndarray]:
     return {_MOMENTUM + name: value for name, value in momenta.items()}
 
 
-def _cast(tensors: Params, dtype: type) -> Params:
+def cast(tensors: Mapping[str, np.ndarray], dtype: type) -> Params:
+    """The same tensors, each as a new one of type `dtype`."""
     return {name: value.astype(dtype) for name, value in tensors.items()}

@@ -77,7 +77,7 @@ def test_what_is_right_passes(network: str) -> None:
     assert not [each for each in found if each.wrong]
     assert {each.rung for each in found} == set(LIMITS)
     assert {each.size for each in found if each.tensor == "testing logits"} == {
-        *selfcheck.TRAINED, (selfcheck.TIMES * selfcheck.TRAINED[-1][0], selfcheck.TRAINED[-1][1]), selfcheck.SINGLE}
+        *selfcheck.TRAINED, (selfcheck.TIMES[-1][-1] * selfcheck.TRAINED[-1][0], selfcheck.TRAINED[-1][1]), selfcheck.SINGLE}
 
 
 @pytest.mark.parametrize("name", BROKEN)
