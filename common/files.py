@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import re
+import shlex
 import sys
 import tempfile
 from collections import Counter
@@ -113,6 +114,11 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any, sort: bool = True) -> None:
     """Write `value` as indented JSON; with sorted keys the same value gives the same bytes."""
     write_text(path, json.dumps(value, indent=1, sort_keys=sort, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def word(path: Path) -> str:
+    """A path as a shell's command line has it, and as no command takes for an option."""
+    return shlex.quote(f"./{path}" if str(path).startswith("-") else str(path))
 
 
 def cache_folder() -> Path:

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -22,6 +21,7 @@ from common.commands.options import (
 )
 from common.contenders import BASELINES, CONTENDERS, FRAMEWORKS
 from common.errors import UserError
+from common.files import word
 from common.network.architectures import NETWORKS
 from common.outputs import output
 from common.parser import Parser
@@ -86,7 +86,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], others: Mapping[str, Tuple[str,
     print(f"written to {folder}: {', '.join(['report.md', 'report.csv', 'report.json', *drawn, *kept])}")
     if all(result.valid for result in results):
         for run, package in _runs(folder).items():
-            print(f"next: python -m {package}.identify {shlex.quote(str(run))} RECORDING")
+            print(f"next: python -m {package}.identify {word(run)} RECORDING")
         return 0
     print("\n".join(verdict(results)), file=sys.stderr)  # the report's beginning has scrolled away
     return FAILED

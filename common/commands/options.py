@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence
@@ -13,6 +12,7 @@ from common.data.form import NUM_FRAMES
 from common.data.randomness import seed
 from common.device import Decision, decide
 from common.errors import UserError
+from common.files import word
 from common.machine import THREAD_VARIABLES, available_cores
 from common.network.architectures import NETWORKS
 from common.twin import AUTO, CONVOLUTIONS, DEVICES
@@ -115,6 +115,9 @@ def prepare_threads(threads: int) -> int:
     from threadpoolctl import threadpool_limits
 
     number = num_threads(threads)
+    if number > available_cores():
+        print(f"note: {number} threads on {available_cores()} CPUs hinder each other: all is slower than with --threads "
+              f"{available_cores()}, much slower with many more", file=sys.stderr)
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(number)  # read by a library when it is loaded
     threadpool_limits(number)  # and these are loaded already, where a command's options need NumPy
@@ -203,12 +206,12 @@ def model_of_kind(prog: str, load: Load, model: Path) -> Path:
     if load is not None:
         if model.suffix == ".onnx":
             raise UserError(f"{model} is an ONNX file, and ONNX Runtime answers with it: python -m common.{command} "
-                            f"{shlex.quote(str(model))} ...")
+                            f"{word(model)} ...")
         try:
             return model_file(str(model))
         except argparse.ArgumentTypeError as error:
             raise UserError(str(error)) from None
     if model.is_dir() or model.suffix == ".npz":
         raise UserError(f"{model} is a checkpoint, and a framework answers with it: {either(command)}; "
-                        f"{either(f'export {shlex.quote(str(model))} speaker.onnx')} makes an ONNX file of it")
+                        f"{either(f'export {word(model)} speaker.onnx')} makes an ONNX file of it")
     return model

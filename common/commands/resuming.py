@@ -6,20 +6,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import shlex
 import sys
 from pathlib import Path
 from typing import Iterator, Optional, Tuple
 
 from common.commands.options import data_or_embedded
 from common.errors import UserError
+from common.files import word
 
 
 @contextlib.contextmanager
 def resumed_run(options: argparse.Namespace) -> Iterator[Tuple]:
     """A run that goes on, its folder held: checkpoint, data, split, folder."""
     from common.data.dataset import open_dataset
-    from common.data.splits import load_split
     from common.training.config import load_config
     from common.training.loop import fresh
     from common.training.run_folder import check_best, claimed, record_data, resume, run_data
@@ -32,13 +31,24 @@ def resumed_run(options: argparse.Namespace) -> Iterator[Tuple]:
         if moved:
             raise UserError(f"{moved[0]}: the data of {folder} are there no more; say with --data where they are now")
         dataset = open_dataset(data_or_embedded(data))
-        split = load_split(folder / "split.json", dataset)
         checkpoint = resume(folder) or fresh(load_config(folder / "config.json"), dataset)
+        split = _split(folder, dataset, checkpoint.config.seed)
         check_best(folder, checkpoint)
         checkpoint = _as_asked(folder, checkpoint, options.epochs, options.patience)
         if options.data:
             record_data(folder, options.data)
         yield checkpoint, dataset, split, folder
+
+
+def _split(folder: Path, dataset, seed: int):
+    """The run's. Raises UserError, with how to come by it again: it is drawn by the seed."""
+    from common.data.splits import load_split
+
+    try:
+        return load_split(folder / "split.json", dataset)
+    except UserError as error:
+        raise UserError(f"{error}. If it is lost: a new run of the same data with --seed {seed}, and --share if this had one, "
+                        f"draws the same; copy its split.json to {word(folder)}") from None
 
 
 def _as_asked(folder: Path, checkpoint, epochs: Optional[int], patience: Optional[int]):
@@ -49,7 +59,7 @@ def _as_asked(folder: Path, checkpoint, epochs: Optional[int], patience: Optiona
     """
     from common.training.run_folder import reconfigure
 
-    done, planned, quoted = checkpoint.epoch, checkpoint.config.epochs, shlex.quote(str(folder))
+    done, planned, quoted = checkpoint.epoch, checkpoint.config.epochs, word(folder)
     if done < planned and epochs not in (None, planned):
         raise UserError(f"{folder} has done {done} of its {planned} epochs, and its learning rate is made for these: go on "
                         f"with --resume {quoted} (and --patience 0, if it stopped early), and give it more when it is done")

@@ -20,6 +20,7 @@ from common.commands.options import (
 from common.commands.resuming import resumed_run
 from common.commands.stopping import Stopping
 from common.errors import UserError
+from common.files import word
 from common.network.architectures import NETWORKS
 from common.network.optimizer import SCHEDULES
 from common.outputs import RUNS, numbered, plain, remove_if_empty, vacate
@@ -75,11 +76,20 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
         now = {"epochs": f"{_left(trainer, checkpoint)}, in {trainer.model.facts()['framework']}",
                "device": f"{device}; {threads} threads", "folder": folder}
         print("\n".join(f"{name:<11} {value}" for name, value in {**summary, **now}.items()), file=sys.stderr)
-        if trainer.otherwise:
-            print(f"note: after step {checkpoint.step} the run is computed otherwise than before, and so not bit for bit as if "
-                  f"it had not been stopped: {trainer.otherwise}", file=sys.stderr)
+        print(*[f"note: {note}\n" for note in notes(checkpoint, split, trainer.otherwise)], sep="", end="", file=sys.stderr)
         _train(prog, trainer, checkpoint, split, summary, stopping)
     return 0
+
+
+def notes(checkpoint, split, otherwise: str) -> List[str]:
+    """What whoever trains should know of the run that begins or goes on, computed `otherwise` than before."""
+    found = []
+    if checkpoint.config.patience and not len(split.dev):
+        found.append("there is no development side to tell a better epoch by, so --patience ends nothing")
+    if otherwise:
+        found.append(f"after step {checkpoint.step} the run is computed otherwise than before, and so not bit for bit as if it had "
+                     f"not been stopped: {otherwise}")
+    return found
 
 
 def _left(trainer, checkpoint) -> str:
@@ -103,12 +113,12 @@ def going_on(prog: str, folder: Path, options: argparse.Namespace) -> str:
     """The command that goes on with a run, on the same part of the machine and in the same way."""
     defaults = vars(build_parser(prog).parse_args([]))
     given = {**defaults, **vars(options)}  # which may be those of `compare.py`
-    words = [prog, "--resume", str(folder)]
+    words = ["--resume", word(folder)]
     for name in ("device", "threads", "convolutions", "save_minutes"):
         if given[name] not in (defaults[name], MEASURE):  # what was measured is remembered
             words += [f"--{name.replace('_', '-')}", str(given[name])]
-    words += ["--data", *map(str, given["data"])] if given["resume"] and given["data"] else []
-    return f"{words[0]} {shlex.join(words[1:])}"
+    words += ["--data", *map(word, given["data"])] if given["resume"] and given["data"] else []
+    return " ".join([prog, *words])
 
 
 def _train(prog: str, trainer, checkpoint, split, summary: Mapping[str, str], stopping: Stopping) -> None:
@@ -118,8 +128,8 @@ def _train(prog: str, trainer, checkpoint, split, summary: Mapping[str, str], st
     from common.training.run_folder import read_log
 
     folder = trainer.folder
-    words = {"identify": [folder, "RECORDING"], "evaluate": [folder], "export": [folder, folder / "speaker.onnx"]}
-    following = {name: f"{prog.replace('train', name)} {shlex.join(map(str, given))}" for name, given in words.items()}
+    run, more = word(folder), {"identify": "RECORDING", "evaluate": "", "export": word(folder / "speaker.onnx")}
+    following = {name: " ".join([prog.replace("train", name), run, rest]).rstrip() for name, rest in more.items()}
     page = RunPage(folder, summary, checkpoint.config, following)
     told = [record for record in read_log(folder) if record.epoch <= checkpoint.epoch][-1:]
     with EventFile(folder, told[0].step if told else 0) as events:
@@ -138,15 +148,17 @@ def _train(prog: str, trainer, checkpoint, split, summary: Mapping[str, str], st
                     f"loss {loss:.3f}  top-1 {top1:.0%}  {rate:.1f} utterances/s", step, trainer.total_steps),
                     on_epoch, stopping.asked)
             stopping.no_longer_asked()
+            early = ""
             if trainer.out_of_patience:
-                print(f"stopped early: for {checkpoint.config.patience} epochs no better development accuracy; to go on all "
-                      f"the same: {prog} --resume {shlex.quote(str(folder))} --patience 0")
+                early = (f"stopped early: for {checkpoint.config.patience} epochs no better development accuracy; to go on all "
+                         f"the same: {prog} --resume {word(folder)} --patience 0")
+                print(early)
             print(f"done: {folder / 'best.npz'}")
             result = _tested(trainer, split, events)
         except BaseException:
             page.stopped()
             raise
-        page.finish(result)
+        page.finish(result, early)
     print(result, f"next: {following['identify']}", sep="\n")
 
 
@@ -171,7 +183,7 @@ def _tested(trainer, split, events) -> str:
     answers = trainer.predict(split.test)
     if answers is None:
         return "test side: it has no utterances"
-    events.picture("test side: who was taken for whom", confusion_png(*answers[:2], best.speakers), best.step)
+    events.picture("test side: who was taken for whom", lambda: confusion_png(*answers[:2], best.speakers))
     return f"test side, by epoch {best.epoch}: {Evaluation.of(*answers)}"
 
 
@@ -252,7 +264,7 @@ def _prepared(recordings: Path, recipe: str, out: Optional[Path]) -> Path:
         except BaseException as error:
             remove_if_empty(data)
             if isinstance(error, UserError) and str(error).startswith(str(data)):
-                there = f", or train on what is there with --data {data}" if (data / "dataset.json").exists() else ""
+                there = f", or train on what is there with --data {word(data)}" if (data / "dataset.json").exists() else ""
                 raise UserError(f"{error}; to have data made elsewhere name another folder with --out{there}") from None
             raise
     return data

@@ -49,9 +49,9 @@ class RunPage:
         """Where the run was stopped, by whatever."""
         self._renew("The run was stopped, and can go on.")
 
-    def finish(self, result: str) -> None:
-        """At the end, with what the test side gave."""
-        self._renew(f"**{result}**")
+    def finish(self, result: str, early: str = "") -> None:
+        """At the end, with what the test side gave, and why it was before the last epoch, if it was."""
+        self._renew("\n\n".join([f"**{result}**", *([f"The run was {early}"] if early else [])]))
 
     def _renew(self, result: str) -> None:
         """Whatever goes wrong here is told once, and ends no run: what counts are its checkpoints."""

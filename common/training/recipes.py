@@ -43,11 +43,19 @@ RECIPES: Dict[str, Recipe] = {
 
 
 def configure(given: Mapping[str, Any]) -> TrainingConfig:
-    """The recipe and network named in `given`, or the default ones, with all else given in place of theirs."""
+    """The recipe and network named in `given`, or the default ones, with all else given in place of theirs.
+
+    Raises UserError for what cannot be, and where one rate that is given would have the learning rate rise.
+    """
     recipe, network = given.get("recipe", DEFAULT), given.get("network", TrainingConfig.network)
     if recipe not in RECIPES:
         raise UserError(f"there is no recipe {recipe!r}; choose from {', '.join(RECIPES)}")
-    return TrainingConfig(**{**RECIPES[recipe].settings[network], "recipe": recipe, **given})
+    config = TrainingConfig(**{**RECIPES[recipe].settings[network], "recipe": recipe, **given})
+    first, last = config.learning_rate, config.final_learning_rate
+    if config.schedule != "constant" and first < last and not {"learning_rate", "final_learning_rate"} <= set(given):
+        raise UserError(f"the learning rate would rise, from {first:g} to {last:g} at the end, of which one is the recipe's: "
+                        "give both --learning-rate and --final-learning-rate, or one that lets it fall")
+    return config
 
 
 def table() -> str:

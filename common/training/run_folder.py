@@ -14,7 +14,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shlex
 import sys
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,7 +23,7 @@ from typing import ContextManager, List, Optional, Sequence
 from common.data.dataset import Dataset
 from common.data.splits import Split, save_split
 from common.errors import UserError
-from common.files import locked, read_json, write_json, write_text
+from common.files import locked, read_json, word, write_json, write_text
 from common.outputs import check_vacant, vacate
 from common.training import config as configuration
 from common.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -88,7 +87,7 @@ def check_free(folder: Path, force: bool = False) -> None:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: cannot write here: it is no folder; name another with --out")
     if saved(folder) and not force:
-        raise UserError(f"{folder} already holds a run; go on with --resume {shlex.quote(str(folder))}, name another folder "
+        raise UserError(f"{folder} already holds a run; go on with --resume {word(folder)}, name another folder "
                         "with --out, or have the run replaced with --force")
     if not force and folder.exists() and not _only_begun(folder):
         check_vacant(folder)
@@ -170,7 +169,7 @@ def resume(folder: Path) -> Optional[Checkpoint]:
             raise UserError(f"{error}{way_out}") from None
     if not (folder / "config.json").exists():
         raise UserError(f"{folder} has no last.npz to resume from, nor a config.json to start with; start the run with "
-                        f"--out {shlex.quote(str(folder))}")
+                        f"--out {word(folder)}")
     return None
 
 
@@ -183,7 +182,7 @@ def check_best(folder: Path, checkpoint: Checkpoint) -> None:
     except UserError as error:
         instead = next(folder / name for name in _CHECKPOINTS if (folder / name).exists())
         raise UserError(f"{error}. The best of the {checkpoint.epoch} epochs before is lost with it. To have what was saved last "
-                        f"count in its place: {shlex.join(['cp', str(instead), str(folder / BEST)])}") from None
+                        f"count in its place: cp {word(instead)} {word(folder / BEST)}") from None
 
 
 def reconfigure(folder: Path, checkpoint: Checkpoint, **settings: int) -> Checkpoint:
@@ -209,7 +208,7 @@ def save_last(folder: Path, checkpoint: Checkpoint) -> None:
             os.replace(folder / LAST, folder / PREVIOUS)
     except OSError as error:
         raise UserError(f"{folder / PREVIOUS}: cannot be replaced: {error.strerror}; take it away, and go on with --resume "
-                        f"{shlex.quote(str(folder))}") from None
+                        f"{word(folder)}") from None
     save_checkpoint(folder / LAST, checkpoint)
 
 

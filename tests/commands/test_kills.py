@@ -21,7 +21,7 @@ def test_killed_three_times_it_is_the_same_run(tiny_data: Path, tmp_path: Path, 
         found["plan"] = {} if found["plan"] else {"frame2": 6}
         file.write_text(json.dumps(found))
 
-    kill_and_resume("caffe2_impl", tiny_data, tmp_path / "whole", kills=0, epochs=10)
-    made = kill_and_resume("caffe2_impl", tiny_data, tmp_path / "killed", kills=3, epochs=10, after_kill=remember_otherwise)
-    assert sum(made.values()) == 3
+    kill_and_resume("caffe2_impl", tiny_data, tmp_path / "whole", kills=0, epochs=30)
+    made = kill_and_resume("caffe2_impl", tiny_data, tmp_path / "killed", kills=3, epochs=30, after_kill=remember_otherwise)
     assert differences(tmp_path / "killed", tmp_path / "whole") == []
+    assert sum(made.values()) == 3

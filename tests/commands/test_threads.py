@@ -9,6 +9,7 @@ import commands
 import pytest
 import threadpoolctl
 
+from common.commands import options
 from common.commands.options import prepare_threads
 
 # Runs a command up to where its work would begin, and tells of every pool of threads there is then.
@@ -51,3 +52,12 @@ def test_a_command_in_a_tests_process_leaves_the_next_test_its_thread(monkeypatc
     monkeypatch.setattr(commands, "main_of", lambda _: main)
     assert commands.run("any").returncode == 0
     assert set(numbers()) == {1}
+
+
+def test_more_threads_than_cpus_are_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr(options, "available_cores", lambda: 1)
+    for name in options.THREAD_VARIABLES:
+        monkeypatch.setenv(name, "1")
+    with threadpoolctl.threadpool_limits(1):
+        assert (prepare_threads(1), capsys.readouterr().err) == (1, "")
+        assert prepare_threads(2) == 2 and "note: 2 threads on 1 CPUs hinder each other" in capsys.readouterr().err

@@ -1,8 +1,10 @@
 """Recipes of training: what they set, what stands beside them, and that a run says which it was."""
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
+from typing import Any, Dict
 
 import pytest
 from commands import SMALL, run
@@ -32,6 +34,14 @@ def test_what_is_given_goes_before_the_recipe() -> None:
     given = configure({"network": "tdnn", "epochs": 2, "time_mask": 0})
     assert given == dataclasses.replace(configure({"network": "tdnn"}), epochs=2, time_mask=0)
     assert given.recipe == DEFAULT == "robust" and given.crop_frames == 200
+
+
+@pytest.mark.parametrize("given, rises", [
+    ({"learning_rate": 1e-4}, True), ({"final_learning_rate": 0.5}, True), ({"learning_rate": 1e-4, "schedule": "constant"}, False),
+    ({"learning_rate": 1e-4, "final_learning_rate": 1e-3}, False), ({"learning_rate": 1e-3}, False), ({}, False)], ids=str)
+def test_a_rate_that_would_rise_by_the_recipes_other_one_is_refused(given: Dict[str, Any], rises: bool) -> None:
+    with pytest.raises(UserError, match="would rise, from .* give both") if rises else contextlib.nullcontext():
+        configure(given)
 
 
 def test_an_unknown_recipe_is_refused() -> None:

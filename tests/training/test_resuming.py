@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shlex
 import shutil
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +13,10 @@ import numpy_twin
 import pytest
 from training_runs import CONFIG, STEPS, Stop, assert_same_run, stop_at_once, train
 
+from common.commands.train import build_parser, going_on, notes
 from common.commands.train import run as run_train
+from common.data.dataset import open_dataset
+from common.data.splits import split_dataset
 from common.errors import UserError
 from common.speed import gate
 from common.training import loop as training
@@ -160,14 +164,20 @@ def test_a_finished_run_is_tested_again_and_one_that_patience_ended_goes_on(tiny
     def command(*words: str) -> str:
         assert run_train("python -m numpy_twin.train", numpy_twin.load, [
             *words, "--threads", "1", "--convolutions", "default"]) == 0
-        return capsys.readouterr().out
+        said = capsys.readouterr()
+        told.append(next(line.split(maxsplit=1)[1] for line in said.err.splitlines() if line.startswith("epochs ")))
+        return said.out
+
+    told: List[str] = []
 
     run = tmp_path / "run"
     first = command("--data", str(tiny_data), "--out", str(run), "--recipe", "paper", "--network", "tdnn", "--width", "0.02",
                     "--batch-size", "4", "--crop-frames", "60", "--epochs", "3", "--patience", "1")
     assert f"--resume {run} --patience 0" in first and load_checkpoint(run / "last.npz").epoch == 2
+    assert "stopped early: for 1 epochs no better" in (run / "run.md").read_text()
     (run / "run.md").unlink()
     certificate = (run / "certificate.json").read_bytes()
+    (run / "certificate.json").unlink()
     assert "test side, by epoch 2" in command("--resume", str(run))
     assert (run / "certificate.json").read_bytes() == certificate, "nothing was trained"
     with pytest.raises(UserError, match="has done 2 of its 3"):
@@ -175,6 +185,25 @@ def test_a_finished_run_is_tested_again_and_one_that_patience_ended_goes_on(tiny
     assert load_config(run / "config.json").patience == 1
     assert "test side, by epoch 2" in (run / "run.md").read_text() and load_checkpoint(run / "last.npz").epoch == 2
     command("--resume", str(run), "--patience", "0")
+    assert [line.partition(",")[0] for line in told] == ["1 to 3", "2 of 3 done", "3 to 3"]
     assert load_checkpoint(run / "last.npz").epoch == 3
     assert "test side, by epoch 3" in command("--resume", str(run))
     assert "stopped early" not in command("--resume", str(run), "--patience", "1"), "no epoch is left"
+
+
+def test_the_command_that_goes_on_can_be_pasted(tmp_path: Path) -> None:
+    """A folder whose name begins like an option's, or has a space in it; what was measured is not measured again."""
+    words = ["--resume", "./-my run", "--data", "./-data", "--threads", "1", "--convolutions", "measure"]
+    told = going_on("python -m x.train", Path("-my run"), build_parser("x").parse_args(words))
+    assert told == "python -m x.train --resume './-my run' --threads 1 --data ./-data"
+    again = build_parser("x").parse_args(shlex.split(told)[3:])
+    assert (again.resume, again.data) == (Path("-my run"), [Path("-data")])
+
+
+def test_what_a_run_does_not_do_as_one_may_think_is_noted(run: Path, tiny_data: Path) -> None:
+    split, checkpoint = split_dataset(open_dataset([tiny_data])), load_checkpoint(run / "last.npz")
+    patient = dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, patience=2))
+    devless = dataclasses.replace(split, dev=split.dev[:0])
+    assert notes(patient, split, "") == notes(checkpoint, devless, "") == []
+    assert "so --patience ends nothing" in notes(patient, devless, "")[0]
+    assert f"after step {checkpoint.step} the run is computed otherwise" in notes(checkpoint, split, "threads 2, before 1")[0]

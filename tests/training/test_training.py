@@ -204,6 +204,12 @@ def test_without_a_development_side_the_last_is_the_best(tiny_data: Path, tmp_pa
     assert (best.epoch, best.dev_top1, best.temperature) == (2, None, None)
 
 
+def test_divergence_before_anything_is_saved_says_so(tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numpy_twin.Model, "train_staged", lambda *_: StepResult(math.inf, 0))
+    with pytest.raises(UserError, match="loss became inf at step 1, .*; nothing was saved: .*--final-learning-rate"):
+        train(tmp_path, tiny_data)
+
+
 def test_divergence_is_reported_and_keeps_the_last_good_state(tiny_data: Path, tmp_path: Path,
                                                               monkeypatch: pytest.MonkeyPatch) -> None:
     real = numpy_twin.Model.train_staged
@@ -214,7 +220,7 @@ def test_divergence_is_reported_and_keeps_the_last_good_state(tiny_data: Path, t
         return StepResult(math.nan, 0) if len(steps) == STEPS + 2 else real(self, learning_rate)
 
     monkeypatch.setattr(numpy_twin.Model, "train_staged", diverge)
-    with pytest.raises(UserError, match="loss became nan at step 8, where the learning rate is 0.0[0-9]+;.* a lower --learning-rate"):
+    with pytest.raises(UserError, match="loss became nan at step 8, where the learning rate is 0.0[0-9]+; what was saved before is kept.* a lower --learning-rate"):
         train(tmp_path, tiny_data)
     assert load_checkpoint(tmp_path / "last.npz").epoch == 1
 
