@@ -19,7 +19,8 @@ _DESCRIPTION = """Compare what two trained models say about the same utterances.
 Each model runs in the framework that trained it. Prints the utterances on which they disagree with
 both margins, McNemar's test, the accuracy difference with its interval, whether the two trainings
 are comparable (each model carries the certificate of its own), and a verdict in words. Of stored
-predictions only the answers are known, and only they are compared."""
+predictions only the answers are known, and only they are compared; of several pairs, such as of several
+seeds, each and then all together."""
 
 _SHOWN = 20
 
@@ -28,6 +29,8 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     """Print the comparison; returns the exit status."""
     options = _parser().parse_args(argv)
     stored = [path.suffix == ".csv" for path in options.models]
+    if len(stored) % 2 or len(stored) > 2 and not all(stored):
+        raise UserError(f"two models are compared, or pairs of stored predictions, not {len(stored)} files")
     if any(stored):
         return _compare_stored(options, all(stored))
     threads = prepare_machine(options, loads.values())
@@ -61,22 +64,28 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 
 
 def _compare_stored(options: argparse.Namespace, both: bool) -> int:
-    """Print how the answers of two predictions.csv differ; returns the exit status."""
+    """Print how the answers of pairs of predictions.csv differ; returns the exit status."""
     if not both:
         raise UserError("a model cannot be compared with stored predictions; store its own first, with evaluate --out FOLDER")
     if options.data or options.split or options.side:
         raise UserError("stored predictions are compared as they are: --data, --split and --side are for models")
-    from common.proof.stored import compare_answers, read_answers, told
+    from common.proof.stored import compare_answers, pooled, read_answers, told
 
-    a, b = (read_answers(path) for path in options.models)
-    print(told(compare_answers(a, b, *map(str, options.models)), *map(str, options.models)))
+    pairs = []
+    for paths in zip(options.models[::2], options.models[1::2]):
+        a, b = map(read_answers, paths)
+        print(told(compare_answers(a, b, *map(str, paths)), *map(str, paths)))
+        pairs.append((a, b))
+    if len(pairs) > 1:
+        print(pooled(pairs))
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser("python compare.py predictions", _DESCRIPTION)
-    parser.add_argument("models", type=model_file, nargs=2, metavar="MODEL",
-                        help="two runs' best.npz or last.npz, or their folders; or two stored predictions.csv")
+    parser.add_argument("models", type=model_file, nargs="+", metavar="MODEL",
+                        help="two runs' best.npz or last.npz, or their folders; or two stored predictions.csv, or several such "
+                        "pairs")
     add_options(parser, "--data", data="for models, what the first one's own run has")
     add_side_options(parser)
     add_options(parser, "--device", "--threads")

@@ -6,6 +6,7 @@ import json
 import math
 import warnings
 from pathlib import Path
+from typing import List
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from tiny_data import SPEAKERS
 from common.data.dataset import open_dataset
 from common.data.splits import split_dataset
 from common.errors import UserError
-from common.proof.stored import Answer, compare_answers, read_answers
+from common.proof.stored import Answer, compare_answers, read_answers, sign_flip_p
 from common.training import cepstral
 
 
@@ -78,6 +79,23 @@ def test_stored_predictions_are_compared_by_their_answers(tmp_path: Path) -> Non
     assert "the same answers throughout" in succeed("compare.py", "predictions", first, first)
     done = run("compare.py", "predictions", first, second, "--data", tmp_path)
     assert done.returncode == 2 and "stored predictions are compared as they are" in done.stderr
+
+
+def test_pairs_of_stored_predictions_are_pooled_by_speaker(tmp_path: Path) -> None:
+    """Eight utterances of one speaker on one side are one vote, in however many pairs."""
+    pair = [predictions(tmp_path / "a.csv", "aaaaaaaaab"), predictions(tmp_path / "b.csv", "bbbbbbbbab")]
+    output = succeed("compare.py", "predictions", *pair, *pair)
+    assert "2 pairs together, of 20 answers: only the first right 16, only the second 0" in output
+    assert output.endswith("the second ahead on 0 speakers, behind on 1; signs by chance, speaker by speaker: p 1.000\n")
+    assert "pairs together" not in succeed("compare.py", "predictions", *pair)
+    for count in (1, 3):
+        done = run("compare.py", "predictions", *(2 * pair)[:count])
+        assert done.returncode == 2 and "two models are compared, or pairs of stored predictions" in done.stderr
+
+
+@pytest.mark.parametrize("sums, share", [([], 1), ([3], 1), ([1, 1, 1], 2 / 8), ([2, 1], 2 / 4), ([2, -1], 1), ([4, 1, 1, -1], 8 / 16)])
+def test_the_probability_of_signs_is_exact(sums: List[int], share: float) -> None:
+    assert sign_flip_p(sums) == share
 
 
 def test_predictions_of_other_records_or_damaged_are_refused(tmp_path: Path) -> None:
