@@ -41,7 +41,7 @@ def test_repair_drops_what_two_speakers_claim(data: Path, tmp_path: Path, capsys
     assert len(open_dataset([tmp_path / "out"]).records) == 22
 
 
-def test_repair_only_into_a_new_folder(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_repair_only_into_a_new_folder(data: Path, capsys: pytest.CaptureFixture) -> None:
     before = {path.name: path.read_bytes() for path in data.iterdir()}
     assert main([str(data), "--repair", str(data)]) == 2
     assert "holds files already" in capsys.readouterr().err

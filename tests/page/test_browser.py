@@ -107,7 +107,7 @@ def test_a_person_chooses_a_recording(browser: Chrome, recordings: Path) -> None
     assert browser.find_element(By.ID, "player").is_displayed()
 
 
-def test_a_person_speaks(browser: Chrome, recordings: Path) -> None:
+def test_a_person_speaks(browser: Chrome) -> None:
     button = browser.find_element(By.ID, "record")
     button.click()
     until(browser, lambda said: re.search(r"^4\.\d s$", said, re.MULTILINE), 30)

@@ -1,12 +1,13 @@
-"""Which files the page takes for a model, by what is named."""
+"""Which files the page takes for a model, by what is named, and what its command says before it serves."""
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import List
 
 import pytest
-from commands import PROJECT
+from commands import PROJECT, run
 
 from common.errors import UserError
 from common.page.models import Files, find, start
@@ -57,3 +58,26 @@ def test_two_models_are_not_taken_for_one(tmp_path: Path) -> None:
     shutil.copy(MODELS / "synthetic" / "caffe2.onnx", tmp_path / "speaker.onnx")
     with pytest.raises(UserError, match="best.npz and .*speaker.onnx are two models"):
         start(find(tmp_path), threads=1)
+
+
+# The command
+
+def test_it_says_what_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    done = run("common.page", tmp_path)
+    assert done.returncode == 2 and "the page needs flask and waitress" in done.stderr
+    assert f"uv pip install --python {sys.executable} -r {PROJECT}/.requirements-page.txt" in done.stderr
+
+
+@pytest.mark.parametrize("arguments, told", [
+    (["nowhere"], "there is no model nowhere; name a run's folder"),
+    ([PROJECT / "tests"], "a folder without a model"),
+    ([PROJECT / "compare.py"], "compare.py"),
+    (["--host", "example.org"], "no address such as 127.0.0.1"),
+    (["--port", "-1"], "'-1' is no port"), (["--port", "65536"], "'65536' is no port"),
+])
+def test_mistakes_at_the_command_line(arguments: List[str], told: str) -> None:
+    for package in ("flask", "waitress"):
+        pytest.importorskip(package, reason="the page is optional, see .requirements-page.txt")
+    done = run("common.page", *arguments)
+    assert done.returncode == 2 and told in done.stderr

@@ -6,7 +6,6 @@ import dataclasses
 import io
 import os
 import re
-import sys
 import tempfile
 import threading
 import time
@@ -18,7 +17,6 @@ import numpy as np
 import pytest
 import requests
 import soundfile
-from commands import PROJECT, run
 from containers import encode, sweep
 
 for package in ("flask", "waitress"):
@@ -322,24 +320,3 @@ def test_visitors_who_enroll_at_once_lose_nothing(tmp_path: Path) -> None:
         with ThreadPoolExecutor(8) as visitors:
             list(visitors.map(lambda number: enroll(app.test_client(), f"voice {number}", LOW), range(16)))
         assert sorted(page.gallery.voices) == sorted(f"voice {number}" for number in range(16))
-
-
-# The command
-
-def test_it_says_what_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    done = run("common.page", tmp_path)
-    assert done.returncode == 2 and "the page needs flask and waitress" in done.stderr
-    assert f"uv pip install --python {sys.executable} -r {PROJECT}/.requirements-page.txt" in done.stderr
-
-
-@pytest.mark.parametrize("arguments, told", [
-    (["nowhere"], "there is no model nowhere; name a run's folder"),
-    ([PROJECT / "tests"], "a folder without a model"),
-    ([PROJECT / "compare.py"], "compare.py"),
-    (["--host", "example.org"], "no address such as 127.0.0.1"),
-    (["--port", "-1"], "'-1' is no port"), (["--port", "65536"], "'65536' is no port"),
-])
-def test_mistakes_at_the_command_line(arguments: List[str], told: str) -> None:
-    done = run("common.page", *arguments)
-    assert done.returncode == 2 and told in done.stderr

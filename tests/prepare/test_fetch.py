@@ -220,7 +220,7 @@ def test_a_web_page_in_place_of_the_file(server: Tuple[str, Behaviour], tmp_path
         fetch(url, tmp_path)
 
 
-def test_no_server_at_all(server: Tuple[str, Behaviour], tmp_path: Path) -> None:
+def test_no_server_at_all(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="connection failed: .*refused") as caught:
         fetch("http://127.0.0.1:9/file.dat", tmp_path)
     assert "0x" not in str(caught.value)
@@ -277,7 +277,7 @@ def test_from_url_stands_alone(tmp_path: Path, capsys: pytest.CaptureFixture) ->
     assert not (tmp_path / "out").exists()
 
 
-def test_record_files_are_checked(server: Tuple[str, Behaviour], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_record_files_are_checked(server: Tuple[str, Behaviour], tmp_path: Path) -> None:
     url, how = server
     with RecordWriter(tmp_path / "made.bin") as writer:
         writer.append(np.ones((512, 300), np.float32), 3)

@@ -58,7 +58,7 @@ def test_every_record_is_the_spectrogram_its_sidecar_names(tree: Path, folder: P
         assert row.recording.startswith(f"{row.speaker}/{row.session}/") and dataset.speakers[label] == row.speaker
 
 
-def test_the_samples_folder_is_the_homeworks(tree: Path, folder: Path) -> None:
+def test_the_samples_folder_is_the_homeworks(folder: Path) -> None:
     names = sorted(path.relative_to(folder / "samples").as_posix() for path in (folder / "samples").rglob("*.*"))
     assert len(names) == 12 and "ann/a_000.wav" in names or "ann/a_001.wav" in names
     for wav in (folder / "samples").rglob("*.wav"):
@@ -140,7 +140,7 @@ def test_voxceleb_with_its_names_and_its_split(tmp_path: Path) -> None:
     assert split_dataset(open_dataset([tmp_path / "own"])).by == "session"
 
 
-def test_an_archive_of_samples_is_a_source(tree: Path, folder: Path, tmp_path: Path) -> None:
+def test_an_archive_of_samples_is_a_source(folder: Path, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "samples.tar.gz", "w:gz") as tar:
         tar.add(folder / "samples", "samples")
     assert run(tmp_path / "samples.tar.gz", tmp_path / "data") == 0

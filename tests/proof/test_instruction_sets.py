@@ -28,10 +28,10 @@ from common.remembered import settings
 
 twin = import_module(sys.argv[1]).load()
 twin.configure("cpu", len(os.sched_getaffinity(0)))
-print(*[f"{name}={value}" for name, value in settings().items()])
+print(*[f"{name}={value}" for name, value in settings().items()], flush=True)
 def check(spec, plan):
     model = twin.model(spec, initialise(spec), SGD(), plan=plan)
-    print(spec.name, model.facts(), *[str(each) for each in hold(model) if each.wrong] or ["right"])
+    print(spec.name, model.facts(), *[str(each) for each in hold(model) if each.wrong] or ["right"], flush=True)
 for name in NETWORKS:
     spec = build(name, 12)
     for plan in (default_plan(spec), DIRECT):
@@ -40,6 +40,8 @@ smoothed = build("tdnn", 12, 0.25, label_smoothing=0.1)  # the default recipe's 
 check(smoothed, default_plan(smoothed))
 """
 FLAGS = {"SSE41": "sse4_1", "AVX2": "avx2", "AVX512_CORE": "avx512dq"}  # oneDNN's name -> the kernel's
+
+MKL = {"AVX2": {"MKL_DEBUG_CPU_TYPE": "5"}}  # the same set of it
 
 
 def here() -> List[str]:
@@ -52,7 +54,7 @@ def ways() -> List[Tuple[str, Dict[str, str]]]:
     """A framework, and what chooses its kernels."""
     widest = here()[-1]
     return [
-        *(("caffe2_impl", {"DNNL_MAX_CPU_ISA": name}) for name in here()),
+        *(("caffe2_impl", {"DNNL_MAX_CPU_ISA": name, **MKL.get(name, {})}) for name in here()),
         ("caffe2_impl", {"MKL_DEBUG_CPU_TYPE": "", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}),
         *(("tf_impl", {"ONEDNN_MAX_CPU_ISA": name}) for name in here()),
         ("tf_impl", {"TF_ENABLE_ONEDNN_OPTS": "0", "ONEDNN_MAX_CPU_ISA": widest, "OPENBLAS_CORETYPE": "NEHALEM"}),
@@ -66,15 +68,28 @@ def with_only(variables: Dict[str, str]) -> Dict[str, str]:
     return {**kept, "OMP_WAIT_POLICY": "PASSIVE", **variables}
 
 
+def stated(twin: str, variables: Dict[str, str]) -> Dict[str, str]:
+    """How a framework's facts have to begin."""
+    if twin == "caffe2_impl":
+        return {"instructions": "MKL: " + {None: "", "": "for any processor; ", "5": "AVX2; "}[variables.get("MKL_DEBUG_CPU_TYPE")]}
+    onednn = variables.get("TF_ENABLE_ONEDNN_OPTS") != "0"
+    library = "oneDNN " if onednn else "Eigen "
+    return {"engine": "Eigen + oneDNN'" if onednn else "Eigen'", "convolutions": library, "blas": library}
+
+
 @pytest.mark.parametrize("twin, variables", ways(), ids=lambda each: each if isinstance(each, str) else
                          " ".join(f"{name}={value}" for name, value in each.items()))
 def test_both_networks_compute_right(twin: str, variables: Dict[str, str]) -> None:
-    done = subprocess.run([sys.executable, "-c", HOLD, twin], cwd=PROJECT, env=with_only(variables),
+    done = subprocess.run([sys.executable, "-c", HOLD, twin], cwd=PROJECT, env={**with_only(variables), "ONEDNN_VERBOSE": "1"},
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     # Two networks, our convolutions and its own; and the smoothed loss.
     assert done.stdout.count(" right\n") == 5, done.stdout
-    assert all(f"{name}={value}" in done.stdout.splitlines()[0] for name, value in variables.items())
+    assert all(f"{name}={value}" in done.stdout for name, value in variables.items())
+    # What is stated is what runs: TensorFlow's oneDNN tells which operations it runs, on standard output, too.
+    facts = stated(twin, variables)
+    assert all(done.stdout.count(f"'{name}': '{value}") == 5 for name, value in facts.items()), (facts, done.stdout[:2000])
+    assert (",exec,cpu,convolution," in done.stdout) == (facts.get("convolutions") == "oneDNN ")
 
 
 def test_the_command_says_what_is_right_and_by_which_variables() -> None:

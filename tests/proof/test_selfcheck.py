@@ -138,7 +138,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> List[Work]:
     return made
 
 
-def test_what_passed_is_remembered_for_what_it_was(asked: List[Work], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_passed_is_remembered_for_what_it_was(asked: List[Work]) -> None:
     caffe2, direct = CONTENDERS["caffe2"], CONTENDERS["caffe2-direct"]
     for _ in range(2):
         gate.ensure(caffe2, WORK, NOBODY)
@@ -207,24 +207,21 @@ def test_every_command_that_computes_asks_first(asked: List[Work], tiny_data: Pa
 
     load.__module__ = "caffe2_impl"  # by which the device is chosen
     monkeypatch.setattr(compare, "LOADS", {"tensorflow": load, "caffe2": load})
-    runs = [lambda: friendly(lambda argv: train.run("train", load, argv))(
-                ["--data", str(tiny_data), "--network", "tdnn", "--width", "0.02", "--batch-size", "8",
-                 "--out", str(tmp_path / "run")]),
-            lambda: friendly(lambda argv: evaluate.run("evaluate", load, argv))([str(model), str(tiny_data)]),
-            lambda: friendly(lambda argv: export.run("export", load, argv))([str(model), str(tmp_path / "a.onnx")]),
+    def of(command: Any, *words: object) -> Callable[[], int]:
+        return lambda: friendly(lambda argv: command.run("", load, argv))(list(map(str, words)))
+
+    runs = [of(train, "--data", tiny_data, "--network", "tdnn", "--width", "0.02", "--batch-size", "8", "--out", tmp_path / "run"),
+            of(evaluate, model, tiny_data), of(export, model, tmp_path / "a.onnx"),
             *(lambda words=words: compare.main([*words, "--data", str(tiny_data)]) for words in (
                 ["predictions", str(model), str(model)], ["onnx", str(model), "--out", str(tmp_path / "o")],
                 ["crossover", "--out", str(tmp_path / "c"), "--steps", "1"])),
             lambda: compare.main(["profile", "--out", str(tmp_path / "p")]),
-            lambda: compare.main(["scaling", "--out", str(tmp_path / "s")])]
-
-    def compares() -> int:
-        return compare.main(["--out", str(tmp_path / "out"), "--convolutions", "default", "--data", str(tiny_data)])
-
-    for command in [*runs, compares]:
+            lambda: compare.main(["scaling", "--out", str(tmp_path / "s")]),
+            lambda: compare.main(["--out", str(tmp_path / "out"), "--convolutions", "default", "--data", str(tiny_data)])]
+    for command in runs:
         asked.clear()
         assert command() == 2
-        assert len(asked) in ((1, 2) if command is compares else (1,)), "the first stops it; a comparison asks both side by side"
+        assert len(asked) in ((1, 2) if command is runs[-1] else (1,)), "the first stops it; a comparison asks both side by side"
         assert "computes wrong numbers on this machine: in " in capsys.readouterr().err
     assert not list(tmp_path.glob("*/*.md")) and not (tmp_path / "a.onnx").exists()
 

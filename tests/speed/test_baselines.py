@@ -87,9 +87,10 @@ def test_onnx_runtime_on_an_export(network: str, twin: Twin, tmp_path: Path) -> 
     assert other["losses"] == [] and other["first_step_seconds"] > 0
 
 
-@pytest.mark.parametrize("baseline", [*BASELINES, "onnx"])
+@pytest.mark.parametrize("baseline, twin", [
+    *(("onnx", name) for name in TWINS), *((name, "caffe2_impl") for name in BASELINES)], indirect=["twin"])
 def test_what_was_timed_can_be_held_against_others(baseline: str, twin: Twin, tmp_path: Path) -> None:
-    """By the timed steps, with parameters that are handed over, whatever training has made of its own."""
+    """By the timed steps, with parameters that a twin hands over, whatever training has made of its own."""
     work, params, export = NETWORKS["vgg_m"], tmp_path / "params.npz", tmp_path / "network.onnx"
     model = twin.model(work.spec, module.parameters.initialise(work.spec, work.seed), SGD())
     model.export_onnx(export)
@@ -128,14 +129,13 @@ def test_keras_is_as_it_comes_however_its_owner_has_set_it_up(tmp_path: Path) ->
     assert done.stdout.split() == ["float32", "channels_last", "tensorflow", "None"], done.stderr
 
 
-@pytest.mark.parametrize("kind", ["training", "inference"])
 @pytest.mark.parametrize("baseline", BASELINES)
-def test_a_tick_for_every_step_and_none_for_the_call(kind: str, baseline: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tick_for_every_step_and_none_for_the_call(baseline: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SETTLE_SECONDS", 0.0)
     bench = bench_of(baseline, direct=True)
     bench.build(dataclasses.asdict(NETWORKS["tdnn"]))
-    assert len(bench.time(kind, 3)["seconds"]) == 3
-    assert len(bench.time("latency", 2)["seconds"]) == 2
+    for kind, steps in (("training", 3), ("inference", 3), ("latency", 2)):
+        assert len(bench.time(kind, steps)["seconds"]) == steps
 
 
 @pytest.mark.parametrize("network", NETWORKS)

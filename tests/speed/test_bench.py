@@ -68,8 +68,7 @@ def test_fed_steps_stage_each_time(calls: List[Tuple[str, Any]]) -> None:
     assert [name for name, _ in calls[1:]] == ["stage", "train_staged"] * 2
 
 
-def test_inference_pays_for_new_weights_before_its_clock_starts(calls: List[Tuple[str, Any]],
-                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inference_pays_for_new_weights_before_its_clock_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     bench, real, first = built(), numpy_twin.Model.predict_staged, [True]
 
     def slow_at_first(self: Any) -> np.ndarray:

@@ -170,7 +170,7 @@ def test_the_error_of_a_dead_worker_reaches_the_person(package: Callable[[str], 
     assert "no framework here" in capsys.readouterr().err
 
 
-def test_leaving_the_context_ends_a_busy_worker(package: Callable[[str], str], job: dict) -> None:
+def test_leaving_the_context_ends_a_busy_worker(package: Callable[[str], str]) -> None:
     start = time.monotonic()
     with Worker(package(SERVE.format(load="time.sleep(60)")), threads=1) as worker:
         pid = worker.process.pid
@@ -203,7 +203,7 @@ def test_no_worker_outlives_a_parent_that_is_killed(package: Callable[[str], str
     assert gone(worker)
 
 
-def test_ctrl_c_is_the_parents_business(package: Callable[[str], str], job: dict) -> None:
+def test_ctrl_c_is_the_parents_business(package: Callable[[str], str]) -> None:
     with Worker(package(SERVE.format(load="return numpy_twin.load()")), threads=1) as worker:
         worker.ask("peak_memory")
         os.kill(worker.process.pid, signal.SIGINT)

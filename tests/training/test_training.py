@@ -250,7 +250,7 @@ def test_a_damaged_list_of_data(tmp_path: Path, text: str) -> None:
         run_data(tmp_path)
 
 
-def test_a_lost_configuration_is_written_again(run: Path, tiny_data: Path, tmp_path: Path) -> None:
+def test_a_lost_configuration_is_written_again(run: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(run, tmp_path / "run"))
     for damage in (Path.unlink, lambda path: path.write_text("{")):
         damage(folder / "config.json")

@@ -66,7 +66,8 @@ def test_caffe2_has_every_operator_of_a_net_on_cuda(caffe2_operators: List) -> N
     assert not missing
 
 
-def test_an_operator_without_a_cuda_implementation_is_seen(caffe2_operators: List) -> None:
+@pytest.mark.usefixtures("caffe2_operators")
+def test_an_operator_without_a_cuda_implementation_is_seen() -> None:
     from caffe2.python import core
 
     from caffe2_impl import runtime

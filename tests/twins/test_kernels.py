@@ -2,16 +2,12 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import List, Optional
 
 import numpy as np
 import pytest
-from commands import PROJECT
 from small_networks import SPECS
 
 import caffe2_impl
@@ -19,29 +15,6 @@ import tf_impl
 from common.network.optimizer import SGD
 from common.network.params import initialise
 from common.twin import Model, Twin
-
-# oneDNN tells on standard output which operations it runs; then TensorFlow's facts.
-FACTS = """
-import importlib
-import json
-import caffe2_impl
-import tf_impl
-from common.twin import Twin
-tf_impl.load()
-import tensorflow as tf
-from tf_impl import runtime
-runtime.configure("cpu", 1)
-tf.nn.conv2d(tf.ones((1, 8, 8, 8)), tf.ones((3, 3, 8, 8)), 1, "VALID")
-print(json.dumps(runtime.facts()))
-"""
-
-
-def facts(switch: str) -> Tuple[Dict[str, str], bool]:
-    """What is stated, and whether oneDNN convolved."""
-    variables = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": switch, "ONEDNN_VERBOSE": "1"}
-    done = subprocess.run([sys.executable, "-c", FACTS], cwd=PROJECT, env=variables, capture_output=True, text=True,
-                          check=True)
-    return json.loads(done.stdout.splitlines()[-1]), ",exec,cpu,convolution," in done.stdout
 
 
 def test_it_is_on_unless_it_is_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,14 +24,6 @@ def test_it_is_on_unless_it_is_turned_off(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS") if given is None else monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", given)
         tf_impl.load()
         assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == expected
-
-
-@pytest.mark.parametrize("switch, engine, convolutions, blas", [
-    ("0", "Eigen", "Eigen ", "Eigen "), ("1", "Eigen + oneDNN", "oneDNN ", "oneDNN ")])
-def test_what_is_stated_is_what_runs(switch: str, engine: str, convolutions: str, blas: str) -> None:
-    stated, convolved = facts(switch)
-    assert stated["engine"] == engine and convolved == (switch == "1")
-    assert stated["convolutions"].startswith(convolutions) and stated["blas"].startswith(blas)
 
 
 def test_what_bounds_the_instructions_is_stated(monkeypatch: pytest.MonkeyPatch, twin: Twin) -> None:
@@ -82,14 +47,6 @@ def test_mkl_is_asked_for_its_quick_kernels_where_it_would_take_slow_ones(
     monkeypatch.setattr(Path, "read_text", lambda path: processor)
     caffe2_impl.load()
     assert os.environ.get("MKL_DEBUG_CPU_TYPE") == expected
-
-
-def test_mkl_says_which_kernels_it_takes() -> None:
-    """As asked for: where nobody asks, it takes its slowest on AMD's processors."""
-    source = "from caffe2_impl import load; load(); from caffe2_impl import runtime; print(runtime.facts()['instructions'])"
-    told = {kind: subprocess.run([sys.executable, "-c", source], cwd=PROJECT, capture_output=True, text=True, check=True,
-                                 env={**os.environ, "MKL_DEBUG_CPU_TYPE": kind}).stdout for kind in ("4", "5")}
-    assert told["4"].startswith("MKL: type 4; ") and told["5"].startswith("MKL: AVX2; ")
 
 
 @pytest.mark.parametrize("network", SPECS)

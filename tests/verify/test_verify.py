@@ -116,7 +116,8 @@ def test_voices_come_one_by_one_and_go(place: Path, tmp_path: Path) -> None:
     ("enroll", "@speaker.onnx --gallery @voices.npz --remove Eve", "Eve is not enrolled"),
     ("enroll", "@speaker.onnx --gallery @voices.npz --threshold nan", "--threshold must be from -1 to 1"),
 ])
-def test_mistakes_are_told_in_a_line(place: Path, gallery: Path, trials: Path, module: str, words: str, said: str) -> None:
+@pytest.mark.usefixtures("trials")
+def test_mistakes_are_told_in_a_line(place: Path, gallery: Path, module: str, words: str, said: str) -> None:
     mean_model(place / "other.onnx", seed=1, scale="magnitude")
     (place / "silent.txt").write_text("1 new/Ada.wav new/Ada.wav\n0 new/Ada.wav new/Bea.wav\n0 silent.wav new/Ada.wav\n")
     before = gallery.read_bytes()

@@ -70,7 +70,7 @@ def test_a_missing_library_is_an_error_with_a_way_out(tmp_path: Path, monkeypatc
         voices.load_library(tmp_path)
 
 
-def test_a_refused_voice_is_reported(speech: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_voice_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(voices.Voice, "file_text", lambda self: "")
     with pytest.raises(UserError, match="espeak_ng_SetVoiceByFile.*0x100006ff"):
         voices.speak(voices.random_voice(np.random.default_rng(9)), TEXT, 160)
