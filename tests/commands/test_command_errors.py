@@ -293,7 +293,8 @@ def assert_one_clear_error(done: "subprocess.CompletedProcess[str]", named: str,
     assert done.returncode == 2, error
     assert "Traceback" not in error
     assert done.stdout == ""
-    message, = error.splitlines()
+    *notes, message = error.splitlines()  # of a bare record file, which says little of itself, that is noted first
+    assert all(note.startswith("note: of part-1.bin it is not known ") for note in notes), notes
     assert message.startswith("error: ") and re.search(named, message), message
 
 
