@@ -56,7 +56,7 @@ def run(prog: str, load: Load, argv: Optional[List[str]]) -> int:
     trained = engine.trained
     dataset = open_for(options.model, options.data, trained)
     groups = breakdown.groups_of(options, trained.speakers)
-    choice = choose(options, dataset, {options.model: engine.checkpoint})
+    choice = choose(options, dataset, {options.model: engine.checkpoint}, trained)
     with contextlib.nullcontext() if options.out is None else output(
             options.out, "evaluate", [*WRITES, *breakdown.WRITES], options.force) as folder:
         logits, speakers, rate = engine.predict(BatchReader.in_order(dataset.records, choice.indices, options.batch_size))

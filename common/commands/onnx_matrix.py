@@ -31,7 +31,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 
     checkpoint = load_checkpoint(options.model)
     dataset = open_for(options.model, options.data, checkpoint)
-    indices = choose(options, dataset, {options.model: checkpoint}).indices[:options.utterances]
+    indices = choose(options, dataset, {options.model: checkpoint}, checkpoint).indices[:options.utterances]
     with output(options.out, f"onnx-{checkpoint.config.network}", ("onnx.md", "*.onnx"), options.force) as folder:
         twins: Dict[str, Twin] = {name: gate.require(load(), checkpoint, options.device, threads)
                                   for name, load in loads.items()}

@@ -49,7 +49,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
         dataset.check_form(model.scale, model.normalised)
         if by_label(model.framework) not in ("", *loads):  # "" is nobody's: initial parameters
             raise UserError(f"{path} was trained by {model.framework}; this compares models of {', '.join(loads)}")
-    choice = choose(options, dataset, dict(zip(options.models, models)))
+    choice = choose(options, dataset, dict(zip(options.models, models)), models[0])
     indices = choice.indices
     logits = []
     for model in models:

@@ -1,12 +1,11 @@
 """Which utterances a saved model is judged by: one side of a split, and no training data without a word.
 
-    choice = choose(options, dataset, {path: checkpoint})
+    choice = choose(options, dataset, {path: checkpoint}, checkpoint)
     print(choice.told, len(choice.indices))
 """
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
@@ -42,14 +41,11 @@ def data_for(model: Path, given: Optional[Sequence[Path]]) -> List[Path]:
 
 
 def open_for(model: Path, given: Optional[Sequence[Path]], trained: "Union[Trained, Checkpoint]") -> "Dataset":
-    """`data_for` a model, opened. What cannot be checked is told on standard error. Raises UserError for what does not fit."""
+    """`data_for` a model, opened. Raises UserError for what does not fit it."""
     from common.data.dataset import open_dataset
 
     dataset = open_dataset(data_for(model, given), speakers=trained.speakers)
     dataset.check_form(trained.scale, trained.normalised)
-    unknown = dataset.unknown(trained.scale, trained.normalised) if given else ""  # its own run's are what they were
-    if unknown:
-        print(f"note: of {dataset.name} it is not known {unknown}: if they differ, the figures mean nothing", file=sys.stderr)
     return dataset
 
 
@@ -62,10 +58,11 @@ def add_side_options(parser: argparse.ArgumentParser, default: str = "default: f
                         help="which side of the split (test)")
 
 
-def choose(options: argparse.Namespace, dataset: "Dataset", models: Mapping[Path, Optional["Checkpoint"]]) -> Choice:
+def choose(options: argparse.Namespace, dataset: "Dataset", models: Mapping[Path, Optional["Checkpoint"]],
+           trained: "Union[Trained, Checkpoint]") -> Choice:
     """What --split and --side choose, without what a model was trained on unless that side is asked for.
 
-    models: None for one whose file does not say what it was trained on
+    models: None for one whose file does not say what it was trained on; trained: what one of them is made for
     Raises UserError where nothing is left, and for --side where there is no split.
     """
     import numpy as np
@@ -81,6 +78,9 @@ def choose(options: argparse.Namespace, dataset: "Dataset", models: Mapping[Path
         told = [f"{side} side of {source}"]
     if any(model is None or model.epoch and not model.trained_on for model in models.values()):
         told.append("it is NOT KNOWN which utterances the model was trained on, these may be among them")
+    unknown = dataset.unknown(trained.scale, trained.normalised) if options.data else ""  # its own run's are what they were
+    if unknown:
+        told.append(f"it is NOT KNOWN {unknown}, and where they differ these figures mean nothing")
     trained_on = frozenset().union(*(model.trained_on for model in models.values() if model))
     known = np.array([mark in trained_on for mark in dataset.records.fingerprints(indices).tolist()])
     if side == "train":
