@@ -202,7 +202,7 @@ class Comparison:
             job = Job(plan.data, len(self._dataset.speakers), dataclasses.asdict(config), plan.batch_size,
                       plan.device, plan.threads, dict(choice.plan))
             opened = worker.ask("open", job=dataclasses.asdict(job))
-            opened["facts"]["algorithm"] += f" ({choice.origin})"
+            opened["facts"]["chosen"] = choice.origin
         else:
             opened = worker.ask("build", work=dataclasses.asdict(self._work(config, name)))
         return opened, opened["built_at"] - worker.started_at

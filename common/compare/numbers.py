@@ -27,13 +27,18 @@ PERCENTILES = (50, 90, 99)
 def numbers(result: NetworkResult, name: str) -> Numbers:
     """Every figure of one contender; the same names for all, in the same order."""
     own = result.contenders[name]
-    # Keras and the others do not tell how they compute a convolution.
-    facts = {"engine": "engine", "algorithm": "convolutions", "instructions": "instructions", "threads": "threads"}
     return {"checks": "passed" if result.valid else INVALID, "network": result.network,
             "framework": heading(result, name), "parameters": result.parameters, "macs": result.macs,
             "matmul_gflop_per_s": float(np.median(result.matmul_gflops)),
-            **{column: own.facts.get(fact) for fact, column in facts.items()},
+            "engine": own.facts.get("engine"), "convolutions": _convolutions(own),
+            **{fact: own.facts.get(fact) for fact in ("instructions", "threads")},
             **_rates(result, own), **_parts(own), **_process(own), **_learning(own)}
+
+
+def _convolutions(own: Measured) -> Optional[str]:
+    """How they are computed, and why so where that was chosen; Keras and the others do not tell."""
+    algorithm, chosen = own.facts.get("algorithm"), own.facts.get("chosen")
+    return f"{algorithm} ({chosen})" if chosen else algorithm
 
 
 def _rates(result: NetworkResult, own: Measured) -> Numbers:

@@ -203,7 +203,7 @@ def test_baselines_prove_themselves_and_nothing_is_learned(tiny_data: Path, tmp_
         mib = 50 if name == "onnxruntime" else 100  # what it takes is a process and a session
         # From the start of the process, its framework's import with it, to a network; half, as the machine is not even.
         assert own["start_seconds"] > seconds_to_import(CONTENDERS[name].package) / 2 and mib < own["peak_memory_mib"] < 5000, name
-    assert result["frameworks"]["caffe2"]["facts"]["algorithm"].endswith(" other ways measured on this machine)")
+    assert result["frameworks"]["caffe2"]["facts"]["chosen"].endswith(" other ways measured on this machine")
     assert {check["whom"] for check in result["checks"]} == {"caffe2", *names, *(f"{name} / caffe2" for name in names)}
     assert {(each["kind"], each["second"]) for each in result["ratios"]} == {
         *((kind, name) for kind in ("inference", "latency") for name in names),

@@ -30,10 +30,11 @@ def test_how_convolutions_are_computed_stands_below_the_engine() -> None:
     """Keras does not tell, so its cell is empty; where nobody does there is no row."""
     facts = {name: {**framework(name).facts, "algorithm": way}
              for name, way in (("TensorFlow", "Winograd: conv2; direct: conv1"), ("Caffe2", "direct"))}
+    facts["Caffe2"]["chosen"] = "as asked for"
     pair = {name.lower(): framework(name, facts=own) for name, own in facts.items()}
     made = report(network(frameworks=pair, baselines={"keras": baseline("Keras")}))
     rows = rows_of(made)
-    assert rows["convolutions"] == ["Winograd: conv2; direct: conv1", "direct", ""]
+    assert rows["convolutions"] == ["Winograd: conv2; direct: conv1", "direct (as asked for)", ""]
     assert list(rows)[list(rows).index("engine") + 1] == "convolutions"
     assert [row["convolutions"] for row in csv_rows(made)] == rows["convolutions"]
     assert "convolutions" not in rows_of(report(network()))
