@@ -1,6 +1,5 @@
 """Caffe2 as a worker process; reads commands, see `common.speed.worker`.
 
-With the argument `direct`: by Caffe2's own convolutions alone, none of `caffe2_impl.winograd`.
 With `answers`: what a trained model says, for `common.page`.
 
     echo '{"do": "peak_memory", "with": {}}' | python -m caffe2_impl.worker
@@ -17,5 +16,5 @@ from common.speed.worker import serve
 if __name__ == "__main__":
     if WORD in sys.argv[1:]:
         serve(Answering(load))
-    session = Session(load, direct="direct" in sys.argv[1:])
+    session = Session(load)
     serve(session, session.bench)

@@ -4,12 +4,12 @@
     with Worker.of(CONTENDERS["caffe2-direct"], threads=2) as worker: ...
 
 A new baseline is a row here and a module that serves its worker (see `common.speed.worker`). What
-differs from another by settings alone is a row with arguments or variables for the same module.
+differs from another by settings alone is a row with variables, or a plan (`common.speed.convolutions`), for the same module.
 """
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, Mapping, Optional, Tuple
+from typing import Dict, Mapping, Optional
 
 _ONEDNN = "TF_ENABLE_ONEDNN_OPTS"  # TensorFlow decides by the processor where it is not set
 
@@ -27,7 +27,6 @@ class Contender:
     hatch: str = ""
     line: str = "-"
     marker: str = "o"
-    arguments: Tuple[str, ...] = ()  # of its worker
     environment: Mapping[str, Optional[str]] = field(default_factory=dict)  # None: not set
     trains: bool = True
     framework: bool = False  # one of those that are compared: a twin that learns, too
@@ -52,9 +51,9 @@ _ROWS = (
     Contender("caffe2", "Caffe2", "caffe2_impl.worker", "torch", "#1a73e8", "///", "--", "s", framework=True,
               exports=True),
     Contender("tensorflow-direct", "TensorFlow, own convolutions", "tf_impl.worker", "tensorflow", "#a34d05", "..", "-.", "^",
-              ("direct",), own_of="tensorflow"),
+              own_of="tensorflow"),
     Contender("caffe2-direct", "Caffe2, own convolutions", "caffe2_impl.worker", "torch", "#0d47a1", "xx", ":", "D",
-              ("direct",), own_of="caffe2"),
+              own_of="caffe2"),
     # What people get out of the box. Keras as it comes leaves oneDNN to the processor.
     Contender("keras", "Keras", "tf_impl.baseline", "keras", "#f5b971", "\\\\", marker="v", environment={_ONEDNN: None}),
     Contender("keras-onednn", "Keras, oneDNN on", "tf_impl.baseline", "keras", "#fbdcc0", "\\\\..", marker="<",

@@ -1,6 +1,5 @@
 """TensorFlow as a worker process; reads commands, see `common.speed.worker`.
 
-With the argument `direct`: by TensorFlow's own convolutions alone, none of `tf_impl.winograd`.
 With `answers`: what a trained model says, for `common.page`.
 
     echo '{"do": "peak_memory", "with": {}}' | python -m tf_impl.worker
@@ -17,5 +16,5 @@ from tf_impl import load
 if __name__ == "__main__":
     if WORD in sys.argv[1:]:
         serve(Answering(load))
-    session = Session(load, direct="direct" in sys.argv[1:])
+    session = Session(load)
     serve(session, session.bench)

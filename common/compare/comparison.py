@@ -31,7 +31,6 @@ from common.compare.forecast import (
     phases,
 )
 from common.compare.results import BaselineResult, Epoch, FrameworkResult, NetworkResult, end_to_end, ratios
-from common.compare.session import Job
 from common.compare.verdict import judge
 from common.contenders import CONTENDERS
 from common.data.batches import epoch_order
@@ -110,8 +109,7 @@ class Comparison:
 
     def _unchecked(self, config: TrainingConfig) -> int:
         """How many contenders are still to be held against the reference on this machine."""
-        work = self._work(config, "")
-        return sum(not gate.passed(CONTENDERS[name], as_known(CONTENDERS[name], work))
+        return sum(not gate.passed(CONTENDERS[name], self._work(config, name))
                    for name in (*self._plan.timing.frameworks, *self._plan.timing.baselines) if CONTENDERS[name].is_twin)
 
     def _learned(self, config: TrainingConfig) -> int:
@@ -193,26 +191,24 @@ class Comparison:
     def _open(self, name: str, config: TrainingConfig, workers: Dict[str, Worker],
               stack: ExitStack) -> Tuple[Dict[str, Any], float]:
         """Start a contender and build its network; returns its facts and the seconds that took."""
-        plan = self._plan
         self._step(f"{name}, starting")
         arguments = [str(self._export(workers))] if CONTENDERS[name].takes_export else []
-        worker = workers[name] = stack.enter_context(Worker.of(CONTENDERS[name], plan.threads, *arguments))
+        worker = workers[name] = stack.enter_context(Worker.of(CONTENDERS[name], self._plan.threads, *arguments))
+        work = dataclasses.asdict(self._work(config, name))
         if CONTENDERS[name].framework:
-            choice = self._choices[config.network, name]
-            job = Job(plan.data, len(self._dataset.speakers), dataclasses.asdict(config), plan.batch_size,
-                      plan.device, plan.threads, dict(choice.plan))
-            opened = worker.ask("open", job=dataclasses.asdict(job))
-            opened["facts"]["chosen"] = choice.origin
+            opened = worker.ask("open", work=work, config=dataclasses.asdict(config))
+            opened["facts"]["chosen"] = self._choices[config.network, name].origin
         else:
-            opened = worker.ask("build", work=dataclasses.asdict(self._work(config, name)))
+            opened = worker.ask("build", work=work)
         return opened, opened["built_at"] - worker.started_at
 
     def _work(self, config: TrainingConfig, name: str) -> Work:
+        """A contender's, by the plan that was chosen for it, if that is done."""
         choice = self._choices.get((config.network, name))
-        return Work(config.network, len(self._dataset.speakers), config.width,
+        work = Work(config.network, len(self._dataset.speakers), config.width,
                     batch_size=self._plan.batch_size, seed=config.seed, device=self._plan.device,
-                    threads=self._plan.threads, data=self._plan.data, plan=choice and dict(choice.plan),
-                    label_smoothing=config.label_smoothing)
+                    threads=self._plan.threads, data=self._plan.data, label_smoothing=config.label_smoothing)
+        return dataclasses.replace(work, plan=dict(choice.plan)) if choice else as_known(CONTENDERS[name], work)
 
     def _export(self, workers: Dict[str, Worker]) -> Path:
         """Write the network with its parameters of now as ONNX."""

@@ -1,7 +1,7 @@
 """What a twin's worker does for `compare.py`, command by command: it is timed, and it learns.
 
     session = Session(load)
-    session.open(asdict(Job(...)))
+    session.open(asdict(Work("tdnn", num_speakers=35, data=["DATA"])), asdict(TrainingConfig("tdnn")))
     session.bench.time("training", steps=4)
     session.learn("runs/tdnn-caffe2")
     session.train_epoch()
@@ -13,16 +13,15 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List
 
 import numpy as np
 
 from common.files import replacing
 from common.network import params as parameters
-from common.speed.bench import Bench, Engine, TwinRunner, Work, twin_engine
+from common.speed.bench import Bench, TwinRunner, Work, twin_engine
 from common.training.certificate import certify, stated_facts
 from common.training.config import SAVE_MINUTES, from_dict
 from common.training.evaluation import Evaluation
@@ -31,43 +30,24 @@ from common.training.run_folder import claimed, start_run
 from common.twin import Model, Twin
 
 
-@dataclass(frozen=True)
-class Job:
-    """What a worker is to work on: the same for both frameworks."""
-
-    data: List[str]
-    num_speakers: int  # in these data
-    config: Dict[str, Any]  # of common.training.config.TrainingConfig, for the learning run
-    batch_size: int  # of what is timed
-    device: str
-    threads: int
-    plan: Optional[Dict[str, int]] = None  # see common.speed.bench.Work
-
-
 class Session:
-    """One network in one framework, on a bench; `direct`: by the framework's own convolutions alone."""
+    """One network in one framework, on a bench."""
 
-    def __init__(self, load: Callable[[], Twin], direct: bool = False) -> None:
-        self.bench = Bench(self._load_engine)
-        self._load_twin, self._direct = load, direct
+    def __init__(self, load: Callable[[], Twin]) -> None:
+        self.bench = Bench(lambda: twin_engine(load()))
 
-    def open(self, job: Dict[str, Any]) -> Dict[str, Any]:
-        """Load framework, data and network; adds the certificate to what `build` returns."""
-        job_ = Job(**job)
-        config = self._config = from_dict(job_.config, "job")
-        work = Work(config.network, job_.num_speakers, config.width, batch_size=job_.batch_size,
-                    seed=config.seed, device=job_.device, threads=job_.threads, data=job_.data,
-                    plan=job_.plan, label_smoothing=config.label_smoothing)
-        built = self.bench.begin(work, config.optimizer)
-        self._job, self._dataset, self._split = job_, self.bench.dataset, self.bench.split
-        self._crops, schedule = course(config, self._dataset, self._split)
-        certificate = certify(self._model, config, self._dataset, self._split, schedule)
+    def open(self, work: Dict[str, Any], config: Dict[str, Any]) -> Dict[str, Any]:
+        """Load framework, data and network; adds the certificate to what `build` returns.
+
+        work: what is timed; config: the `TrainingConfig` of the learning run, of the same network.
+        """
+        self._config = from_dict(config, "the learning run's configuration")
+        built = self.bench.begin(Work(**work), self._config.optimizer)
+        self._dataset, self._split = self.bench.dataset, self.bench.split
+        self._crops, schedule = course(self._config, self._dataset, self._split)
+        certificate = certify(self._model, self._config, self._dataset, self._split, schedule)
         return {**built, "facts": stated_facts(self._model),
                 "certificate": dataclasses.asdict(certificate)}
-
-    def _load_engine(self) -> Engine:
-        self._twin = self._load_twin()
-        return twin_engine(self._twin, self._direct)
 
     @property
     def _model(self) -> Model:
@@ -100,12 +80,13 @@ class Session:
         The folder is held against other processes until this one ends. What the command that asks was allowed to
         replace in it is gone already, so that a file of somebody else's stays and stops nothing.
         """
+        work, twin = self.bench.work, self.bench.runner.twin
         self.bench.give_up()
-        twin = dataclasses.replace(self._twin, model=partial(self._twin.model, plan=self._job.plan))
+        twin = dataclasses.replace(twin, model=partial(twin.model, plan=work.plan))
         checkpoint, place = fresh(self._config, self._dataset), Path(folder)
         self._held = ExitStack()
         self._held.enter_context(claimed(place))
-        start_run(place, checkpoint, self._dataset, self._split, [Path(path) for path in self._job.data], force=True)
+        start_run(place, checkpoint, self._dataset, self._split, [Path(path) for path in work.data], force=True)
         self._trainer = Trainer(twin, self._dataset, self._split, checkpoint, place, 60 * SAVE_MINUTES)
         self.bench.runner = TwinRunner(twin, self._trainer.model)
         self._losses: List[float] = []

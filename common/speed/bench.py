@@ -31,7 +31,7 @@ from common.network.architectures import build
 from common.network.layers import NetworkSpec
 from common.network.optimizer import SGD
 from common.network.params import Params
-from common.network.winograd import DIRECT, Plan
+from common.network.winograd import Plan
 from common.proof import selfcheck
 from common.speed.blocks import Tick, clocked, repeat, timed
 from common.speed.tuning import Race, Steps, search
@@ -133,10 +133,10 @@ class TwinRunner:
         return self.model.facts()
 
 
-def twin_engine(twin: Twin, direct: bool = False) -> Engine:
-    """A twin as an engine; `direct`: by its framework's own convolutions alone."""
+def twin_engine(twin: Twin) -> Engine:
+    """A twin as an engine."""
     def runner(spec: NetworkSpec, params: Params, optimizer: SGD, plan: Optional[Plan] = None) -> TwinRunner:
-        return TwinRunner(twin, twin.model(spec, params, optimizer, plan=DIRECT if direct else plan))
+        return TwinRunner(twin, twin.model(spec, params, optimizer, plan=plan))
 
     return Engine(twin.configure, runner, twin.matmul)
 

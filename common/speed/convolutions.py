@@ -41,7 +41,7 @@ def choose(contender: Contender, work: Work, mode: str, workers: Workers) -> Cho
         return Choice(DIRECT, "as asked for" if mode == OWN else "as always on a GPU")
     if mode == DEFAULT or not any(other_ways(spec, default_plan(spec))):
         return Choice(default_plan(spec), "by default")
-    file = _file(_package(contender), spec, work.device, work.threads)
+    file = _file(contender.implementation, spec, work.device, work.threads)
     found = None if mode == MEASURE else _read(file, spec)
     if found is None:
         print(f"measuring how {contender.label} computes the convolutions of {work.network} quickest, once on "
@@ -63,21 +63,17 @@ def known(package: str, spec: NetworkSpec, device: str, threads: int) -> Plan:
 
 
 def as_known(contender: Contender, work: Work) -> Work:
-    """`work` by the plan that is `known`, for a framework; baselines have one way alone."""
-    if not contender.framework:
+    """`work` by the plan that is `known`, for a framework; by none of ours for its own convolutions, as for other baselines."""
+    if not contender.is_twin:
         return work
-    spec = work.spec
-    return dataclasses.replace(work, plan=dict(known(_package(contender), spec, work.device, work.threads)))
+    plan = DIRECT if contender.own_of else known(contender.implementation, work.spec, work.device, work.threads)
+    return dataclasses.replace(work, plan=dict(plan))
 
 
 def planned(twin: Twin, device: str, threads: int) -> Twin:
     """A twin whose models are computed as is `known` of each network."""
     return dataclasses.replace(twin, model=lambda spec, *state: twin.model(
         spec, *state, plan=known(twin.package, spec, device, threads)))
-
-
-def _package(contender: Contender) -> str:
-    return contender.implementation
 
 
 def _file(package: str, spec: NetworkSpec, device: str, threads: int) -> Path:

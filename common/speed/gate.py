@@ -21,7 +21,6 @@ from typing import Dict, List, Optional, Sequence
 from common.contenders import CONTENDERS, Contender, by_label
 from common.errors import UserError
 from common.files import make_folder, read_json, write_json
-from common.network.winograd import DIRECT
 from common.proof.selfcheck import Deviation
 from common.remembered import remembered, settings
 from common.speed.bench import Work
@@ -107,8 +106,7 @@ def selfcheck(contender: Contender, works: Sequence[Work], workers: Workers) -> 
 
     All with the same device and threads. Raises UserError if the process fails.
     """
-    found = [workers.of(contender).ask("selfcheck", work=dataclasses.asdict(
-        dataclasses.replace(work, plan=dict(DIRECT)) if contender.own_of else work)) for work in works]
+    found = [workers.of(contender).ask("selfcheck", work=dataclasses.asdict(work)) for work in works]
     return [Outcome(contender, work.network, each["facts"], [Deviation(**one) for one in each["deviations"]])
             for work, each in zip(works, found)]
 
@@ -126,7 +124,6 @@ def _memory(contender: Contender, work: Work) -> Path:
     package = contender.implementation
     return remembered("selfcheck", f"{contender.key}-{work.network}", [package, "common/network", "common/proof"],
                       work.device, {
-                          "contender": [contender.key, contender.module, contender.arguments,
-                                        dict(contender.environment)],
+                          "contender": [contender.key, contender.module, dict(contender.environment)],
                           "network": [repr(work.spec), work.label_smoothing],
                           "plan": work.plan, "threads": work.threads})

@@ -58,8 +58,7 @@ class Worker:
     @classmethod
     def of(cls, contender: Contender, threads: int, *arguments: str) -> "Worker":
         """Start the worker of a contender."""
-        return cls(contender.module, threads, *contender.arguments, *arguments,
-                   environment=contender.environment)
+        return cls(contender.module, threads, *arguments, environment=contender.environment)
 
     def __enter__(self) -> "Worker":
         return self

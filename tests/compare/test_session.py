@@ -6,18 +6,19 @@ import gc
 import json
 import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 import numpy as np
 import numpy_twin
 import pytest
 
 from common.compare import session as session_module
-from common.compare.session import Job, Session
+from common.compare.session import Session
 from common.data.dataset import Dataset, open_dataset
 from common.data.splits import split_dataset
 from common.errors import UserError
 from common.speed import bench as bench_module
+from common.speed.bench import Work
 from common.training.checkpoint import load_checkpoint
 from common.training.config import TrainingConfig
 from common.training.loop import Trainer, fresh
@@ -27,9 +28,14 @@ from common.twin import CLOCKS, StepResult
 CONFIG = TrainingConfig(network="tdnn", width=0.02, batch_size=8, epochs=2, crop_frames=60, learning_rate=0.02)
 
 
+def given(data: Path, config: TrainingConfig = CONFIG) -> Tuple[Dict[str, Any], Dict[str, Any]]:
+    work = Work("tdnn", 4, config.width, batch_size=8, seed=config.seed, data=[str(data)])
+    return dataclasses.asdict(work), dataclasses.asdict(config)
+
+
 def opened(data: Path, config: TrainingConfig = CONFIG) -> Session:
     session = Session(numpy_twin.load)
-    session.open(dataclasses.asdict(Job([str(data)], 4, dataclasses.asdict(config), 8, "cpu", 1)))
+    session.open(*given(data, config))
     return session
 
 
@@ -141,11 +147,10 @@ def test_the_network_is_built_before_data_are_opened(tiny_data: Path, monkeypatc
     monkeypatch.setattr(bench_module, "open_dataset", spy)
     start = time.monotonic()
     session = Session(numpy_twin.load)
-    built_at = session.open(dataclasses.asdict(Job([str(tiny_data)], 4, dataclasses.asdict(CONFIG), 8, "cpu", 1)))["built_at"]
+    built_at = session.open(*given(tiny_data))["built_at"]
     assert start < built_at < opened_at[0] and len(opened_at) == 1
 
 
 def test_settings_are_checked(tiny_data: Path) -> None:
-    job = dataclasses.asdict(Job([str(tiny_data)], 4, {"epochs": 0}, 8, "cpu", 1))
     with pytest.raises(UserError, match="epochs"):
-        Session(numpy_twin.load).open(job)
+        Session(numpy_twin.load).open(given(tiny_data)[0], {"epochs": 0})

@@ -80,7 +80,7 @@ class WorkerHere:
     def __init__(self, contender: Contender) -> None:
         self.started_at = time.monotonic()
         load = importlib.import_module(contender.module.partition(".")[0]).load
-        self._session = Session(load, direct="direct" in contender.arguments)
+        self._session = Session(load)
 
     @classmethod
     def of(cls, contender: Contender, threads: int, *arguments: str) -> "WorkerHere":

@@ -22,6 +22,7 @@ from common.network.optimizer import SGD
 from common.speed import bench as module
 from common.speed import onnx_baseline
 from common.speed.bench import Bench, Work, twin_engine
+from common.speed.convolutions import as_known
 from common.twin import Twin
 
 NETWORKS = {"vgg_m": Work("vgg_m", 5, 0.03, 130, 6), "tdnn": Work("tdnn", 5, 0.05, 60, 6, label_smoothing=0.3)}
@@ -35,23 +36,30 @@ def evidence(bench: Bench, work: Work) -> Dict[str, Any]:
     return bench.evidence(4, 0.01)
 
 
-def bench_of(module: str, direct: bool) -> Bench:
-    """A twin's, `direct` or not, or a baseline's. Threads of a framework that runs already cannot be set again."""
+def direct(module: str, network: str) -> Work:
+    """By a framework's own convolutions alone: a baseline has no others."""
+    work = NETWORKS[network]
+    return as_known(next(row for row in CONTENDERS.values() if row.own_of and row.implementation == module), work) \
+        if module in TWINS else work
+
+
+def bench_of(module: str) -> Bench:
+    """A twin's or a baseline's. Threads of a framework that runs already cannot be set again."""
     loaded = importlib.import_module(module).load()
-    engine = twin_engine(loaded, direct) if module in TWINS else loaded
+    engine = twin_engine(loaded) if module in TWINS else loaded
     return Bench(lambda: dataclasses.replace(engine, configure=lambda device, threads: None))
 
 
 @functools.lru_cache(maxsize=None)
-def evidence_of(module: str, direct: bool, network: str) -> Dict[str, Any]:
+def evidence_of(module: str, network: str, own: bool) -> Dict[str, Any]:
     """Once of each, however many others it is held against."""
-    return evidence(bench_of(module, direct), NETWORKS[network])
+    return evidence(bench_of(module), direct(module, network) if own else NETWORKS[network])
 
 
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("baseline", BASELINES)
 def test_same_logits_and_losses_as_a_twin(network: str, twin: Twin, baseline: str) -> None:
-    own, other = evidence_of(twin.package, False, network), evidence_of(baseline, True, network)
+    own, other = evidence_of(twin.package, network, False), evidence_of(baseline, network, True)
     assert np.abs(np.subtract(own["logits"], other["logits"])).max() < 1e-4 * np.abs(own["logits"]).max()
     assert own["losses"] == pytest.approx(other["losses"], rel=1e-4)
     assert abs(own["losses"][3] / own["losses"][0] - 1) > 0.05, "an update that shows"
@@ -69,8 +77,8 @@ def test_every_contender_can_be_asked_for_named_and_drawn() -> None:
 @pytest.mark.parametrize("package", TWINS)
 def test_direct_is_a_twin_with_its_frameworks_own_convolutions(package: str) -> None:
     """The same to rounding, and not to the bit: the twin's first layer is by Winograd, the baseline's is not."""
-    work, benches = NETWORKS["tdnn"], [bench_of(package, direct) for direct in (False, True)]
-    ways = [bench.build(dataclasses.asdict(work))["facts"]["algorithm"] for bench in benches]
+    works, benches = (NETWORKS["tdnn"], direct(package, "tdnn")), [bench_of(package) for _ in range(2)]
+    ways = [bench.build(dataclasses.asdict(work))["facts"]["algorithm"] for bench, work in zip(benches, works)]
     assert ways[0].startswith("Winograd, 8 points: frame1, ") and ways[1] == "direct"
     own, other = (np.array(bench.evidence(1, 0.01)["logits"]) for bench in benches)
     assert 0 < np.abs(own - other).max() < 1e-4 * np.abs(own).max()
@@ -78,7 +86,7 @@ def test_direct_is_a_twin_with_its_frameworks_own_convolutions(package: str) -> 
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_onnx_runtime_on_an_export(network: str, twin: Twin, tmp_path: Path) -> None:
-    work, path, bench = NETWORKS[network], tmp_path / "network.onnx", bench_of(twin.package, direct=False)
+    work, path, bench = NETWORKS[network], tmp_path / "network.onnx", bench_of(twin.package)
     bench.build(dataclasses.asdict(work))
     twin.model(work.spec, module.parameters.initialise(work.spec, work.seed), SGD()).export_onnx(path)
     other = evidence(Bench(lambda: onnx_baseline.engine(path)), work)
@@ -94,8 +102,8 @@ def test_what_was_timed_can_be_held_against_others(baseline: str, twin: Twin, tm
     work, params, export = NETWORKS["vgg_m"], tmp_path / "params.npz", tmp_path / "network.onnx"
     model = twin.model(work.spec, module.parameters.initialise(work.spec, work.seed), SGD())
     model.export_onnx(export)
-    bench = Bench(lambda: onnx_baseline.engine(export)) if baseline == "onnx" else bench_of(baseline, direct=True)
-    bench.build(dataclasses.asdict(work))
+    bench = Bench(lambda: onnx_baseline.engine(export)) if baseline == "onnx" else bench_of(baseline)
+    bench.build(dataclasses.asdict(work if baseline == "onnx" else direct(baseline, "vgg_m")))
     bench.evidence(2, 0.01)
     model.stage(bench.batch.spectrograms, bench.batch.speakers)
     before = model.predict_staged()
@@ -112,7 +120,7 @@ def test_what_was_timed_can_be_held_against_others(baseline: str, twin: Twin, tm
 
 
 def test_a_runner_that_computes_nothing_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = bench_of("tf_impl.baseline", direct=True)
+    bench = bench_of("tf_impl.baseline")
     bench.build(dataclasses.asdict(NETWORKS["tdnn"]))
     module.parameters.save(tmp_path / "params.npz", params=module.parameters.initialise(NETWORKS["tdnn"].spec, 0))
     monkeypatch.setattr(bench.runner, "run", lambda kind, steps, tick: None)
@@ -132,8 +140,8 @@ def test_keras_is_as_it_comes_however_its_owner_has_set_it_up(tmp_path: Path) ->
 @pytest.mark.parametrize("baseline", BASELINES)
 def test_a_tick_for_every_step_and_none_for_the_call(baseline: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SETTLE_SECONDS", 0.0)
-    bench = bench_of(baseline, direct=True)
-    bench.build(dataclasses.asdict(NETWORKS["tdnn"]))
+    bench = bench_of(baseline)
+    bench.build(dataclasses.asdict(direct(baseline, "tdnn")))
     for kind, steps in (("training", 3), ("inference", 3), ("latency", 2)):
         assert len(bench.time(kind, steps)["seconds"]) == steps
 

@@ -15,10 +15,10 @@ from typing import Callable
 import pytest
 from commands import PATHS, PROJECT
 
-from common.compare.session import Job
 from common.contenders import Contender
 from common.errors import UserError, friendly
 from common.speed import worker
+from common.speed.bench import Work
 from common.speed.worker import Worker, WorkerError, Workers, at_once
 from common.training.config import TrainingConfig
 
@@ -53,7 +53,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 @pytest.fixture()
 def job(tiny_data: Path) -> dict:
     config = TrainingConfig(network="tdnn", width=0.02, batch_size=4, epochs=2)
-    return dataclasses.asdict(Job([str(tiny_data)], 4, dataclasses.asdict(config), 4, "cpu", 1))
+    work = Work("tdnn", 4, config.width, batch_size=4, data=[str(tiny_data)])
+    return {"work": dataclasses.asdict(work), "config": dataclasses.asdict(config)}
 
 
 def gone(pid: int) -> bool:
@@ -70,7 +71,7 @@ def gone(pid: int) -> bool:
 
 def test_commands_run_one_after_the_other_on_one_session(package: Callable[[str], str], job: dict, tmp_path: Path) -> None:
     with Worker(package(SERVE.format(load="return numpy_twin.load()")), threads=1) as worker:
-        opened = worker.ask("open", job=job)
+        opened = worker.ask("open", **job)
         assert opened["facts"]["engine"] == "NumPy"
         worker.ask("learn", folder=str(tmp_path / "run"))
         first, second = worker.ask("train_epoch"), worker.ask("train_epoch")
@@ -82,17 +83,16 @@ def test_commands_run_one_after_the_other_on_one_session(package: Callable[[str]
 def test_threads_of_blas_are_set(package: Callable[[str], str], job: dict) -> None:
     load = "raise UserError(os.environ['OMP_NUM_THREADS'] + os.environ['OPENBLAS_NUM_THREADS'])"
     with Worker(package(SERVE.format(load=load)), threads=3) as worker, pytest.raises(UserError, match="^33$"):
-        worker.ask("open", job=job)
+        worker.ask("open", **job)
 
 
 def test_variables_of_a_contender_are_set_and_taken_away(package: Callable[[str], str], job: dict,
                                                          monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAKEN", "here")
     load = "raise UserError(str([os.environ.get(name) for name in ('TAKEN', 'GIVEN')]) + sys.argv[1])"
-    row = Contender("made", "Made", package(SERVE.format(load=load)), "numpy", "red", arguments=("direct",),
-                    environment={"TAKEN": None, "GIVEN": "1"})
-    with Worker.of(row, 1) as worker, pytest.raises(UserError, match=r"^\[None, '1'\]direct$"):
-        worker.ask("open", job=job)
+    row = Contender("made", "Made", package(SERVE.format(load=load)), "numpy", "red", environment={"TAKEN": None, "GIVEN": "1"})
+    with Worker.of(row, 1, "direct") as worker, pytest.raises(UserError, match=r"^\[None, '1'\]direct$"):
+        worker.ask("open", **job)
 
 
 def test_chatter_of_a_framework_is_no_answer(package: Callable[[str], str], job: dict) -> None:
@@ -103,7 +103,7 @@ def test_chatter_of_a_framework_is_no_answer(package: Callable[[str], str], job:
     sys.stdout.write('no end of line')
     return numpy_twin.load()"""
     with Worker(package(SERVE.format(load=load)), threads=1) as worker:
-        assert worker.ask("open", job=job)["facts"]["framework"].startswith("NumPy")
+        assert worker.ask("open", **job)["facts"]["framework"].startswith("NumPy")
         assert worker.ask("peak_memory")["mib"] > 10
 
 
@@ -111,21 +111,21 @@ def test_a_users_error_stays_one_and_the_worker_lives(package: Callable[[str], s
     with Worker(package(SERVE.format(load="raise UserError('no GPU; use --device cpu')")), threads=1) as worker:
         for _ in range(2):
             with pytest.raises(UserError, match="^no GPU; use --device cpu$") as caught:
-                worker.ask("open", job=job)
+                worker.ask("open", **job)
             assert not isinstance(caught.value, WorkerError)
 
 
 def test_a_bad_job_is_named(package: Callable[[str], str], job: dict, tiny_data: Path) -> None:
-    job["data"] = [str(tiny_data / "nothing.bin")]
+    job["work"]["data"] = [str(tiny_data / "nothing.bin")]
     with Worker(package(SERVE.format(load="return numpy_twin.load()")), threads=1) as worker:
         with pytest.raises(UserError, match="nothing.bin"):
-            worker.ask("open", job=job)
+            worker.ask("open", **job)
 
 
 def test_a_defect_comes_with_its_traceback(package: Callable[[str], str], job: dict) -> None:
     with Worker(package(SERVE.format(load="return 1 / 0")), threads=1) as worker:
         with pytest.raises(WorkerError, match="(?s)made_impl.*'open'.*division by zero.*return 1 / 0"):
-            worker.ask("open", job=job)
+            worker.ask("open", **job)
         with pytest.raises(WorkerError, match="no_such_command"):
             worker.ask("no_such_command")
         assert worker.ask("peak_memory")["mib"] > 10
@@ -139,13 +139,13 @@ def test_a_worker_that_dies(package: Callable[[str], str], job: dict, load: str,
     with Worker(package(SERVE.format(load=load)), threads=1) as worker:
         for _ in range(2):  # asked again it is still dead
             with pytest.raises(WorkerError, match=f"(?s)'open' with status {status};.*about to fail"):
-                worker.ask("open", job=job)
+                worker.ask("open", **job)
 
 
 def test_a_worker_that_does_not_start(package: Callable[[str], str], job: dict) -> None:
     with Worker(package("raise ImportError('libtorch.so is missing')"), threads=1) as worker:
         with pytest.raises(WorkerError, match="libtorch.so is missing"):
-            worker.ask("open", job=job)
+            worker.ask("open", **job)
 
 
 def test_half_an_answer_is_none(package: Callable[[str], str]) -> None:
@@ -163,7 +163,7 @@ def test_the_error_of_a_dead_worker_reaches_the_person(package: Callable[[str], 
     def main(argv: object) -> int:
         with Worker(name, threads=1) as worker:
             worker.process.wait()
-            worker.ask("open", job=job)
+            worker.ask("open", **job)
         return 0
 
     assert main(None) == 2
@@ -192,7 +192,7 @@ with Worker("made_impl.worker", threads=1) as worker:
 @pytest.mark.parametrize("command", ["open", "peak_memory"], ids=["busy", "idle"])
 def test_no_worker_outlives_a_parent_that_is_killed(package: Callable[[str], str], job: dict, command: str) -> None:
     package(SERVE.format(load="time.sleep(60)"))
-    arguments = json.dumps({"job": job} if command == "open" else {})
+    arguments = json.dumps(job if command == "open" else {})
     parent = subprocess.Popen([sys.executable, "-c", PARENT, command, arguments], cwd=PROJECT, text=True,
                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with parent:

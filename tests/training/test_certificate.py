@@ -10,8 +10,9 @@ import numpy_twin
 import pytest
 from tiny_data import write_data
 
-from common.compare.session import Job, Session
+from common.compare.session import Session
 from common.network.architectures import build
+from common.speed.bench import Work
 from common.training.certificate import Certificate, compare_certificates, order_hash, spec_hash
 from common.training.config import TrainingConfig
 from common.twin import Twin
@@ -22,7 +23,9 @@ CONFIG = TrainingConfig(network="tdnn", width=0.02, batch_size=4, epochs=2)
 def certify(data: Path, config: Dict[str, Any], twin: Twin) -> Certificate:
     """The certificate of a session of its own, as a worker process opens it."""
     values = {**dataclasses.asdict(CONFIG), **config}
-    opened = Session(lambda: twin).open(dataclasses.asdict(Job([str(data)], 4, values, 4, "cpu", 1)))
+    work = Work(values["network"], 4, values["width"], batch_size=4, seed=values["seed"], data=[str(data)],
+                label_smoothing=values["label_smoothing"])
+    opened = Session(lambda: twin).open(dataclasses.asdict(work), values)
     return Certificate(**opened["certificate"])
 
 
