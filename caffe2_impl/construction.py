@@ -29,6 +29,7 @@ class Construction:
     home: caffe2_pb2.DeviceOption  # where convolutions run as one operator each
     training: bool
     plan: Plan  # which do not
+    places: Dict[str, winograd.Place] = field(default_factory=dict)  # of those, by layer
     device: caffe2_pb2.DeviceOption = CPU  # where the next layer runs
     layout: str = "NCHW"  # of its input
     channels: int = 1  # of its input
@@ -189,9 +190,9 @@ def create(net: core.Net, network: Construction, kept: Iterable[str], owner: str
     return names
 
 
-def finish(net: core.Net) -> None:
-    """Make of a net what Caffe2 runs, gradients being there."""
-    winograd.expand(net.Proto())
+def finish(net: core.Net, network: Construction) -> None:
+    """Make of a net, of which `network` is the forward part, what Caffe2 runs, gradients being there."""
+    winograd.expand(net.Proto(), network.places)
     operators = [caffe2_pb2.OperatorDef.FromString(op.SerializeToString()) for op in net.Proto().op]
     del net.Proto().op[:]
     net.Proto().op.extend(itertools.chain.from_iterable(map(_quick, operators)))

@@ -76,12 +76,11 @@ def _convolution(layer: Convolution, x: str, network: Construction) -> str:
 
 def _winograd(layer: Convolution, x: str, network: Construction, input_gradient: bool) -> str:
     inputs, y = [x, *_weight_and_bias(layer, network)], network.blob(layer.name)
-    operator = winograd.operator(layer, network.plan[layer.name], network.channels, inputs, y, network.scope, network.training,
-                                 input_gradient)
-    if network.training:
-        network.net.Proto().op.extend([operator])  # `winograd.expand` follows the gradients
+    place = network.places[layer.name] = winograd.Place(layer, network.plan[layer.name], network.channels, network.scope)
+    if network.training:  # `winograd.expand` follows the gradients
+        network.net.Proto().op.extend([winograd.operator(place, inputs, y, input_gradient)])
     else:
-        of_weight, product = winograd.parts(operator)
+        of_weight, product = winograd.parts(place, inputs, y, training=False)
         network.preparation.extend(of_weight)
         network.net.Proto().op.extend(product)
     return y

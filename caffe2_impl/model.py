@@ -256,7 +256,7 @@ class Model:
     def _create_training_nets(self) -> None:
         names = None
         for net in (self.training.net, self._backward, self._forward):  # each the beginning of the one before
-            finish(net)
+            finish(net, self.training)
             names = create(net, self.training, (), self._scope, names)
 
     def _create_size_net(self) -> core.Net:

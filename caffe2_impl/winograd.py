@@ -11,7 +11,7 @@ learns from this file that it has one gradient operator; `expand` then puts real
 from __future__ import annotations
 
 import itertools
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from caffe2.proto import caffe2_pb2
@@ -32,39 +32,44 @@ _SCRATCH = {
     **{name: name for name in ("alias_in", "alias_out", "rows_in", "rows_out", "d_kernels", "ohwi", "split",
                                "old_shape")},
 }
-_SIZES = ("kernel", "stride", "padding", "dilation", "padding_after")
 
 Operators = List[caffe2_pb2.OperatorDef]
 
 
-def operator(layer: Convolution, points: int, channels: int, inputs: Sequence[str], output: str,
-             scope: str, training: bool, input_gradient: bool) -> caffe2_pb2.OperatorDef:
-    """One operator for all of `layer` on a blob (N, h, w, channels), in `expand`'s hands.
+class Place(NamedTuple):
+    """A layer that is computed so."""
 
-    `inputs`: that blob, the weight in OIHW, the bias. `scope` begins the names of its constants.
+    layer: Convolution
+    points: int
+    channels: int  # of its input
+    scope: str  # begins the names of its blobs
+
+
+def operator(place: Place, inputs: Sequence[str], output: str, input_gradient: bool) -> caffe2_pb2.OperatorDef:
+    """One operator for all of `parts` in a training net, which `expand` knows by the layer's name."""
+    return core.CreateOperator(_FORWARD, list(inputs), [output], place.layer.name, device_option=CPU,
+                               input_gradient=int(input_gradient))
+
+
+def parts(place: Place, inputs: Sequence[str], output: str, training: bool) -> Tuple[Operators, Operators]:
+    """What computes a place: what depends on the weight alone, and the rest of it.
+
+    `inputs`: a blob (N, h, w, channels), the weight in OIHW, the bias.
     """
-    sizes = {name: list(getattr(layer, name) or layer.padding) for name in _SIZES}
-    return core.CreateOperator(
-        _FORWARD, list(inputs), [output], device_option=CPU, layer=layer.name, scope=scope,
-        channels_out=layer.channels, points=points, channels=channels, training=int(training),
-        input_gradient=int(input_gradient), **sizes)
+    given = place, inputs, [output], training
+    return _Parts(*given).kernels(), _Parts(*given).product()
 
 
-def parts(op: caffe2_pb2.OperatorDef) -> Tuple[Operators, Operators]:
-    """What `operator` stands for: what depends on the weight alone, and the rest of it."""
-    return _Parts(op).kernels(), _Parts(op).product()
-
-
-def expand(net: caffe2_pb2.NetDef) -> None:
-    """Put real operators in the places of what `operator` made, and of its gradients."""
+def expand(net: caffe2_pb2.NetDef, layers: Mapping[str, Place]) -> None:
+    """Put real operators in the places of what `operator` made, and of its gradients; `layers`: by name."""
     before = caffe2_pb2.NetDef()
     before.CopyFrom(net)
     del net.op[:]
     for op in before.op:
         if op.type == _FORWARD:
-            net.op.extend(itertools.chain(*parts(op)))
+            net.op.extend(itertools.chain(*parts(layers[op.name], op.input, op.output[0], training=True)))
         elif op.type == _BACKWARD:
-            net.op.extend(_Parts(op).gradients())
+            net.op.extend(_Parts(layers[op.name], op.input, op.output, training=True, is_gradient=True).gradients())
         else:
             net.op.extend([op])
 
@@ -77,13 +82,9 @@ def _gradient(op: caffe2_pb2.OperatorDef, gradients: List[str]
     back.type = _BACKWARD
     back.input.append(gradients[0])
     x, weight, bias = (f"{name}_grad" for name in op.input)
-    wanted = [x, weight, bias] if _argument(op, "input_gradient").i else [weight, bias]
+    wanted = [x, weight, bias] if op.arg[0].i else [weight, bias]
     back.output[:] = wanted
     return [back], [x if x in wanted else None, weight, bias]
-
-
-def _argument(op: caffe2_pb2.OperatorDef, name: str) -> caffe2_pb2.Argument:
-    return next(argument for argument in op.arg if argument.name == name)
 
 
 def constants(spec: NetworkSpec, plan: Plan) -> Dict[str, np.ndarray]:
@@ -111,19 +112,16 @@ def _name(layer: Convolution, name: str) -> str:
 
 
 class _Parts:
-    """The real operators of one that stands for many, a list of them at a time."""
+    """The operators of a place, a list of them at a time."""
 
-    def __init__(self, op: caffe2_pb2.OperatorDef) -> None:
-        sizes = {name: tuple(_argument(op, name).ints) for name in _SIZES}
-        self._layer = Convolution(_argument(op, "layer").s.decode(), _argument(op, "channels_out").i, **sizes)
-        self._channels = _argument(op, "channels").i
-        height, width = axes(self._layer, _argument(op, "points").i)
+    def __init__(self, place: Place, inputs: Sequence[str], outputs: Sequence[str], training: bool,
+                 is_gradient: bool = False) -> None:
+        self._layer, points, self._channels, self._scope = place
+        height, width = axes(self._layer, points)
         self._points = height.points * width.points
         self._inputs = height.stride * width.stride * self._channels  # of one point
-        self._scope = _argument(op, "scope").s.decode()
-        self._given, self._wanted = list(op.input), list(op.output)
-        self._is_gradient = op.type == _BACKWARD
-        self._scratch = {**_SCRATCH, **({} if _argument(op, "training").i else {"points": "points"})}
+        self._given, self._wanted, self._is_gradient = list(inputs), list(outputs), is_gradient
+        self._scratch = {**_SCRATCH, **({} if training else {"points": "points"})}
         self._ops: Operators = []
 
     def kernels(self) -> Operators:
