@@ -107,6 +107,12 @@ class Model(Protocol):
         `common.network.winograd.algorithm`)."""
 
 
+def train_on(model: Model, batch: Batch, learning_rate: float) -> StepResult:
+    """Stage a batch and take one step on it."""
+    model.stage(batch.spectrograms, batch.speakers)
+    return model.train_staged(learning_rate)
+
+
 @dataclass(frozen=True)
 class Twin:
     """One framework's implementation."""

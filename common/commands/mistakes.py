@@ -79,8 +79,7 @@ def _setting(options: argparse.Namespace) -> Tuple[str, "Trial", "BatchReader"]:
     dataset = open_dataset(data_or_embedded(options.data))
     split = split_dataset(dataset, options.seed)
     spec = build(options.network, len(dataset.speakers), options.width)
-    train = BatchReader(dataset.records, split.train, options.batch_size, options.seed,
-                        shuffle=True, drop_remainder=True, crop_frames=options.crop_frames)
+    train = BatchReader.shuffled(dataset.records, split.train, options.batch_size, options.seed, options.crop_frames)
     test = BatchReader.in_order(dataset.records, split.test)
     # One epoch is held in memory and gone through again in the same order.
     batches = first_batches(train, train.steps_per_epoch) * options.epochs

@@ -97,9 +97,8 @@ def _trial(network: str, options: argparse.Namespace, dataset: "Dataset"
         raise UserError("--steps must be at least 1 and --batch-size at least 2")
     spec = build(network, len(dataset.speakers), options.width)
     spec.steps(options.crop_frames)  # raises when that is too short
-    reader = BatchReader(dataset.records, split_dataset(dataset, options.seed).train,
-                         options.batch_size, options.seed, shuffle=True, drop_remainder=True,
-                         crop_frames=options.crop_frames)
+    reader = BatchReader.shuffled(dataset.records, split_dataset(dataset, options.seed).train, options.batch_size, options.seed,
+                                  options.crop_frames)
     trial = make_trial(without_relus(spec) if options.without_relus else spec,
                        first_batches(reader, options.steps), options.learning_rate,
                        seed=options.seed)

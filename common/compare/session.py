@@ -27,7 +27,7 @@ from common.training.config import SAVE_MINUTES, from_dict
 from common.training.evaluation import Evaluation
 from common.training.loop import Trainer, course, fresh
 from common.training.run_folder import claimed, start_run
-from common.twin import Model, Twin
+from common.twin import Model, Twin, train_on
 
 
 class Session:
@@ -62,10 +62,7 @@ class Session:
         # Drawn again: kept all the time they would be in the memory that is reported.
         initial = parameters.initialise(self.bench.work.spec, self.bench.work.seed)
         self._model.load(initial)
-        losses = []
-        for batch in itertools.islice(self._crops.epoch(0), steps):
-            self._model.stage(batch.spectrograms, batch.speakers)
-            losses.append(self._model.train_staged(learning_rate).loss)
+        losses = [train_on(self._model, batch, learning_rate).loss for batch in itertools.islice(self._crops.epoch(0), steps)]
         self._model.load(initial)
         return {"losses": losses}
 

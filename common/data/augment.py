@@ -1,7 +1,7 @@
 """Augmentation of spectrograms for training: masks over time and frequency, the same in both frameworks.
 
     from common.data.augment import Augmentation
-    BatchReader(records, split.train, ..., augmentation=Augmentation(time_mask=30, frequency_mask=40))
+    BatchReader.shuffled(records, split.train, ..., augmentation=Augmentation(time_mask=30, frequency_mask=40))
 
 Random crops are `BatchReader`'s own `crop_frames`. Masks as in SpecAugment (Park et al., 2019,
 https://arxiv.org/abs/1904.08779, section 2), without time warping, one

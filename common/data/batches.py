@@ -1,7 +1,7 @@
 """One order of utterances and one reader of batches, for both frameworks.
 
     from common.data.batches import BatchReader
-    for batch in BatchReader(records, split.train, 16, seed=0, shuffle=True, drop_remainder=True).epoch(0):
+    for batch in BatchReader.shuffled(records, split.train, 16, seed=0).epoch(0):
         ...
 """
 from __future__ import annotations
@@ -66,6 +66,12 @@ class BatchReader:
     def in_order(cls, records: RecordSet, indices: np.ndarray, batch_size: int = 32) -> "BatchReader":
         """Each of these records once and whole, as they stand: what a model is evaluated on."""
         return cls(records, indices, batch_size, 0, shuffle=False, drop_remainder=False)
+
+    @classmethod
+    def shuffled(cls, records: RecordSet, indices: np.ndarray, batch_size: int, seed: int, crop_frames: Optional[int] = None,
+                 augmentation: Optional[Augmentation] = None) -> "BatchReader":
+        """Full batches in a new order each epoch: what a model is trained on."""
+        return cls(records, indices, batch_size, seed, True, True, crop_frames, augmentation)
 
     @property
     def steps_per_epoch(self) -> int:

@@ -48,7 +48,7 @@ class Memory(NamedTuple):
 def measure_speed(paths: Sequence[Path], batch_size: int, rounds: int) -> Dict[str, List[float]]:
     """Bytes a second of each way, in every round. Reads the files once beforehand."""
     records = RecordSet.open(paths)
-    reader = BatchReader(records, np.arange(len(records)), batch_size, 0, shuffle=True, drop_remainder=True)
+    reader = BatchReader.shuffled(records, np.arange(len(records)), batch_size, seed=0)
     batch = np.ones((batch_size, RECORD_FLOATS), np.float32)
     source = np.ones((min(len(records), _SOURCE_RECORDS), RECORD_FLOATS), np.float32)
     mapped = [np.memmap(path, np.float32, "r").reshape(-1, RECORD_FLOATS) for path in paths]
@@ -114,7 +114,7 @@ def _read_through(paths: Sequence[Path], batch_size: int) -> Memory:
     """What the process does; it fails when it wants more than MEMORY_LIMIT of its own."""
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_LIMIT, MEMORY_LIMIT))
     records = RecordSet.open(paths)
-    reader = BatchReader(records, np.arange(len(records)), batch_size, 0, shuffle=True, drop_remainder=True)
+    reader = BatchReader.shuffled(records, np.arange(len(records)), batch_size, seed=0)
     before, own, mapped = _resident(), 0.0, 0.0
     start = time.perf_counter()
     for _ in reader.epoch(0):

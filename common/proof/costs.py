@@ -14,7 +14,7 @@ from common.data.batches import BatchReader
 from common.proof.disagreement import analyse
 from common.proof.recording import Trial
 from common.training.evaluation import Evaluation, predict
-from common.twin import Twin
+from common.twin import Twin, train_on
 
 
 class Outcome(NamedTuple):
@@ -30,8 +30,7 @@ def train_and_test(twin: Twin, trial: Trial, test: BatchReader) -> Outcome:
     """Run all steps of a trial. Raises UserError when training diverges to no finite numbers."""
     model = twin.model(trial.spec, trial.params, trial.optimizer, trial.momenta)
     for step, (batch, rate) in enumerate(zip(trial.batches, trial.learning_rates)):
-        model.stage(batch.spectrograms, batch.speakers)
-        model.train_staged(rate)
+        train_on(model, batch, rate)
         if step == 0:
             early, _, _ = predict(twin, model, test)
     logits, speakers, rate = predict(twin, model, test)

@@ -17,7 +17,7 @@ from common.network import reference
 from common.network.layers import NetworkSpec, Relu
 from common.network.optimizer import SGD
 from common.network.params import Params, initialise
-from common.twin import Model, Twin
+from common.twin import Model, Twin, train_on
 
 _MOMENTUM = "momentum of "
 
@@ -87,8 +87,7 @@ def record(twin: Twin, trial: Trial) -> Recording:
         if step in (0, trial.last):
             rungs[step], loss = _record_step(model, batch, rate)
         else:
-            model.stage(batch.spectrograms, batch.speakers)
-            loss = model.train_staged(rate).loss
+            loss = train_on(model, batch, rate).loss
         losses.append(loss)
     return Recording(rungs, np.array(losses), states)
 
@@ -135,14 +134,14 @@ def update_rung(before: Params, after: Params, momenta: Params) -> Dict[str, np.
     """What a step did: the new momenta, and by how much every trained tensor fell."""
     # A step is far smaller than the value it changes: subtract in float64.
     steps = {f"step of {name}": before[name].astype(np.float64) - after[name] for name in momenta}
-    return {**_named_momenta(momenta), **steps}
+    return {**named_momenta(momenta), **steps}
 
 
 def _rungs(before: Params, momenta_before: Params, outputs: Dict[str, np.ndarray], loss: float,
            gradients: Params, after: Params, momenta_after: Params) -> Rungs:
     """Sort what was seen in a step into rungs; tensors keep the order of the layers."""
     return {
-        "start": {**before, **_named_momenta(momenta_before)},
+        "start": {**before, **named_momenta(momenta_before)},
         "outputs": outputs,
         "loss": {"loss": np.asarray(loss)},
         "gradients": gradients,
@@ -151,7 +150,8 @@ def _rungs(before: Params, momenta_before: Params, outputs: Dict[str, np.ndarray
     }
 
 
-def _named_momenta(momenta: Params) -> Dict[str, np.ndarray]:
+def named_momenta(momenta: Params) -> Dict[str, np.ndarray]:
+    """Momenta under names that parameters do not have."""
     return {_MOMENTUM + name: value for name, value in momenta.items()}
 
 

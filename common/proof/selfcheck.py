@@ -14,7 +14,7 @@ framework's own outputs and momenta: what rounding grows to over many layers hid
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Iterator, List, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -25,8 +25,8 @@ from common.network import reference
 from common.network.layers import NetworkSpec
 from common.network.params import Params, initialise
 from common.proof.parity import RUNGS, differences, same_shapes
-from common.proof.recording import Rungs, cast
-from common.twin import Model
+from common.proof.recording import Rungs, cast, named_momenta
+from common.twin import Model, train_on
 
 # (utterances, frames) of what is trained on and then predicted, in turns: sizes change, and one stays, as
 # what a prediction leaves in memory must not show in the step that follows. Never 2: of two utterances a batch
@@ -77,8 +77,8 @@ def hold(model: Model) -> List[Deviation]:
     """Every tensor of the self-check; the model's parameters are others afterwards."""
     params, momenta = _drawn(model.spec)
     model.load(params, momenta)
-    found = list(_deviations(TRAINED[0], {"start": {**model.params(), **_momenta(model.momenta())}},
-                             {"start": {**params, **_momenta(momenta)}}))
+    found = list(_deviations(TRAINED[0], {"start": {**model.params(), **named_momenta(model.momenta())}},
+                             {"start": {**params, **named_momenta(momenta)}}))
     params = cast(params, np.float64)  # once, for all that the reference makes of them
     for size, times in zip(TRAINED, TIMES):
         # How a tensor is updated has nothing to do with the size, and the first tells it.
@@ -93,8 +93,7 @@ def _train(model: Model, before: Params, momenta: Optional[Params], size: Tuple[
     with momenta."""
     spec, batch = model.spec, _batch(model.spec, size)
     seen = model.inspect(batch.spectrograms, batch.speakers)
-    model.stage(batch.spectrograms, batch.speakers)
-    loss = model.train_staged(RATE).loss
+    loss = train_on(model, batch, RATE).loss
     after = cast(model.params(), np.float64)
     shapes = {step.layer.name: np.empty((len(batch.speakers), *step.output_shape))
               for step in spec.steps(size[1])}
@@ -115,8 +114,8 @@ def _train(model: Model, before: Params, momenta: Optional[Params], size: Tuple[
         moved, (_, right) = model.momenta(), reference.update(
             spec, before, momenta, seen.gradients, RATE, model.optimizer)
         steps = {name: before[name] - after[name] for name in moved}
-        found += _deviations(size, {"training step": _momenta(moved), "update": steps},
-                             {"training step": _momenta(right), "update": moved})
+        found += _deviations(size, {"training step": named_momenta(moved), "update": steps},
+                             {"training step": named_momenta(right), "update": moved})
     return found, after
 
 
@@ -145,12 +144,11 @@ def _formula(model: Model, params: Params) -> Iterator[Deviation]:
                for p in trained}
     model.load(large, momenta)
     gradients = model.inspect(batch.spectrograms, batch.speakers).gradients
-    model.stage(batch.spectrograms, batch.speakers)
-    model.train_staged(RATE)
+    train_on(model, batch, RATE)
     _, right = reference.update(spec, large, momenta, gradients, RATE, model.optimizer)
     moved, right = ({name: value for name, value in each.items() if not name.startswith(f"{last}/")}
                     for each in (model.momenta(), right))
-    return _deviations(TRAINED[0], {"momentum and decay": _momenta(moved)}, {"momentum and decay": _momenta(right)})
+    return _deviations(TRAINED[0], {"momentum and decay": named_momenta(moved)}, {"momentum and decay": named_momenta(right)})
 
 
 def _deviations(size: Tuple[int, int], actual: Rungs, expected: Rungs) -> Iterator[Deviation]:
@@ -161,10 +159,6 @@ def _deviations(size: Tuple[int, int], actual: Rungs, expected: Rungs) -> Iterat
 
 def _misshapen(outputs: Mapping[str, np.ndarray], shapes: Mapping[str, np.ndarray]) -> str:
     return next(name for name, value in shapes.items() if outputs[name].shape != value.shape)
-
-
-def _momenta(momenta: Params) -> Dict[str, np.ndarray]:
-    return {f"momentum of {name}": value for name, value in momenta.items()}
 
 
 def _drawn(spec: NetworkSpec) -> Tuple[Params, Params]:

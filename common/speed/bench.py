@@ -293,8 +293,7 @@ class Bench:
             return None
         self.dataset = open_dataset([Path(path) for path in work.data])
         self.split = split_dataset(self.dataset, work.seed)
-        return BatchReader(self.dataset.records, self.split.train, work.batch_size, work.seed, shuffle=True,
-                           drop_remainder=True)
+        return BatchReader.shuffled(self.dataset.records, self.split.train, work.batch_size, work.seed)
 
     def _batches(self) -> Iterator[Batch]:
         """Batches without end, epoch after epoch; of random values if there are no data."""

@@ -14,7 +14,7 @@ from common.data.batches import Batch
 from common.network.optimizer import Schedule
 from common.training.checkpoint import Checkpoint, load_checkpoint, model_of, save_checkpoint
 from common.training.metrics import loss_differences
-from common.twin import Model, Twin
+from common.twin import Model, Twin, train_on
 
 TOLERANCE = 1e-3  # of the loss, relative, over 20 steps after the switch
 
@@ -69,8 +69,4 @@ def cross(first: Twin, second: Twin, start: Checkpoint, batches: Sequence[Batch]
 
 
 def _train(model: Model, batches: Sequence[Batch], schedule: Schedule, step: int) -> List[float]:
-    losses = []
-    for offset, batch in enumerate(batches):
-        model.stage(batch.spectrograms, batch.speakers)
-        losses.append(model.train_staged(schedule(step + offset)).loss)
-    return losses
+    return [train_on(model, batch, schedule(step + offset)).loss for offset, batch in enumerate(batches)]

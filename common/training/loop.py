@@ -53,8 +53,8 @@ def check_batch(split: Split, config: TrainingConfig) -> None:
 
 def course(config: TrainingConfig, dataset: Dataset, split: Split) -> Tuple[BatchReader, Schedule]:
     """What a run goes through: the batches of its training side, and the learning rate of every step."""
-    reader = BatchReader(dataset.records, split.train, config.batch_size, config.seed, shuffle=True, drop_remainder=True,
-                         crop_frames=config.crop_frames, augmentation=config.augmentation)
+    reader = BatchReader.shuffled(dataset.records, split.train, config.batch_size, config.seed, config.crop_frames,
+                                  config.augmentation)
     return reader, config.schedule_over(config.epochs * reader.steps_per_epoch)
 
 
