@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import platform
 import resource
-import sys
 import time
 from pathlib import Path
 from typing import Callable, Dict
@@ -61,13 +60,13 @@ def matmul(size: int) -> Callable[[], object]:
     return lambda: np.matmul(a, b, out=out)
 
 
-def best_gflops(multiply: Callable[[], object], size: int, repeats: int = 3) -> float:
-    """Billions of float32 operations a second of a matrix product, best of `repeats`.
+def best_gflops(multiply: Callable[[], object], size: int) -> float:
+    """Billions of float32 operations a second of a matrix product, the best of three.
 
     The practical ceiling for convolutions: they are matrix products too.
     """
     multiply()  # warm-up
-    return 2 * size**3 / min(_seconds(multiply) for _ in range(repeats)) / 1e9
+    return 2 * size**3 / min(_seconds(multiply) for _ in range(3)) / 1e9
 
 
 def _seconds(function: Callable[[], object]) -> float:
@@ -78,26 +77,17 @@ def _seconds(function: Callable[[], object]) -> float:
 
 def peak_memory_mib() -> float:
     """Largest resident size this process has had, in MiB."""
-    try:
-        # Not getrusage: on Linux it starts a new program at the size of the one that started it.
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 2**10  # from kB
-    except OSError:
-        pass
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 2**10  # from kB
+    # Some containers do not tell it; this starts a new program at the size of the one that started it.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 def available_memory_mib() -> float:
-    """Memory that can be had without swapping; where the system does not tell, what is unused."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) / 2**10
-    except OSError:
-        pass
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") / 2**20
+    """Memory that can be had without swapping."""
+    line = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable:"))
+    return int(line.split()[1]) / 2**10  # from kB
 
 
 def _blas() -> str:
@@ -126,12 +116,6 @@ def _read(file: Path) -> str:
 
 
 def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                flags = Path("/proc/cpuinfo").read_text()
-                vectors = "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else "SSE"
-                return f"{line.split(':', 1)[1].strip()} ({vectors})"
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+    told = Path("/proc/cpuinfo").read_text()
+    name = next(line.split(":", 1)[1].strip() for line in told.splitlines() if line.startswith("model name"))
+    return f"{name} ({'AVX-512' if 'avx512f' in told else 'AVX2' if 'avx2' in told else 'SSE'})"

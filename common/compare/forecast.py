@@ -15,7 +15,7 @@ from common.speed.rounds import PROOF_STEPS, TimingPlan, lanes
 from common.speed.tuning import SECONDS
 from common.twin import RESIDENT
 
-PREPARING, STARTING, PROVING, WARMING_UP, TIMING, CHECKING, LEARNING = PHASES = (
+PREPARING, STARTING, PROVING, WARMING_UP, TIMING, CHECKING, LEARNING = (
     "preparing", "starting", "proving", "warming up", "timing", "checking", "learning")
 # Guesses, until the machine has shown itself.
 _START_SECONDS = 3.0  # of a process and its framework

@@ -19,6 +19,7 @@ from common.errors import UserError
 from common.files import read_json, write_json
 
 FORMAT = 1
+_DEV, _TEST = 0.1, 0.3  # shares of each speaker
 MIXED = "session, or recording for speakers with a single session"
 BY = ("session", MIXED, "recording", "record", "official")
 
@@ -47,16 +48,14 @@ def split_dataset(dataset: Dataset, seed: int = 0) -> Split:
 
 
 def make_split(labels: np.ndarray, sessions: Optional[np.ndarray] = None, recordings: Optional[np.ndarray] = None,
-               seed: int = 0, dev: float = 0.1, test: float = 0.3) -> Split:
-    """Split every speaker's records into about `dev`, `test` and the rest for training.
+               seed: int = 0) -> Split:
+    """Split every speaker's records into about a tenth for development, three for tests, and the rest for training.
 
     labels: int (N,); sessions, recordings: str (N,), what must stay together. A speaker with several
     sessions is split by session, one with a single session by recording, one record at a time only if
     neither is known. A speaker with two groups has no dev, one with a single group is in training only.
-    Raises `UserError` for shares that leave nothing, and where one recording is under two speakers or sessions.
+    Raises `UserError` where one recording is under two speakers or sessions.
     """
-    if not (0 <= dev < 1 and 0 <= test < 1 and dev + test < 1):
-        raise UserError(f"the shares dev = {dev} and test = {test} must be at least 0 and below 1 together")
     randomness.seed(seed)
     sides: Dict[str, List[np.ndarray]] = {side: [] for side in SIDES}
     kinds: List[Tuple[str, bool]] = []  # of each speaker, and whether it is on the test side
@@ -67,7 +66,7 @@ def make_split(labels: np.ndarray, sessions: Optional[np.ndarray] = None, record
         groups = [records[values == value] for value in np.unique(values)]
         # A generator of its own for each speaker: adding a speaker does not move the others.
         order = np.random.Generator(np.random.PCG64([seed, int(speaker)])).permutation(len(groups))
-        chosen = _deal([groups[i] for i in order], len(records), dev, test)
+        chosen = _deal([groups[i] for i in order], len(records))
         for side in SIDES:
             sides[side] += chosen[side]
         kinds.append((kind, bool(chosen["test"])))
@@ -86,11 +85,11 @@ def _kept_whole(records: np.ndarray, sessions: Optional[np.ndarray], recordings:
     return "record" if recordings is None else "recording"
 
 
-def _deal(groups: List[np.ndarray], records: int, dev: float, test: float) -> Dict[str, List[np.ndarray]]:
+def _deal(groups: List[np.ndarray], records: int) -> Dict[str, List[np.ndarray]]:
     """Give one speaker's shuffled groups to the sides."""
     left = list(groups)
-    chosen = {"test": _take(left, test * records, at_least_one=len(groups) >= 2)}
-    chosen["dev"] = _take(left, dev * records, at_least_one=len(groups) >= 3)
+    chosen = {"test": _take(left, _TEST * records, at_least_one=len(groups) >= 2)}
+    chosen["dev"] = _take(left, _DEV * records, at_least_one=len(groups) >= 3)
     chosen["train"] = left
     return chosen
 
@@ -104,7 +103,7 @@ def _take(left: List[np.ndarray], wanted: float, at_least_one: bool) -> List[np.
             taken.append(group)
             count += len(group)
             left[:] = [other for other in left if other is not group]
-    if wanted > 0 and not taken and at_least_one and len(left) > 1:
+    if not taken and at_least_one and len(left) > 1:
         taken.append(left.pop(int(np.argmin([len(group) for group in left]))))
     return taken
 

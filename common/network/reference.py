@@ -61,17 +61,6 @@ def logits(spec: NetworkSpec, outputs: Mapping[str, np.ndarray]) -> np.ndarray:
     return outputs[spec.layers[-1].name]
 
 
-def loss_and_gradients(spec: NetworkSpec, params: Mapping[str, np.ndarray],
-                       spectrograms: np.ndarray, speakers: np.ndarray,
-                       dtype: type = np.float64) -> Gradients:
-    """Loss, gradients and new running statistics of one batch in training mode.
-
-    `speakers` are (N,), whole numbers below `spec.num_speakers`.
-    """
-    outputs = forward(spec, params, spectrograms, training=True, dtype=dtype)
-    return backward(spec, params, spectrograms, speakers, outputs, dtype)
-
-
 def backward(spec: NetworkSpec, params: Mapping[str, np.ndarray], spectrograms: np.ndarray,
              speakers: np.ndarray, outputs: Mapping[str, np.ndarray],
              dtype: type = np.float64) -> Gradients:

@@ -37,8 +37,7 @@ from common.speed.blocks import Tick, clocked, repeat, timed
 from common.speed.tuning import Race, Steps, search
 from common.twin import FED, RESIDENT, Model, Twin
 
-TRAINING, INFERENCE, FORWARD, BACKWARD, LATENCY = KINDS = (
-    "training", "inference", "forward", "backward", "latency")
+TRAINING, INFERENCE, FORWARD, BACKWARD, LATENCY = "training", "inference", "forward", "backward", "latency"
 
 RATE = 1e-3  # of timed training steps: the same batch again and again must not end in NaN
 _STABLE = 0.05  # warm-up ends when the last three steps differ by no more

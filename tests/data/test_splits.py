@@ -107,12 +107,6 @@ def test_without_sidecar_by_record_and_stratified() -> None:
     assert np.bincount(labels[split.dev])[[0, 7, 9]].tolist() == [1, 2, 10]
 
 
-def test_no_dev_or_no_test_when_not_wanted() -> None:
-    labels, sessions, recordings = corpus()
-    split = make_split(labels, sessions, recordings, dev=0, test=0)
-    assert len(split.dev) == len(split.test) == 0 and len(split.train) == len(labels)
-
-
 def test_recording_under_two_sessions_is_refused() -> None:
     labels, sessions, recordings = corpus()
     recordings[:] = [name if name[0] != "0" else "0/0/0" for name in recordings]
@@ -120,10 +114,9 @@ def test_recording_under_two_sessions_is_refused() -> None:
         make_split(labels, sessions, recordings)
 
 
-@pytest.mark.parametrize("dev, test, seed", [(0.5, 0.5, 0), (-0.1, 0.3, 0), (0.1, float("nan"), 0), (0.1, 0.3, -1)])
-def test_impossible_shares_and_seeds(dev: float, test: float, seed: int) -> None:
-    with pytest.raises(UserError, match="must be from 0 to|must be at least 0"):
-        make_split(np.zeros(4, dtype=np.int32), seed=seed, dev=dev, test=test)
+def test_an_impossible_seed() -> None:
+    with pytest.raises(UserError, match="must be from 0 to"):
+        make_split(np.zeros(4, dtype=np.int32), seed=-1)
 
 
 @pytest.fixture()

@@ -18,10 +18,21 @@ from common.network.winograd import Plan
 from common.twin import Inspection, StepResult, Twin
 
 
+def loss_and_gradients(spec: NetworkSpec, params: Mapping[str, np.ndarray],
+                       spectrograms: np.ndarray, speakers: np.ndarray,
+                       dtype: type = np.float64) -> reference.Gradients:
+    """Loss, gradients and new running statistics of one batch in training mode.
+
+    `speakers` are (N,), whole numbers below `spec.num_speakers`.
+    """
+    outputs = reference.forward(spec, params, spectrograms, training=True, dtype=dtype)
+    return reference.backward(spec, params, spectrograms, speakers, outputs, dtype)
+
+
 def train_step(spec: NetworkSpec, params: Mapping[str, np.ndarray], momenta: Mapping[str, np.ndarray], spectrograms: np.ndarray,
                speakers: np.ndarray, learning_rate: float, optimizer: SGD) -> Tuple[float, Params, Params]:
     """(loss before the step, all parameters after it, momenta after it), tensors in float64."""
-    loss, gradients, running = reference.loss_and_gradients(spec, params, spectrograms, speakers)
+    loss, gradients, running = loss_and_gradients(spec, params, spectrograms, speakers)
     trained, momenta = reference.update(spec, params, momenta, gradients, learning_rate, optimizer)
     after = {**trained, **running}
     return loss, {p.name: after[p.name] for p in spec.parameters()}, momenta

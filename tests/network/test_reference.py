@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import scipy.signal
 import scipy.special
-from numpy_twin import train_step
+from numpy_twin import loss_and_gradients, train_step
 from small_networks import drawn_params
 
 from common.errors import UserError
@@ -221,7 +221,7 @@ def test_whole_networks_gradients_are_numerical():
     spectrograms, speakers = small_batch()
     params = {name: value.astype(np.float64)
               for name, value in params_module.initialise(NETWORK, seed=5).items()}
-    result = reference.loss_and_gradients(NETWORK, params, spectrograms, speakers)
+    result = loss_and_gradients(NETWORK, params, spectrograms, speakers)
 
     def loss() -> float:
         outputs = reference.forward(NETWORK, params, spectrograms, training=True)
@@ -251,7 +251,7 @@ def test_single_precision_shows_the_rounding_and_nothing_else():
     assert any((single[name] != double[name]).any() for name in double)
     for name, y in double.items():
         np.testing.assert_allclose(single[name], y, rtol=0, atol=2e-6 * np.abs(y).max())
-    _, gradients, _ = reference.loss_and_gradients(NETWORK, params, spectrograms, speakers,
+    _, gradients, _ = loss_and_gradients(NETWORK, params, spectrograms, speakers,
                                                    dtype=np.float32)
     assert all(gradient.dtype == np.float32 for gradient in gradients.values())
 
@@ -261,7 +261,7 @@ def test_train_step_is_the_written_formula():
     params = drawn_params(NETWORK, seed=6)  # a bias of zero would hide its decay
     random = np.random.default_rng(7)
     momenta = {p.name: random.standard_normal(p.shape) for p in NETWORK.parameters() if p.trainable}
-    loss, gradients, running = reference.loss_and_gradients(NETWORK, params, spectrograms, speakers)
+    loss, gradients, running = loss_and_gradients(NETWORK, params, spectrograms, speakers)
     stepped_loss, new, new_momenta = train_step(
         NETWORK, params, momenta, spectrograms, speakers, 0.1, SGD(momentum=0.8, weight_decay=0.5))
     assert stepped_loss == loss
