@@ -5,17 +5,13 @@
 from __future__ import annotations
 
 import sys
-from typing import List, Optional
+from functools import partial
 
 from caffe2_impl import load
 from common.commands import evaluate
 from common.errors import friendly
 
-
-@friendly
-def main(argv: Optional[List[str]] = None) -> int:
-    return evaluate.run("python -m caffe2_impl.evaluate", load, argv)
-
+main = friendly(partial(evaluate.run, "python -m caffe2_impl.evaluate", load))
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,16 +5,12 @@
 from __future__ import annotations
 
 import sys
-from typing import List, Optional
+from functools import partial
 
 from common.commands import enroll
 from common.errors import friendly
 
-
-@friendly
-def main(argv: Optional[List[str]] = None) -> int:
-    return enroll.run("python -m common.enroll", None, argv)
-
+main = friendly(partial(enroll.run, "python -m common.enroll", None))
 
 if __name__ == "__main__":
     sys.exit(main())

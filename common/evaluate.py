@@ -5,16 +5,12 @@
 from __future__ import annotations
 
 import sys
-from typing import List, Optional
+from functools import partial
 
 from common.commands import evaluate
 from common.errors import friendly
 
-
-@friendly
-def main(argv: Optional[List[str]] = None) -> int:
-    return evaluate.run("python -m common.evaluate", None, argv)
-
+main = friendly(partial(evaluate.run, "python -m common.evaluate", None))
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,17 +5,13 @@
 from __future__ import annotations
 
 import sys
-from typing import List, Optional
+from functools import partial
 
 from common.commands import train
 from common.errors import friendly
 from tf_impl import load
 
-
-@friendly
-def main(argv: Optional[List[str]] = None) -> int:
-    return train.run("python -m tf_impl.train", load, argv)
-
+main = friendly(partial(train.run, "python -m tf_impl.train", load))
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,16 +5,12 @@
 from __future__ import annotations
 
 import sys
-from typing import List, Optional
+from functools import partial
 
 from common.commands import identify
 from common.errors import friendly
 
-
-@friendly
-def main(argv: Optional[List[str]] = None) -> int:
-    return identify.run("python -m common.identify", None, argv)
-
+main = friendly(partial(identify.run, "python -m common.identify", None))
 
 if __name__ == "__main__":
     sys.exit(main())

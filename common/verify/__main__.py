@@ -5,16 +5,12 @@
 from __future__ import annotations
 
 import sys
-from typing import List, Optional
+from functools import partial
 
 from common.commands import verify
 from common.errors import friendly
 
-
-@friendly
-def main(argv: Optional[List[str]] = None) -> int:
-    return verify.run("python -m common.verify", None, argv)
-
+main = friendly(partial(verify.run, "python -m common.verify", None))
 
 if __name__ == "__main__":
     sys.exit(main())
