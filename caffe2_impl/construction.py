@@ -42,8 +42,8 @@ class Construction:
     devices: Dict[str, caffe2_pb2.DeviceOption] = field(default_factory=dict)  # parameter ->
     # What oneDNN leaves behind in a blob that is copied to the CPU: "NHWC", or "NCHW" if not told.
     layouts: Mapping[str, str] = field(default_factory=dict)
-    exits: List["Exit"] = field(default_factory=list)  # all such blobs
-    corrections: List["Correction"] = field(default_factory=list)
+    exits: List[Exit] = field(default_factory=list)  # all such blobs
+    corrections: List[Correction] = field(default_factory=list)
     # When testing: what depends on parameters alone, to be run once for new ones.
     preparation: List[caffe2_pb2.OperatorDef] = field(default_factory=list)
 
@@ -89,7 +89,7 @@ class Correction:
 
 
 @core.GradientRegistry.RegisterGradient("CopyIDEEPToCPU")
-def _copy_gradient(operator: caffe2_pb2.OperatorDef, gradients: List[str]):
+def _copy_gradient(operator: caffe2_pb2.OperatorDef, gradients: List[str]) -> Tuple[List[caffe2_pb2.OperatorDef], List[str]]:
     """Caffe2 knows no gradient for this copy; it is the copy the other way."""
     gradient = operator.input[0] + "_grad"
     return [core.CreateOperator("CopyCPUToIDEEP", [gradients[0]], [gradient],
@@ -97,7 +97,8 @@ def _copy_gradient(operator: caffe2_pb2.OperatorDef, gradients: List[str]):
 
 
 @core.GradientRegistry.RegisterGradient("CopyCPUToIDEEP")
-def _copy_back_gradient(operator: caffe2_pb2.OperatorDef, gradients: List[str]):
+def _copy_back_gradient(operator: caffe2_pb2.OperatorDef, gradients: List[str]
+                        ) -> Tuple[List[caffe2_pb2.OperatorDef], List[str]]:
     gradient = operator.input[0] + "_grad"
     return [core.CreateOperator("CopyIDEEPToCPU", [gradients[0]], [gradient],
                                 device_option=IDEEP)], [gradient]

@@ -2,7 +2,7 @@
 
 Rooms, the lower ones first (tests/test_imports.py holds the order): data and network (records, layers as data), prepare and
 voices (from recordings to records), training, proof (are the numbers right?), speed, identify and verify (who speaks?),
-compare, show (pictures), doctor, page, commands. Below them all, without a room: errors and parser (options), machine, memory
+compare, show (pictures, pages), doctor, page, commands. Below them all, without a room: errors and parser (options), machine, memory
 and device (where it runs), files, outputs and remembered (what is kept), measured, typed, tables and progress (how it is told).
 
 Where something new goes:

@@ -14,7 +14,6 @@ import sys
 import threading
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
-
 # What the machine refuses, and no change of ours would mend.
 _REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE,
             errno.ENFILE)
@@ -29,8 +28,8 @@ def friendly(main: Callable[[Optional[List[str]]], int]) -> Callable[[Optional[L
 
     So does what the machine refuses, wherever it does: a disk or a standard output that is full or
     fails, a folder that may not be written to. Anything else is a defect of ours and keeps its
-    traceback. Ctrl-C ends with status 130 (and with what the command says of it), and a reader that closes the pipe (`| head`) with 141, as a
-    shell reports those signals.
+    traceback. Ctrl-C ends with status 130 (and with what the command says of it), and a reader that closes
+    the pipe (`| head`) with 141, as a shell reports those signals.
     """
 
     @functools.wraps(main)

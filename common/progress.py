@@ -31,7 +31,7 @@ class Progress:
             console=console, disable=not console.is_terminal, transient=True, redirect_stdout=False)  # which may go to a file
         self._task = self._bar.add_task("starting", total=None)
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> Progress:
         self._bar.start()
         return self
 

@@ -50,7 +50,8 @@ class Network:
         self.load(params)
         self._model.compile(
             keras.optimizers.SGD(RATE, optimizer.momentum, optimizer.nesterov),
-            keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=spec.other_target * spec.num_speakers), metrics=["accuracy"])
+            keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=spec.other_target * spec.num_speakers),
+            metrics=["accuracy"])
 
     def stage(self, spectrograms: np.ndarray, speakers: np.ndarray) -> None:
         self._batch = tf.data.Dataset.from_tensors(

@@ -90,8 +90,8 @@ def _spliced_convolution(layer: Convolution, x: tf.Tensor, weight: tf.Tensor) ->
     quicker than TensorFlow's own), the input's a convolution with the kernel turned round.
     """
     @tf.custom_gradient
-    def convolve(x: tf.Tensor, weight: tf.Tensor):
-        def gradients(dy: tf.Tensor):
+    def convolve(x: tf.Tensor, weight: tf.Tensor) -> Tuple[tf.Tensor, Callable]:
+        def gradients(dy: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
             with tf.name_scope(f"gradient_tape/{layer.name}"):  # as TensorFlow names its own
                 spliced = _spliced(layer, x, dy)
                 d_weight = tf.matmul(tf.reshape(spliced, (-1, spliced.shape[3])),
@@ -173,11 +173,11 @@ def _normalised_in_pieces(layer: BatchNorm, x: tf.Tensor, scale: tf.Tensor, shif
     VGG-M's first layer, and the variance is off by 5e-5. Here rows are added up first, then their sums.
     """
     @tf.custom_gradient
-    def normalise(x: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor):
+    def normalise(x: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor) -> Tuple[Tuple[tf.Tensor, ...], Callable]:
         mean = tf.reduce_mean(tf.reduce_mean(x, 2), (0, 1))
         variance = tf.reduce_mean(tf.reduce_mean(tf.math.squared_difference(x, mean), 2), (0, 1))
 
-        def gradients(dy: tf.Tensor, _: tf.Tensor, __: tf.Tensor):
+        def gradients(dy: tf.Tensor, _: tf.Tensor, __: tf.Tensor) -> Tuple[tf.Tensor, ...]:
             with tf.name_scope(f"gradient_tape/{layer.name}"):  # as TensorFlow names its own
                 return tf.raw_ops.FusedBatchNormGradV3(
                     y_backprop=dy, x=x, scale=scale, reserve_space_1=mean, reserve_space_2=variance,
@@ -205,11 +205,11 @@ def _average_pool(layer: AveragePool, x: tf.Tensor, context: Context) -> tf.Tens
 def _statistics_pool(layer: StatisticsPool, x: tf.Tensor, context: Context) -> tf.Tensor:
     """With a gradient of our own, of two passes over x where TensorFlow's takes five."""
     @tf.custom_gradient
-    def pool(x: tf.Tensor):
+    def pool(x: tf.Tensor) -> Tuple[tf.Tensor, Callable]:
         mean, variance = tf.nn.moments(x, (1, 2), keepdims=True)
         deviation = tf.sqrt(variance + layer.epsilon)
 
-        def gradients(d_pooled: tf.Tensor):
+        def gradients(d_pooled: tf.Tensor) -> tf.Tensor:
             with tf.name_scope(f"gradient_tape/{layer.name}"):  # as TensorFlow names its own
                 d_mean, d_deviation = tf.split(d_pooled[:, None, None], 2, axis=3)
                 count = tf.cast(tf.reduce_prod(tf.shape(x)[1:3]), tf.float32)

@@ -226,7 +226,7 @@ class Model:
         running.assign(decay * running + (1 - decay) * batch)
 
 
-def _traced(function: Callable, signature: Sequence) -> "tf.types.experimental.PolymorphicFunction":
+def _traced(function: Callable, signature: Sequence) -> tf.types.experimental.PolymorphicFunction:
     """A graph of `function`. As it stands: rewriting its Python for tensors in its conditions, of which there
     are none, costs seconds and leaves source files in the system's folder for temporary ones."""
     return tf.function(function, signature, autograph=False)

@@ -11,7 +11,7 @@ one side transposed.
 """
 from __future__ import annotations
 
-from typing import Mapping, Tuple
+from typing import Callable, Mapping, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -30,13 +30,13 @@ def convolve(layer: Convolution, axes: Tuple[Axis, Axis], x: tf.Tensor, weight: 
     outputs, inputs, kernel, _ = matrices(layer, axes)
 
     @tf.custom_gradient
-    def run(x: tf.Tensor, weight: tf.Tensor):
+    def run(x: tf.Tensor, weight: tf.Tensor) -> Tuple[tf.Tensor, Callable]:
         y, points = product(layer, axes, x, kernels(layer, axes, weight), tables)
 
         def table(name: str) -> tf.Tensor:
             return tables[f"{layer.name}/back_{name}"]
 
-        def gradients(dy: tf.Tensor):
+        def gradients(dy: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
             with tf.name_scope(f"gradient_tape/{layer.name}"):  # as TensorFlow names its own
                 rows = _rows(dy, with_zeros=True)
                 d_products = _apply(outputs.T, tf.gather(rows, table("cut_outputs")), layer.channels)

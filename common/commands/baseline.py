@@ -4,13 +4,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from typing import Callable, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, List, Mapping, Optional, Tuple
 
 from common.commands.options import add_options, add_out_options, data_or_embedded
 from common.commands.utterances import Choice, add_side_options, side_of
 from common.outputs import output
 from common.parser import Parser
 from common.twin import Twin
+
+if TYPE_CHECKING:  # slow to import, and only named in annotations
+    from common.data.dataset import Dataset
+    from common.data.splits import Split
 
 _DESCRIPTION = """What a method of the 1990s makes of the same data: the least that a network has to beat.
 
@@ -66,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _split(options: argparse.Namespace, dataset) -> Tuple:
+def _split(options: argparse.Namespace, dataset: Dataset) -> Tuple[Split, str]:
     """The split and what it is called."""
     from common.data.splits import load_split, split_dataset
 

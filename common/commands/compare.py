@@ -6,7 +6,7 @@ import importlib.util
 import sys
 import tempfile
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, Optional, Tuple
 
 from common.commands.options import (
     BATCH_SIZE,
@@ -27,6 +27,16 @@ from common.outputs import output
 from common.parser import Parser
 from common.progress import Progress
 from common.twin import CLOCKS, RESIDENT, Twin
+
+if TYPE_CHECKING:  # slow to import, and only named in annotations
+    from common.compare.comparison import ComparisonPlan
+    from common.compare.report import Report
+    from common.compare.results import NetworkResult
+    from common.data.dataset import Dataset
+    from common.data.splits import Split
+    from common.device import Decision
+    from common.speed.rounds import TimingPlan
+    from common.training.config import TrainingConfig
 
 _DESCRIPTION = """Compare TensorFlow and Caffe2 on who is speaking: speed, accuracy, and whether they agree.
 
@@ -92,7 +102,8 @@ def run(loads: Mapping[str, Callable[[], Twin]], others: Mapping[str, Tuple[str,
     return FAILED
 
 
-def _results(plan, dataset, split, folder: Path, width: Optional[int], options: argparse.Namespace) -> List:
+def _results(plan: ComparisonPlan, dataset: Dataset, split: Split, folder: Path, width: Optional[int],
+             options: argparse.Namespace) -> List[NetworkResult]:
     """Compare, and show each network's result once it is there. Who stops it is told what of it is kept."""
     from common.compare.comparison import Comparison
     from common.compare.report import section
@@ -132,8 +143,8 @@ def _check_runs(folder: Path, options: argparse.Namespace) -> None:
     """Tell which learning runs are replaced in a comparison's folder; raises UserError without --force."""
     runs = _runs(folder)
     if runs and not options.force:
-        raise UserError(f"{folder} holds learning runs of a comparison; go on with them by: {_going_on(runs, options)}; or name another "
-                        "folder with --out, or have all that a comparison wrote there replaced with --force, checkpoints too")
+        raise UserError(f"{folder} holds learning runs of a comparison; go on with them by: {_going_on(runs, options)}; or "
+                        "name another folder with --out, or have all that a comparison wrote there replaced with --force, checkpoints too")
     if runs:
         print(f"note: --force deletes the checkpoints in {', '.join(map(str, runs))}", file=sys.stderr)
 
@@ -165,14 +176,15 @@ def _parser(others: Mapping[str, Tuple[str, str]]) -> argparse.ArgumentParser:
                         "measure speed alone, learn nothing")
     add_options(parser, "--batch-size", "--learning-rate", "--crop-frames", "--width", "--seed",
                 batch_size=f"{BATCH_SIZE}; a recipe's learning has its own",
-                learning_rate=f"{_SHORT_RUN['learning_rate']}, and a hundredth at the end", crop_frames=f"{_SHORT_RUN['crop_frames']}")
+                learning_rate=f"{_SHORT_RUN['learning_rate']}, and a hundredth at the end",
+                crop_frames=f"{_SHORT_RUN['crop_frames']}")
     _add_timing_options(parser.add_argument_group("timing"))
     add_out_options(parser, "compare-DATA", "the report")
     add_options(parser, "--device", "--threads", "--convolutions")
     return parser
 
 
-def _add_timing_options(group: "argparse._ArgumentGroup") -> None:
+def _add_timing_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--blocks", type=int, default=5,
                        help="timed blocks of each figure: so many rounds at the least, 2 or more (%(default)g)")
     group.add_argument("--budget", type=float, default=30.0, metavar="S",
@@ -196,7 +208,7 @@ def _writes() -> List[str]:
             *(f"{network}-{framework}/{name}" for network in NETWORKS for framework in FRAMEWORKS for name in WRITES)]
 
 
-def _timing_plan(options: argparse.Namespace):
+def _timing_plan(options: argparse.Namespace) -> TimingPlan:
     from common.speed.rounds import TimingPlan
 
     for name, least in (("blocks", 2), ("steps", 1), ("calls", 1), ("block_seconds", 0), ("budget", 0)):
@@ -211,7 +223,7 @@ def _timing_plan(options: argparse.Namespace):
                       options.budget, options.steps, options.block_seconds, options.calls, clocks, options.parts)
 
 
-def _plan(options: argparse.Namespace, device: str, threads: int):
+def _plan(options: argparse.Namespace, device: str, threads: int) -> Tuple[ComparisonPlan, Dataset, Split]:
     from common.commands.train import say_mismatch
     from common.compare.comparison import ComparisonPlan
     from common.data.dataset import open_dataset
@@ -239,7 +251,7 @@ def _plan(options: argparse.Namespace, device: str, threads: int):
     return plan, dataset, split
 
 
-def _config(options: argparse.Namespace, network: str):
+def _config(options: argparse.Namespace, network: str) -> TrainingConfig:
     """Of a network's learning run: the recipe's or the short one's, with what is given in place of theirs."""
     from common.training.config import TrainingConfig
     from common.training.recipes import configure
@@ -255,7 +267,7 @@ def _config(options: argparse.Namespace, network: str):
     return TrainingConfig(schedule="cosine", final_learning_rate=short["learning_rate"] / 100, **own, **short)
 
 
-def _report(plan, decision, dataset, split, results):
+def _report(plan: ComparisonPlan, decision: Decision, dataset: Dataset, split: Split, results: List[NetworkResult]) -> Report:
     from common.compare.report import Report
     from common.measured import facts
 
@@ -268,7 +280,7 @@ def _report(plan, decision, dataset, split, results):
     return Report(machine.pop("date"), machine, versions, data, settings_of(plan, str(decision)), results)
 
 
-def settings_of(plan, device: str) -> Dict[str, object]:
+def settings_of(plan: ComparisonPlan, device: str) -> Dict[str, object]:
     """What all networks have in common; batches of what is timed, and of what learns where these are others."""
     import dataclasses
 

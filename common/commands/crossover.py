@@ -13,6 +13,7 @@ from common.parser import Parser
 from common.twin import Twin
 
 if TYPE_CHECKING:
+    from common.training.config import TrainingConfig
     from common.training.crossover import CrossoverStudy
 
 _DESCRIPTION = """Switch the framework in the middle of a training run and see whether the loss notices.
@@ -59,7 +60,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     return 0 if max(c.largest_difference for c in crossings) < TOLERANCE else 1
 
 
-def _write(folder: Path, study: "CrossoverStudy", lines: Sequence[str], of_what: str) -> None:
+def _write(folder: Path, study: CrossoverStudy, lines: Sequence[str], of_what: str) -> None:
     from common.files import write_json, write_text
     from common.measured import told
     from common.show.crossing_curves import draw_crossings
@@ -79,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _config(options: argparse.Namespace):
+def _config(options: argparse.Namespace) -> TrainingConfig:
     from common.training.config import TrainingConfig
 
     return TrainingConfig(network=options.network, width=options.width,

@@ -3,10 +3,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Callable, List, Mapping, Optional
+from typing import TYPE_CHECKING, Callable, List, Mapping, Optional
 
 from common.parser import Parser
 from common.twin import Twin
+
+if TYPE_CHECKING:  # slow to import, and only named in annotations
+    from common.compare.diff import Changes
 
 _DESCRIPTION = """Hold a stored comparison against an earlier one of the same settings.
 
@@ -37,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _text(changes, style: str) -> str:
+def _text(changes: Changes, style: str) -> str:
     from common.compare.diff import TOLERANCE
     from common.tables import table
 

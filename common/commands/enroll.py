@@ -71,7 +71,7 @@ def _parser(prog: str, load: Load) -> argparse.ArgumentParser:
     return parser
 
 
-def _voices(words: List[str], held: contextlib.ExitStack) -> "Dict[str, List[Source]]":
+def _voices(words: List[str], held: contextlib.ExitStack) -> Dict[str, List[Source]]:
     """Recordings by voice. Raises UserError."""
     from common.identify.pieces import Source
     from common.prepare.sources import find_recordings
@@ -80,7 +80,7 @@ def _voices(words: List[str], held: contextlib.ExitStack) -> "Dict[str, List[Sou
         raise UserError(f"{words[0]}: expected a name and recordings of that voice, or one folder SPEAKER/SESSION/ of several "
                         "voices")
     if len(words) == 1:
-        found: "Dict[str, List[Source]]" = {}
+        found: Dict[str, List[Source]] = {}
         for each in find_recordings(Path(words[0])).recordings:
             path = Path(words[0]) / each.path
             found.setdefault(each.speaker, []).append(Source(str(path), path))
@@ -88,14 +88,14 @@ def _voices(words: List[str], held: contextlib.ExitStack) -> "Dict[str, List[Sou
     return {words[0]: sources(words[1:], held)} if words else {}
 
 
-def _listen(engine: "Engine", voices: "Dict[str, List[Source]]") -> "Tuple[Dict[str, np.ndarray], List[str]]":
+def _listen(engine: Engine, voices: Dict[str, List[Source]]) -> Tuple[Dict[str, np.ndarray], List[str]]:
     """Embeddings (recordings, units) by voice, and every recording's error or "". Raises UserError for a voice without."""
     import numpy as np
 
     from common.verify.answers import embed
 
     names = [name for name, own in voices.items() for _ in own]
-    heard: "Dict[str, List[np.ndarray]]" = {name: [] for name in voices}
+    heard: Dict[str, List[np.ndarray]] = {name: [] for name in voices}
     errors: List[str] = []
     for name, (listening, embedding) in zip(names, embed(engine, [source for own in voices.values() for source in own])):
         say(listening.name, listening.remarks, listening.error)
@@ -108,7 +108,7 @@ def _listen(engine: "Engine", voices: "Dict[str, List[Source]]") -> "Tuple[Dict[
     return {name: np.array(embeddings) for name, embeddings in heard.items()}, errors
 
 
-def _show(gallery: "Gallery", path: Path) -> None:
+def _show(gallery: Gallery, path: Path) -> None:
     from common.verify.gallery import counted
 
     for name, voice in gallery.voices.items():

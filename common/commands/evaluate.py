@@ -17,7 +17,11 @@ from common.outputs import output
 from common.parser import Parser
 
 if TYPE_CHECKING:  # slow to import, and only named in annotations
+    import numpy as np
+
+    from common.data.dataset import Dataset
     from common.identify.engines import Engine
+    from common.training.evaluation import Evaluation
 
 _RUN = """  {prog} runs/first                         # of the data it was trained on, the test side
   {prog} runs/first --side dev
@@ -83,7 +87,7 @@ def _parser(prog: str, load: Load) -> argparse.ArgumentParser:
     return parser
 
 
-def _show(engine: Engine, dataset, told: str, evaluation, confusion, calibration: str) -> None:
+def _show(engine: Engine, dataset: Dataset, told: str, evaluation: Evaluation, confusion: np.ndarray, calibration: str) -> None:
     trained, voices = engine.trained, ", synthetic voices" if dataset.synthetic else ""
     print(f"{trained.network} trained by {trained.trained_by}, evaluated in {engine.name} on {dataset.name}{voices}"
           f"{told and ': '}{told}")
@@ -94,7 +98,7 @@ def _show(engine: Engine, dataset, told: str, evaluation, confusion, calibration
         print(f"  {count:3d} of {confusion[i].sum()} by {trained.speakers[i]} were taken for {trained.speakers[j]}")
 
 
-def _calibration(temperature: Optional[float], logits, speakers) -> str:
+def _calibration(temperature: Optional[float], logits: np.ndarray, speakers: np.ndarray) -> str:
     """How far probabilities are from the truth, in words."""
     from common.training.metrics import calibration_error
 
@@ -105,7 +109,8 @@ def _calibration(temperature: Optional[float], logits, speakers) -> str:
     return f"{told}, by the temperature of its development side ({temperature:.3g}) {100 * better:.1f} %"
 
 
-def write_results(folder: Path, choice: Choice, evaluation, confusion, names: Sequence[str], speakers, logits) -> None:
+def write_results(folder: Path, choice: Choice, evaluation: Evaluation, confusion: np.ndarray, names: Sequence[str],
+                  speakers: np.ndarray, logits: np.ndarray) -> None:
     from common.files import write_json, write_text
     from common.proof.stored import write_answers
 

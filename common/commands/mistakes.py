@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _setting(options: argparse.Namespace) -> Tuple[str, "Trial", "BatchReader"]:
+def _setting(options: argparse.Namespace) -> Tuple[str, Trial, BatchReader]:
     """A line on what is done, the honest training, and the utterances to test on."""
     from common.data.batches import BatchReader
     from common.data.dataset import open_dataset
@@ -89,7 +89,7 @@ def _setting(options: argparse.Namespace) -> Tuple[str, "Trial", "BatchReader"]:
     return head, make_trial(spec, batches, options.learning_rate, seed=options.seed), test
 
 
-def _rows(trial: "Trial", test: "BatchReader", twin: Twin, others: List[Twin], progress: Progress
+def _rows(trial: Trial, test: BatchReader, twin: Twin, others: List[Twin], progress: Progress
           ) -> Iterator[Tuple[List[str], bool]]:
     """Rows of the table, each with whether the mistake was caught on the rung it belongs to."""
     from common.proof.costs import chance, logit_difference, train_and_test
@@ -121,13 +121,13 @@ def _rows(trial: "Trial", test: "BatchReader", twin: Twin, others: List[Twin], p
                 _accuracy(outcome), f"{chance(outcome, honest):.2g}"], found is not None and found.rung == mistake.rung)
 
 
-def _where(found: Optional["Finding"]) -> List[str]:
+def _where(found: Optional[Finding]) -> List[str]:
     if found is None:
         return ["NOT CAUGHT", "", ""]
     error = "another shape" if found.error == float("inf") else f"{found.error:.1e}"
     return [found.rung, found.tensor, error]
 
 
-def _accuracy(outcome: "Outcome") -> str:
+def _accuracy(outcome: Outcome) -> str:
     own = outcome.evaluation
     return f"{100 * own.top1:.1f} % [{100 * own.top1_low:.1f}, {100 * own.top1_high:.1f}]"

@@ -2,13 +2,16 @@
 from __future__ import annotations
 
 import argparse
-from typing import Callable, Dict, List, Mapping, Optional
+from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, Optional
 
 from common.commands.options import MODEL, add_options, add_out_options, model_file, prepare_machine
 from common.commands.utterances import add_side_options, choose, open_for
 from common.outputs import output
 from common.parser import Parser
 from common.twin import Twin
+
+if TYPE_CHECKING:  # slow to import, and only named in annotations
+    from common.training.checkpoint import Checkpoint
 
 _DESCRIPTION = """Run a trained model's weights through every way from parameters to logits.
 
@@ -59,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _table(rows: List[Dict[str, object]], checkpoint, utterances: int) -> str:
+def _table(rows: List[Dict[str, object]], checkpoint: Checkpoint, utterances: int) -> str:
     from common.tables import table_of_numbers
 
     head = (f"{checkpoint.config.network} trained by {checkpoint.framework or 'nobody'}, "

@@ -124,12 +124,12 @@ def prepare_threads(threads: int) -> int:
     return number
 
 
-def choose_device(asked: str, loads: Iterable[Callable[[], "Twin"]]) -> Decision:
+def choose_device(asked: str, loads: Iterable[Callable[[], Twin]]) -> Decision:
     """Decide for the frameworks of these twins, see `common.device`; before anything is written."""
     return decide(asked, [load.__module__ for load in loads])
 
 
-def prepare_machine(options: argparse.Namespace, loads: Iterable[Callable[[], "Twin"]]) -> int:
+def prepare_machine(options: argparse.Namespace, loads: Iterable[Callable[[], Twin]]) -> int:
     """Do as --threads and --device ask; returns the number of threads, and `options.device` is cpu or gpu from here on."""
     threads = prepare_threads(options.threads)
     options.device = choose_device(options.device, loads).device

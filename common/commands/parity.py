@@ -84,8 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _trial(network: str, options: argparse.Namespace, dataset: "Dataset"
-           ) -> Tuple["Trial", "Trial"]:
+def _trial(network: str, options: argparse.Namespace, dataset: Dataset
+           ) -> Tuple[Trial, Trial]:
     """The trial, and what --break makes of it."""
     from common.data.batches import BatchReader
     from common.data.splits import split_dataset
@@ -105,14 +105,14 @@ def _trial(network: str, options: argparse.Namespace, dataset: "Dataset"
     return trial, MISTAKES[options.mistake].make(trial) if options.mistake else trial
 
 
-def _climb_all(trial: "Trial", own: Dict[str, "Trial"], twins: Dict[str, Twin]
-               ) -> Tuple[Dict[str, "Recording"], Dict[str, List["Finding"]]]:
+def _climb_all(trial: Trial, own: Dict[str, Trial], twins: Dict[str, Twin]
+               ) -> Tuple[Dict[str, Recording], Dict[str, List[Finding]]]:
     """What each framework made of the trial it was given, and what the ladder finds in it."""
     from common.proof.parity import Arbiter, climb
     from common.proof.recording import record
 
-    recordings: Dict[str, "Recording"] = {}
-    findings: Dict[str, List["Finding"]] = {}
+    recordings: Dict[str, Recording] = {}
+    findings: Dict[str, List[Finding]] = {}
     with Progress() as progress:
         progress.show(f"{trial.spec.name}: the reference", 0, 1 + len(twins))
         arbiter = Arbiter.of(trial)
@@ -123,7 +123,7 @@ def _climb_all(trial: "Trial", own: Dict[str, "Trial"], twins: Dict[str, Twin]
     return recordings, findings
 
 
-def _head(options: argparse.Namespace, dataset: "Dataset", twins: Dict[str, Twin],
+def _head(options: argparse.Namespace, dataset: Dataset, twins: Dict[str, Twin],
           threads: int) -> str:
     from common.measured import facts, told
 

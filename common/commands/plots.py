@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, Optional
+from typing import Callable, Dict, List, Mapping, Optional, Type, TypeVar
 
 from common.commands.options import existing
 from common.errors import UserError
 from common.parser import Parser
 from common.twin import Twin
+
+T = TypeVar("T")
 
 _DESCRIPTION = """Draw the pictures of a comparison, profile, scaling or crossover again, without measuring.
 
@@ -53,7 +55,7 @@ def _drawings() -> Dict[str, Callable[[Path], List[Path]]]:
     from common.training.crossover import CrossoverStudy
     from common.typed import typed
 
-    def stored(kind: type, folder: Path, name: str):
+    def stored(kind: Type[T], folder: Path, name: str) -> T:
         path = folder / f"{name}.json"
         return typed(kind, read_json(path, name), f"{path}: this is not what `compare.py {name}` stores; run it again")
 

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Callable, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, List, Mapping, Optional, Sequence, Tuple
 
 from common.commands.options import add_options, model_file, prepare_machine
 from common.commands.utterances import add_side_options, choose, open_for
@@ -10,6 +10,12 @@ from common.contenders import by_label
 from common.errors import UserError
 from common.parser import Parser
 from common.twin import Twin
+
+if TYPE_CHECKING:  # slow to import, and only named in annotations
+    import numpy as np
+
+    from common.proof.disagreement import Disagreement
+    from common.training.checkpoint import Checkpoint
 
 _DESCRIPTION = """Compare what two trained models say about the same utterances.
 
@@ -92,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _text(result, models: Sequence, indices) -> str:
+def _text(result: Disagreement, models: Sequence[Checkpoint], indices: np.ndarray) -> str:
     from common.tables import table
 
     names = models[0].speakers
@@ -135,7 +141,7 @@ def comparable(models: Sequence) -> str:
     return f"Comparable: same {same_facts()}. Beside each other: {beside}"
 
 
-def _nonzero(result):
+def _nonzero(result: Disagreement) -> List[Tuple[Tuple[int, int], int]]:
     """Off-diagonal entries of the confusion difference that are not zero."""
     matrix = result.confusion_difference
     return [((i, j), int(matrix[i, j])) for i in range(len(matrix)) for j in range(len(matrix))

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Callable, Dict, List, Mapping, Optional
+from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, Optional
 
 from common.commands.options import add_options, add_out_options, prepare_machine
 from common.errors import UserError
@@ -10,6 +10,10 @@ from common.network.architectures import NETWORKS
 from common.outputs import output
 from common.parser import Parser
 from common.twin import Twin
+
+if TYPE_CHECKING:  # slow to import, and only named in annotations
+    from common.speed.bench import Work
+    from common.speed.profile import Profile
 
 _DESCRIPTION = """Show where the time of a step goes: forward, backward and update of every layer.
 
@@ -56,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _work(network: str, options: argparse.Namespace, threads: int):
+def _work(network: str, options: argparse.Namespace, threads: int) -> Work:
     from common.speed.bench import Work
 
     work = Work(network, options.speakers, options.width, options.frames, options.batch_size,
@@ -77,7 +81,7 @@ def _head(options: argparse.Namespace, measured: Mapping[str, str]) -> str:
             "A fused operator counts for the convolution in it.\n")
 
 
-def _tables(profiles: Dict[str, Dict], work) -> str:
+def _tables(profiles: Dict[str, Profile], work: Work) -> str:
     from common.speed.profile import table
     from common.tables import table_of_numbers
 

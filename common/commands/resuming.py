@@ -8,15 +8,20 @@ import argparse
 import contextlib
 import sys
 from pathlib import Path
-from typing import Iterator, Optional, Tuple
+from typing import TYPE_CHECKING, Iterator, Optional, Tuple
 
 from common.commands.options import data_or_embedded
 from common.errors import UserError
 from common.files import word
 
+if TYPE_CHECKING:  # slow to import, and only named in annotations
+    from common.data.dataset import Dataset
+    from common.data.splits import Split
+    from common.training.checkpoint import Checkpoint
+
 
 @contextlib.contextmanager
-def resumed_run(options: argparse.Namespace) -> Iterator[Tuple]:
+def resumed_run(options: argparse.Namespace) -> Iterator[Tuple[Checkpoint, Dataset, Split, Path]]:
     """A run that goes on, its folder held: checkpoint, data, split, folder."""
     from common.data.dataset import open_dataset
     from common.training.config import load_config
@@ -40,7 +45,7 @@ def resumed_run(options: argparse.Namespace) -> Iterator[Tuple]:
         yield checkpoint, dataset, split, folder
 
 
-def _split(folder: Path, dataset, seed: int):
+def _split(folder: Path, dataset: Dataset, seed: int) -> Split:
     """The run's. Raises UserError, with how to come by it again: it is drawn by the seed."""
     from common.data.splits import load_split
 
@@ -51,7 +56,7 @@ def _split(folder: Path, dataset, seed: int):
                         f"draws the same; copy its split.json to {word(folder)}") from None
 
 
-def _as_asked(folder: Path, checkpoint, epochs: Optional[int], patience: Optional[int]):
+def _as_asked(folder: Path, checkpoint: Checkpoint, epochs: Optional[int], patience: Optional[int]) -> Checkpoint:
     """The checkpoint with a patience and, where the run is finished, epochs of its own choice; its folder says so, too.
 
     A finished run that is asked for no more is tested again: it may have been stopped before that. Raises UserError for

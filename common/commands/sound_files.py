@@ -19,7 +19,7 @@ HELP = "wav, flac, ogg, mp3, m4a, ..., a folder of them, or - for standard input
 _STDIN = "-"
 
 
-def sources(words: Sequence[str], held: contextlib.ExitStack) -> "List[Source]":
+def sources(words: Sequence[str], held: contextlib.ExitStack) -> List[Source]:
     """The recordings that words mean, each once, also where it is in a folder that is named.
 
     held: keeps what came on standard input for as long as it is open
@@ -28,7 +28,7 @@ def sources(words: Sequence[str], held: contextlib.ExitStack) -> "List[Source]":
     return list(dict.fromkeys(source for word in dict.fromkeys(words) for source in _meant(word, held)))
 
 
-def _meant(word: str, held: contextlib.ExitStack) -> "Iterator[Source]":
+def _meant(word: str, held: contextlib.ExitStack) -> Iterator[Source]:
     from common.identify.pieces import Source, kept
     from common.prepare.sources import audio_files
 

@@ -36,7 +36,7 @@ class Stopping:
         """From now on the first signal stops at once."""
         self._listening = False
 
-    def __enter__(self) -> "Stopping":
+    def __enter__(self) -> Stopping:
         self._before = {number: signal.getsignal(number) for number in _SIGNALS}
         for number, handler in self._before.items():
             if handler != signal.SIG_IGN:  # as for what runs in a shell's background

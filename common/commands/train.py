@@ -8,15 +8,9 @@ import shlex
 import sys
 from pathlib import Path
 from textwrap import indent
-from typing import Callable, Dict, Iterator, List, Mapping, Optional, Tuple, get_args
+from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, get_args
 
-from common.commands.options import (
-    add_options,
-    add_out_options,
-    choose_device,
-    data_or_embedded,
-    prepare_threads,
-)
+from common.commands.options import add_options, add_out_options, choose_device, data_or_embedded, prepare_threads
 from common.commands.resuming import resumed_run
 from common.commands.stopping import Stopping
 from common.errors import UserError
@@ -29,6 +23,14 @@ from common.progress import THINGS, Progress
 from common.training.config import KINDS, SAVE_MINUTES, WHAT, TrainingConfig
 from common.training.recipes import DEFAULT, RECIPES, configure, table
 from common.twin import MEASURE, Twin
+
+if TYPE_CHECKING:  # slow to import, and only named in annotations
+    from common.data.dataset import Dataset
+    from common.data.splits import Split
+    from common.training.checkpoint import Checkpoint
+    from common.training.events import EventFile
+    from common.training.loop import Trainer
+    from common.training.run_folder import EpochRecord
 
 _DESCRIPTION = """Train a network to tell speakers apart.
 
@@ -81,7 +83,7 @@ def run(prog: str, load: Callable[[], Twin], argv: Optional[List[str]]) -> int:
     return 0
 
 
-def notes(checkpoint, split, otherwise: str) -> List[str]:
+def notes(checkpoint: Checkpoint, split: Split, otherwise: str) -> List[str]:
     """What whoever trains should know of the run that begins or goes on, computed `otherwise` than before."""
     found = []
     if checkpoint.config.patience and not len(split.dev):
@@ -92,7 +94,7 @@ def notes(checkpoint, split, otherwise: str) -> List[str]:
     return found
 
 
-def _left(trainer, checkpoint) -> str:
+def _left(trainer: Trainer, checkpoint: Checkpoint) -> str:
     """Which epochs there are to train."""
     done, epochs = checkpoint.epoch, checkpoint.config.epochs
     if done == epochs or trainer.out_of_patience:
@@ -121,7 +123,8 @@ def going_on(prog: str, folder: Path, options: argparse.Namespace) -> str:
     return " ".join([prog, *words])
 
 
-def _train(prog: str, trainer, checkpoint, split, summary: Mapping[str, str], stopping: Stopping) -> None:
+def _train(prog: str, trainer: Trainer, checkpoint: Checkpoint, split: Split, summary: Mapping[str, str],
+           stopping: Stopping) -> None:
     """The run itself, and whoever watches it: the terminal, a page in its folder, TensorBoard."""
     from common.show.run_page import RunPage
     from common.training.events import EventFile
@@ -136,7 +139,7 @@ def _train(prog: str, trainer, checkpoint, split, summary: Mapping[str, str], st
         for record in told:  # again: the run may have died before it was told
             events.epoch(record)
 
-        def on_epoch(record) -> None:
+        def on_epoch(record: EpochRecord) -> None:
             progress.print(str(record))
             events.epoch(record)
             page.epoch()
@@ -162,7 +165,7 @@ def _train(prog: str, trainer, checkpoint, split, summary: Mapping[str, str], st
     print(result, f"next: {following['identify']}", sep="\n")
 
 
-def _summary(trainer, checkpoint, dataset, split) -> Dict[str, str]:
+def _summary(trainer: Trainer, checkpoint: Checkpoint, dataset: Dataset, split: Split) -> Dict[str, str]:
     """What is trained on what, the whole run through."""
     config, spec = checkpoint.config, checkpoint.spec
     voices = "SYNTHETIC voices" if dataset.synthetic else "voices"
@@ -174,7 +177,7 @@ def _summary(trainer, checkpoint, dataset, split) -> Dict[str, str]:
         "steps": f"{trainer.total_steps // config.epochs} an epoch, each of {config.batch_size} {crops}"}
 
 
-def _tested(trainer, split, events) -> str:
+def _tested(trainer: Trainer, split: Split, events: EventFile) -> str:
     """How good the run's best model is on the test side."""
     from common.show.confusion import confusion_png
     from common.training.evaluation import Evaluation
@@ -270,12 +273,13 @@ def _prepared(recordings: Path, recipe: str, out: Optional[Path]) -> Path:
     return data
 
 
-def _material(paths: List[Path], share: Optional[float], config: TrainingConfig) -> Tuple:
+def _material(paths: List[Path], share: Optional[float], config: TrainingConfig) -> Tuple[Dataset, Split]:
     """The data to train on, and how they are split."""
+    from common.data.dataset import open_dataset
     from common.data.splits import split_dataset, with_less_training
     from common.training.loop import check_batch
 
-    dataset = _open(paths)
+    dataset = open_dataset(data_or_embedded(paths))
     split = split_dataset(dataset, config.seed)
     if share is not None:
         split = with_less_training(split, dataset.records.labels, share, config.seed)
@@ -283,15 +287,10 @@ def _material(paths: List[Path], share: Optional[float], config: TrainingConfig)
     return dataset, split
 
 
-def say_mismatch(config: TrainingConfig, dataset) -> None:
+def say_mismatch(config: TrainingConfig, dataset: Dataset) -> None:
     """Tell on standard error where the data were not prepared as the recipe expects them."""
     recipe = RECIPES[config.recipe]
     if recipe.mismatch(dataset.scale, dataset.normalised):
         print(f"note: {dataset.name} was not prepared for the recipe {config.recipe}: python -m common.prepare with "
-              f"{recipe.prepare or 'no option'} makes the spectrograms it is for, and with others it may recognise less", file=sys.stderr)
-
-
-def _open(paths: Optional[List[Path]]):
-    from common.data.dataset import open_dataset
-
-    return open_dataset(data_or_embedded(paths))
+              f"{recipe.prepare or 'no option'} makes the spectrograms it is for, and with others it may recognise less",
+              file=sys.stderr)

@@ -19,7 +19,7 @@ WRITES = ("verification.json", "scores.csv", "scores.png")
 CALIBRATE_EQUAL = "equal"  # in place of a rate of false accepts
 
 
-def evaluate(engine: "Engine", options: argparse.Namespace) -> int:
+def evaluate(engine: Engine, options: argparse.Namespace) -> int:
     """Score a list of trials as the options say; returns the exit status."""
     from common.verify.scoring import Verification, score
     from common.verify.trials import read_trials
@@ -48,7 +48,7 @@ def evaluate(engine: "Engine", options: argparse.Namespace) -> int:
     return 0
 
 
-def _calibrate(scored: "Scored", options: argparse.Namespace) -> "Threshold":
+def _calibrate(scored: Scored, options: argparse.Namespace) -> Threshold:
     from common.verify.gallery import Threshold
 
     rate = None if options.calibrate == CALIBRATE_EQUAL else options.calibrate
@@ -56,7 +56,7 @@ def _calibrate(scored: "Scored", options: argparse.Namespace) -> "Threshold":
     return Threshold(scored.curve.threshold(rate), f"{at} on {options.trials.name}: {scored.counts}")
 
 
-def _kept(gallery: Optional[Path], engine: "Engine", must_exist: bool) -> "Optional[Threshold]":
+def _kept(gallery: Optional[Path], engine: Engine, must_exist: bool) -> Optional[Threshold]:
     """The threshold of a gallery, if there is one. Raises UserError for one that cannot be used, before the work."""
     from common.verify.gallery import load_gallery
 
@@ -65,7 +65,7 @@ def _kept(gallery: Optional[Path], engine: "Engine", must_exist: bool) -> "Optio
     return load_gallery(gallery, engine.trained).threshold
 
 
-def _keep(gallery: Optional[Path], engine: "Engine", threshold: "Threshold") -> None:
+def _keep(gallery: Optional[Path], engine: Engine, threshold: Threshold) -> None:
     from common.verify.gallery import changed
 
     if gallery is not None:
@@ -73,7 +73,7 @@ def _keep(gallery: Optional[Path], engine: "Engine", threshold: "Threshold") -> 
             voices.threshold = threshold
 
 
-def _facts(engine: "Engine", found: "Verification", scored: "Scored", threshold: "Optional[Threshold]") -> Dict[str, Any]:
+def _facts(engine: Engine, found: Verification, scored: Scored, threshold: Optional[Threshold]) -> Dict[str, Any]:
     """All that was found, for JSON."""
     from common.typed import plain
 
@@ -84,7 +84,7 @@ def _facts(engine: "Engine", found: "Verification", scored: "Scored", threshold:
         "at_threshold": threshold and dataclasses.asdict(scored.errors(threshold.value))})
 
 
-def _write(folder: Path, facts: Dict[str, Any], scored: "Scored", threshold: "Optional[Threshold]", title: str) -> None:
+def _write(folder: Path, facts: Dict[str, Any], scored: Scored, threshold: Optional[Threshold], title: str) -> None:
     from common.files import write_json, write_text
     from common.show.verification import draw_scores
 

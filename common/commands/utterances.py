@@ -40,7 +40,7 @@ def data_for(model: Path, given: Optional[Sequence[Path]]) -> List[Path]:
     return list(given) if given else data_or_embedded(run_data(model.parent))
 
 
-def open_for(model: Path, given: Optional[Sequence[Path]], trained: "Union[Trained, Checkpoint]") -> "Dataset":
+def open_for(model: Path, given: Optional[Sequence[Path]], trained: Union[Trained, Checkpoint]) -> Dataset:
     """`data_for` a model, opened. Raises UserError for what does not fit it."""
     from common.data.dataset import open_dataset
 
@@ -58,8 +58,8 @@ def add_side_options(parser: argparse.ArgumentParser, default: str = "default: f
                         help="which side of the split (test)")
 
 
-def choose(options: argparse.Namespace, dataset: "Dataset", models: Mapping[Path, Optional["Checkpoint"]],
-           trained: "Union[Trained, Checkpoint]") -> Choice:
+def choose(options: argparse.Namespace, dataset: Dataset, models: Mapping[Path, Optional[Checkpoint]],
+           trained: Union[Trained, Checkpoint]) -> Choice:
     """What --split and --side choose, without what a model was trained on unless that side is asked for.
 
     models: None for one whose file does not say what it was trained on; trained: what one of them is made for
@@ -94,7 +94,7 @@ def choose(options: argparse.Namespace, dataset: "Dataset", models: Mapping[Path
     return Choice(indices, "; ".join(told))
 
 
-def side_of(options: argparse.Namespace, split: "Split", source: str) -> Tuple[str, np.ndarray]:
+def side_of(options: argparse.Namespace, split: Split, source: str) -> Tuple[str, np.ndarray]:
     """The side that --side names, and its record numbers. Raises UserError where there are none."""
     side = options.side or "test"
     indices = getattr(split, side)
@@ -103,8 +103,8 @@ def side_of(options: argparse.Namespace, split: "Split", source: str) -> Tuple[s
     return side, indices
 
 
-def _split(options: argparse.Namespace, dataset: "Dataset", models: Iterable[Path]
-           ) -> Tuple[Optional["Split"], str]:
+def _split(options: argparse.Namespace, dataset: Dataset, models: Iterable[Path]
+           ) -> Tuple[Optional[Split], str]:
     """The split that is named, or that a model's run has made of these data; and where it stands."""
     from common.data.splits import load_split, splits_data
 

@@ -46,7 +46,7 @@ def pair(logits: Mapping[str, np.ndarray], speakers: np.ndarray) -> List[Paired]
             for first, second, each in found]
 
 
-def told(results: Sequence["NetworkResult"], style: str = "simple", width: Optional[int] = None) -> str:
+def told(results: Sequence[NetworkResult], style: str = "simple", width: Optional[int] = None) -> str:
     """The accuracy of all networks, and the differences of valid ones; nothing where nothing was learned.
 
     style, width: see `common.tables`
@@ -73,7 +73,7 @@ _NOTE = ("Tested is the latest epoch whose development accuracy is within a stan
          "McNemar's p: how often chance alone parts those who are right alone so unevenly.")
 
 
-def _rows(result: "NetworkResult") -> List[List[str]]:
+def _rows(result: NetworkResult) -> List[List[str]]:
     return [[result.network, heading(result, name), result.recipe or _SHORT, *_figures(own.evaluation),
              f"{own.tested_epoch} of {result.learning.epochs}"]
             for name, own in result.frameworks.items() if own.evaluation]

@@ -55,8 +55,8 @@ Forward, backward, update: by what a step's beginnings differ, round by round, 9
 Warm-up: steps until three took the same time; not settled: until patience ended. \
 Latency: one utterance from NumPy to logits. Page faults and context switches: of timed training steps, or of \
 inference where nothing is trained. \
-Checks against ONNX Runtime: on the timed batch, after the timed steps, the logits of each, by the steps that were timed, against one export's, \
-all with the same parameters{learned}.""".replace("{target:.0f}", f"{100 * TARGET:.0f}")
+Checks against ONNX Runtime: on the timed batch, after the timed steps, the logits of each, by the steps that were timed, against one \
+export's, all with the same parameters{learned}.""".replace("{target:.0f}", f"{100 * TARGET:.0f}")
 _HELD_OUT = {"official": "part of the official split", MIXED: "sessions, or recordings for speakers with a single session"}
 _LEARNED = "; on the test utterances, after the learning run, each framework's own export against its native logits"
 

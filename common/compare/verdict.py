@@ -42,7 +42,7 @@ class Check:
     passed: bool
 
     @classmethod
-    def of(cls, what: str, whom: str, value: float, limit: float) -> "Check":
+    def of(cls, what: str, whom: str, value: float, limit: float) -> Check:
         finite = math.isfinite(value)
         return cls(what, whom, value if finite else None, limit, finite and (value < limit or value == 0))
 
@@ -57,17 +57,17 @@ class Check:
         return " / ".join(label(name) for name in self.whom.split(" / "))
 
 
-def heading(result: "NetworkResult", name: str) -> str:
+def heading(result: NetworkResult, name: str) -> str:
     """What a column or row of figures is called: where a check failed nobody shall take it for good."""
     return label(name) if result.valid else f"{INVALID} {label(name)}"
 
 
-def judge(result: "NetworkResult") -> List[Check]:
+def judge(result: NetworkResult) -> List[Check]:
     """Every check of one network in one run."""
     return list(_checks(result))
 
 
-def _checks(result: "NetworkResult") -> Iterator[Check]:
+def _checks(result: NetworkResult) -> Iterator[Check]:
     first = next(iter(result.frameworks))
     if result.sides is not None:
         both = " / ".join(result.sides)
@@ -88,7 +88,7 @@ def _checks(result: "NetworkResult") -> Iterator[Check]:
             yield from _through_onnx("the test utterances", name, own.crosscheck)
 
 
-def _possible(result: "NetworkResult", name: str, own: Measured) -> Iterator[Check]:
+def _possible(result: NetworkResult, name: str, own: Measured) -> Iterator[Check]:
     """Nobody is quicker than the multiplications that have to be done, by any clock, nor is a part of a step."""
     for kind, clocks in own.speeds.items():
         quickest = max(speed.median for speed in clocks.values())
@@ -106,7 +106,7 @@ def _through_onnx(batch: str, name: str, check: CrossCheck) -> Iterator[Check]:
     yield Check.of(f"share of other answers to {batch} than ONNX Runtime's, by more than rounding", name, check.turned, 0)
 
 
-def failures(results: Sequence["NetworkResult"]) -> List[str]:
+def failures(results: Sequence[NetworkResult]) -> List[str]:
     """A line for every check that failed, in plain words."""
     return [f"{result.network}, {check.names}: {check.what}: {check.found}, allowed "
             f"{'none' if check.limit == 0 else f'below {check.limit:g}'}"
@@ -114,7 +114,7 @@ def failures(results: Sequence["NetworkResult"]) -> List[str]:
             for result in results for check in result.checks if not check.passed]
 
 
-def verdict(results: Sequence["NetworkResult"]) -> List[str]:
+def verdict(results: Sequence[NetworkResult]) -> List[str]:
     """What all checks come to, in lines: the first says it, the others name what failed."""
     failed, total = failures(results), sum(len(result.checks) for result in results)
     wrong = "computes wrong numbers, or not the same work"

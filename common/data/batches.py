@@ -63,13 +63,13 @@ class BatchReader:
                             "use a smaller batch size or more data")
 
     @classmethod
-    def in_order(cls, records: RecordSet, indices: np.ndarray, batch_size: int = 32) -> "BatchReader":
+    def in_order(cls, records: RecordSet, indices: np.ndarray, batch_size: int = 32) -> BatchReader:
         """Each of these records once and whole, as they stand: what a model is evaluated on."""
         return cls(records, indices, batch_size, 0, shuffle=False, drop_remainder=False)
 
     @classmethod
     def shuffled(cls, records: RecordSet, indices: np.ndarray, batch_size: int, seed: int, crop_frames: Optional[int] = None,
-                 augmentation: Optional[Augmentation] = None) -> "BatchReader":
+                 augmentation: Optional[Augmentation] = None) -> BatchReader:
         """Full batches in a new order each epoch: what a model is trained on."""
         return cls(records, indices, batch_size, seed, True, True, crop_frames, augmentation)
 

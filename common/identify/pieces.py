@@ -122,7 +122,7 @@ def answers(run: Run, sources: Iterable[Source], trained: Trained) -> Iterator[T
     yield from _finished(batches, waiting)
 
 
-def _finished(batches: "_Batches", waiting: List[Tuple[Listening, List[np.ndarray]]]
+def _finished(batches: _Batches, waiting: List[Tuple[Listening, List[np.ndarray]]]
               ) -> Iterator[Tuple[Listening, np.ndarray]]:
     batches.flush()
     for heard, rows in waiting:

@@ -11,8 +11,11 @@ if TYPE_CHECKING:  # slow to import, and only named in annotations
     import onnxruntime
 
 
-def open_session(file: Union[Path, bytes], threads: int) -> "onnxruntime.InferenceSession":
-    """Of an exported file, or what one holds. Raises errors of ONNX Runtime's own kinds, which have nothing in common, for a file that it cannot read."""
+def open_session(file: Union[Path, bytes], threads: int) -> onnxruntime.InferenceSession:
+    """Of an exported file, or what one holds.
+
+    Raises errors of ONNX Runtime's own kinds, which have nothing in common, for a file that it cannot read.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

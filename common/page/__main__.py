@@ -52,7 +52,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     return 0
 
 
-def _serve(page: "Page", host: str, port: int) -> None:
+def _serve(page: Page, host: str, port: int) -> None:
     """Until Ctrl-C, or the signal that ends processes."""
     from common.page.app import make_server
 

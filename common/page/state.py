@@ -120,7 +120,7 @@ class Page:
             yield gallery
             self.gallery = gallery
 
-    def __enter__(self) -> "Page":
+    def __enter__(self) -> Page:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -79,7 +79,7 @@ def pool(tree: Path, out: Path, workers: int) -> int:
         return sum(processes.imap_unordered(one, recordings, chunksize=8))
 
 
-def _plain(tree: Path, out: Path) -> "tuple[List[Recording], Callable[[Recording], int]]":
+def _plain(tree: Path, out: Path) -> tuple[List[Recording], Callable[[Recording], int]]:
     """The recordings, and what is to be done with each."""
     recordings = find_recordings(tree).recordings
     labels = {name: label for label, name in enumerate(sorted({item.speaker for item in recordings}))}

@@ -55,7 +55,7 @@ def opened_source(source: Path) -> Iterator[Path]:
         yield unpack_recordings(source, Path(folder))
 
 
-def prepare(args: argparse.Namespace) -> "Summary":
+def prepare(args: argparse.Namespace) -> Summary:
     """What the command does, with its parsed options. Raises UserError."""
     begin_imports()
     from common.data.dataset import read_info
@@ -91,7 +91,7 @@ def prepare(args: argparse.Namespace) -> "Summary":
             return build(tree, args.out, plan, args.workers, progress, notes, found)
 
 
-def _one_speaker(tree: Path, recordings: "List[Recording]") -> str:
+def _one_speaker(tree: Path, recordings: List[Recording]) -> str:
     above = sorted({recording.path.split("/")[0] for recording in recordings})[0]
     return (f"{tree}: all of its {len(recordings)} recordings are in the folder of one speaker, {recordings[0].speaker}; "
             f"expected SPEAKER/SESSION/FILE. If the speakers are the folders in it, give {tree / above}; if one speaker is "

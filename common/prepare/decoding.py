@@ -111,7 +111,7 @@ def _flac_blocks(path: Path, notes: List[str]) -> Iterator[Block]:
         taken = max(0, taken - len(block))
 
 
-def _all_pieces(path: Path, layout: "_Layout", notes: List[str], anything: bool = True) -> Iterator[Block]:
+def _all_pieces(path: Path, layout: _Layout, notes: List[str], anything: bool = True) -> Iterator[Block]:
     """By FFmpeg. anything: raise AudioError if there is nothing in them."""
     found = not anything
     for start, end in layout.pieces:
@@ -174,7 +174,7 @@ def _wav_lengths(data: mmap.mmap) -> Tuple[int, int]:
     return 0, 0
 
 
-def _soundfile_blocks(file: "soundfile.SoundFile", notes: List[str]) -> Iterator[Block]:
+def _soundfile_blocks(file: soundfile.SoundFile, notes: List[str]) -> Iterator[Block]:
     import soundfile
 
     rate, frames_read = file.samplerate, 0
@@ -227,8 +227,8 @@ def _early(seconds: float, promised: float) -> str:
     return f"ends early: after {seconds:.2f} s where its header promises {promised:.2f} s"
 
 
-def _frames(container: "av.container.InputContainer", stream: "av.AudioStream",
-            notes: List[str]) -> Iterator["av.AudioFrame"]:
+def _frames(container: av.container.InputContainer, stream: av.AudioStream,
+            notes: List[str]) -> Iterator[av.AudioFrame]:
     """All frames of all packets that can be decoded."""
     import av
 
@@ -246,7 +246,7 @@ def _frames(container: "av.container.InputContainer", stream: "av.AudioStream",
         notes.append(f"damaged: {damaged} of {packets} packets cannot be decoded, or are the joint of two files")
 
 
-def _gathered(frames: Iterator["av.AudioFrame"]) -> Iterator[Block]:
+def _gathered(frames: Iterator[av.AudioFrame]) -> Iterator[Block]:
     """Frames joined to blocks, a new one where rate, channels or kind of sample change."""
     pieces: List[np.ndarray] = []
     kind, samples = None, 0

@@ -39,7 +39,7 @@ class Download:
 
     @staticmethod
     @contextlib.contextmanager
-    def opened(target: Path, url: str) -> "Iterator[Download]":
+    def opened(target: Path, url: str) -> Iterator[Download]:
         """What is there of a target, new or left by an earlier download. Raises UserError."""
         path = _part_path(target)
         try:

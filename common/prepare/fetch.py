@@ -91,7 +91,7 @@ def _attempt(download: Download, progress: Told) -> None:
 
 
 @contextlib.contextmanager
-def _request(source: Source, begin: int) -> "Iterator[requests.Response]":
+def _request(source: Source, begin: int) -> Iterator[requests.Response]:
     """An open response to a request for the bytes from `begin` on."""
     import requests
 
@@ -109,7 +109,7 @@ def _request(source: Source, begin: int) -> "Iterator[requests.Response]":
         raise UserError(f"{source.url}: {_reason(error)}") from error
 
 
-def _refuse_failures(response: "requests.Response", url: str) -> None:
+def _refuse_failures(response: requests.Response, url: str) -> None:
     status = f"{response.status_code} {response.reason}"
     if response.status_code in _GONE:
         raise UserError(f"{url}: the server does not have this file, or no longer ({status}). Ask for another "
@@ -123,7 +123,7 @@ def _refuse_failures(response: "requests.Response", url: str) -> None:
         raise UserError(f"{url}: the server sends a web page in place of the file; open the address in a browser")
 
 
-def _source(response: "requests.Response", url: str) -> Source:
+def _source(response: requests.Response, url: str) -> Source:
     """What the head of a full answer says of the file."""
     length = response.headers.get("Content-Length", "")
     tag = response.headers.get("ETag", "")
@@ -132,7 +132,7 @@ def _source(response: "requests.Response", url: str) -> Source:
     return Source(url, int(length) if length.isdigit() else None, tag or None)
 
 
-def _continues(response: "requests.Response", source: Source, begin: int) -> bool:
+def _continues(response: requests.Response, source: Source, begin: int) -> bool:
     """Whether a partial answer holds the rest of the same file, from `begin` on."""
     found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if response.status_code != 206 or not found or source.length is None:
@@ -140,7 +140,7 @@ def _continues(response: "requests.Response", source: Source, begin: int) -> boo
     return tuple(map(int, found.groups())) == (begin, source.length - 1, source.length)
 
 
-def _receive(response: "requests.Response", download: Download, progress: Told) -> None:
+def _receive(response: requests.Response, download: Download, progress: Told) -> None:
     """Append the body. Raises _Interrupted if it ends before, or goes beyond, the length that was announced."""
     import urllib3
 

@@ -36,7 +36,7 @@ class CrossCheck:
     turned: float = 0.0  # share with another, by a margin in ONNX Runtime that rounding cannot turn
 
     @classmethod
-    def of(cls, onnx: np.ndarray, native: np.ndarray) -> "CrossCheck":
+    def of(cls, onnx: np.ndarray, native: np.ndarray) -> CrossCheck:
         """From the logits (N, speakers) of both; where the native ones are of another shape nothing agrees."""
         if native.shape != onnx.shape:
             return cls(len(onnx), math.nan, math.nan, 0.0, 1.0)

@@ -23,7 +23,7 @@ class Mistake:
 
     story: str
     rung: str
-    make: Callable[["Trial"], "Trial"]
+    make: Callable[[Trial], Trial]
 
 
 def _nesterov(trial: Trial) -> Trial:

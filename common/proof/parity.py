@@ -62,7 +62,7 @@ class Arbiter(NamedTuple):
     rounded: Recording
 
     @classmethod
-    def of(cls, trial: Trial) -> "Arbiter":
+    def of(cls, trial: Trial) -> Arbiter:
         return cls(record_reference(trial), record_reference(trial, np.float32))
 
 

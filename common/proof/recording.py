@@ -41,7 +41,7 @@ class Trial:
         """The number of the last step, counted from 0."""
         return len(self.batches) - 1
 
-    def at(self, step: int, params: Params, momenta: Params) -> "Trial":
+    def at(self, step: int, params: Params, momenta: Params) -> Trial:
         """The trial of that step alone, from another state."""
         return replace(self, params=params, momenta=momenta, batches=self.batches[step:step + 1],
                        learning_rates=self.learning_rates[step:step + 1])

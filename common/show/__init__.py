@@ -1,1 +1,4 @@
-"""What a person sees of what was measured: its pictures. They know the results, and no result knows them."""
+"""What a person sees of what was measured: its pictures, a run's page, and the ladder in words.
+
+They know the results, and no result knows them. A table of one measurement stands with it.
+"""

@@ -32,7 +32,7 @@ def draw_breakdown(found: Breakdown, title: str, path: Path) -> Path:
     return save(figure, path)
 
 
-def _points(place: "Axes", at: Sequence[float], shares: Sequence[Share], label: str, **look: Any) -> None:
+def _points(place: Axes, at: Sequence[float], shares: Sequence[Share], label: str, **look: Any) -> None:
     """Accuracies with their intervals, in per cent."""
     values = [100 * share.value for share in shares]
     ends = [[100 * end for end in share.interval] for share in shares]
@@ -42,7 +42,7 @@ def _points(place: "Axes", at: Sequence[float], shares: Sequence[Share], label: 
     place.grid(alpha=0.3)
 
 
-def _lengths(place: "Axes", lengths: Sequence[Length]) -> None:
+def _lengths(place: Axes, lengths: Sequence[Length]) -> None:
     at = range(len(lengths))
     _points(place, at, [each.share for each in lengths], "by so much", **_FIRST)
     _points(place, [x + 0.2 for x in at], [each.beside for each in lengths], "the same by 3 s", **_SECOND)
@@ -51,7 +51,7 @@ def _lengths(place: "Axes", lengths: Sequence[Length]) -> None:
     legend_beneath(place, 4.5, fontsize=8, ncols=2)
 
 
-def _reliability(place: "Axes", calibration: Sequence[Calibration]) -> None:
+def _reliability(place: Axes, calibration: Sequence[Calibration]) -> None:
     place.plot([0, 100], [0, 100], color="#9aa0a6", linewidth=0.8, linestyle=":")
     last = calibration[-1]
     total = sum(share.total for share in last.right)
@@ -65,14 +65,14 @@ def _reliability(place: "Axes", calibration: Sequence[Calibration]) -> None:
     legend_beneath(place, 4.5, fontsize=8)
 
 
-def _speakers(place: "Axes", speakers: Sequence[Speaker]) -> None:
+def _speakers(place: Axes, speakers: Sequence[Speaker]) -> None:
     _points(place, range(len(speakers)), [each.share for each in speakers], "", **_FIRST)
     place.set(title="speaker by speaker, the least recognised first", ylabel="top-1 accuracy, %", xlabel="")
     if len(speakers) <= _MOST_NAMES:
         place.set_xticks(range(len(speakers)), [named(each.name) for each in speakers], rotation=90, fontsize=6)
 
 
-def _groups(place: "Axes", groups: Sequence[Group]) -> None:
+def _groups(place: Axes, groups: Sequence[Group]) -> None:
     at = range(len(groups))
     _points(place, at, [each.share for each in groups], "every speaker possible", **_FIRST)
     _points(place, [x + 0.2 for x in at], [each.within for each in groups], "the group's alone", **_SECOND)

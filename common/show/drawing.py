@@ -29,7 +29,7 @@ INK = "#202124"  # of edges, hatches and what is no contender's
 _LETTERS = 10  # of a title in an inch, capitals too
 
 
-def panels(rows: int, columns: int, width: float, height: float, **shared: str) -> "Tuple[Figure, np.ndarray]":
+def panels(rows: int, columns: int, width: float, height: float, **shared: str) -> Tuple[Figure, np.ndarray]:
     """A figure of rows x columns axes, each so many inches large. shared: sharex and sharey."""
     from matplotlib.figure import Figure
 
@@ -37,21 +37,21 @@ def panels(rows: int, columns: int, width: float, height: float, **shared: str) 
     return figure, figure.subplots(rows, columns, squeeze=False, **shared)
 
 
-def save(figure: "Figure", path: Path) -> Path:
+def save(figure: Figure, path: Path) -> Path:
     """Write a PNG; returns `path`."""
     with replacing(path) as temporary:
         temporary.write_bytes(as_png(figure))
     return path
 
 
-def as_png(figure: "Figure") -> bytes:
+def as_png(figure: Figure) -> bytes:
     """The PNG that `save` writes."""
     file = io.BytesIO()
     figure.savefig(file, dpi=110, format="png")
     return file.getvalue()
 
 
-def entitle(figure: "Figure", *lines: str) -> None:
+def entitle(figure: Figure, *lines: str) -> None:
     """What the whole picture is of; a line that is longer than the picture is wide goes on in the next."""
     letters = int(_LETTERS * figure.get_figwidth())
     figure.suptitle("\n".join(textwrap.fill(line, letters) for line in lines), fontsize=11)
@@ -74,7 +74,7 @@ def _characters() -> FrozenSet[int]:
     return frozenset(get_font(findfont("DejaVu Sans")).get_charmap())
 
 
-def legend_beneath(axes: "Axes", distance: float, **look: Any) -> None:
+def legend_beneath(axes: Axes, distance: float, **look: Any) -> None:
     """A legend below the axes, where it hides nothing; distance: in lines of its own text, for what is written at the axis."""
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=distance, **look)
 
@@ -100,7 +100,7 @@ def where(measured: Mapping[str, object]) -> str:
     return machine if measured.get("variables", "none") == "none" else f"{machine}, {measured['variables']}"
 
 
-def logarithmic(axis: "Axes", which: str, what: str, ticks: Sequence[float] = ()) -> None:
+def logarithmic(axis: Axes, which: str, what: str, ticks: Sequence[float] = ()) -> None:
     """Make an axis ("x" or "y") logarithmic, and say so beside `what` it shows; plain numbers at its ticks."""
     from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
@@ -115,7 +115,7 @@ def logarithmic(axis: "Axes", which: str, what: str, ticks: Sequence[float] = ()
     own.set_minor_formatter(NullFormatter())
 
 
-def mark(figure: "Figure", results: "Sequence[NetworkResult]") -> None:
+def mark(figure: Figure, results: Sequence[NetworkResult]) -> None:
     """Across the whole picture, if a check failed, that it must not be used and for which networks."""
     failed = [result.network for result in results if not result.valid]
     if failed:

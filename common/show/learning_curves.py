@@ -75,7 +75,7 @@ def _of_epochs(name: str, epochs: Sequence[Epoch]) -> Curve:
                  range(1, len(epochs) + 1), [epoch.train_top1 for epoch in epochs], [epoch.dev_top1 for epoch in epochs])
 
 
-def _draw(curves: Dict[str, List[Curve]], loss: str, title: Sequence[str] = ()) -> "Figure":
+def _draw(curves: Dict[str, List[Curve]], loss: str, title: Sequence[str] = ()) -> Figure:
     from matplotlib.lines import Line2D
 
     legend = _LINE * (2 + max(map(len, curves.values())))  # which must not take the curves' room

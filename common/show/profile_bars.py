@@ -11,7 +11,7 @@ from common.contenders import CONTENDERS
 from common.network.architectures import build
 from common.show.drawing import bar_look, entitle, panels, save, where
 from common.speed.bench import INFERENCE, TRAINING
-from common.speed.profile import OUTSIDE, PHASES, ProfileStudy, Profile
+from common.speed.profile import OUTSIDE, PHASES, Profile, ProfileStudy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +45,7 @@ def _draw(network: str, profiles: Dict[str, Dict[str, Profile]], measured: Mappi
     return save(figure, folder / f"{network}.png")
 
 
-def _bars(axis: "Axes", framework: str, profile: Profile, rows: List[str], number: int, frameworks: int) -> None:
+def _bars(axis: Axes, framework: str, profile: Profile, rows: List[str], number: int, frameworks: int) -> None:
     """One framework's bars, the phases side by side in one bar."""
     thickness = 0.8 / frameworks
     places = [row - 0.4 + thickness * (number + 0.5) for row in range(len(rows))]

@@ -68,7 +68,8 @@ class RunPage:
             draw_runs([self._folder], self._folder / CURVES)
         write_text(self._folder / PAGE, "\n\n".join([
             f"# {self._config.network}, recipe {self._config.recipe}", _ABOUT, result,
-            _table({**self._whole(log), **_left_out(sides)}), f"![loss and accuracy of every epoch]({CURVES})" if log else "", _epochs(log, best),
+            _table({**self._whole(log), **_left_out(sides)}),
+            f"![loss and accuracy of every epoch]({CURVES})" if log else "", _epochs(log, best),
             "## What to do with it\n\nFrom the project's folder:",
             "```\n" + "\n".join(self._commands.values()) + "\n```",
             "## Settings", _table({name: str(value) for name, value in dataclasses.asdict(self._config).items()}),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, List, Mapping, Sequence
 
 from common.contenders import CONTENDERS
 from common.show.drawing import entitle, line_look, logarithmic, panels, save, where
-from common.speed.scaling import KINDS, THREADS, ScalingStudy, Point
+from common.speed.scaling import KINDS, THREADS, Point, ScalingStudy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +36,7 @@ def _draw(network: str, points: Sequence[Point], measured: Mapping[str, str], fo
     return save(figure, folder / f"scaling-{network}.png")
 
 
-def _curves(place: "Axes", points: List[Point]) -> None:
+def _curves(place: Axes, points: List[Point]) -> None:
     for framework in dict.fromkeys(point.framework for point in points):
         own = [point for point in points if point.framework == framework]
         values, costs = [p.value for p in own], [p.per_utterance for p in own]

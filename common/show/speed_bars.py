@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _CAPTION = ("Bar: median of all timed steps, input resident with the framework; line on it: slowest to fastest step. "
             "Dashed: if every multiply-accumulate\nof the direct form went as fast as in the machine's quickest matrix "
             "product; Winograd convolutions need fewer of them.{own}")
-_OWN = " \"Own convolutions\": with\nall of the framework's own operators; its row without these words has this project's convolutions."
+_OWN = (" \"Own convolutions\": with\nall of the framework's own operators; its row without these words has this project's "
+        "convolutions.")
 
 
 def draw_speed(report: Report, folder: Path) -> Path:
@@ -40,7 +41,7 @@ def draw_speed(report: Report, folder: Path) -> Path:
     return save(figure, folder / "speed.png")
 
 
-def _bars(axis: "Axes", result: NetworkResult, kind: str, names: List[str]) -> None:
+def _bars(axis: Axes, result: NetworkResult, kind: str, names: List[str]) -> None:
     for place, name in enumerate(names):
         speeds = result.contenders[name].speeds if name in result.contenders else {}
         speed = speeds.get(kind, {}).get(RESIDENT)
@@ -49,7 +50,8 @@ def _bars(axis: "Axes", result: NetworkResult, kind: str, names: List[str]) -> N
             continue
         spread = [[speed.median - speed.low], [speed.high - speed.median]]
         bar = axis.barh(place, speed.median, 0.8, xerr=spread, capsize=3, ecolor=INK, **bar_look(name))
-        axis.bar_label(bar, labels=[f"{speed.median:,.0f}" if speed.median >= 100 else f"{speed.median:#.3g}".rstrip(".")], padding=4, fontsize=8,
+        figure = f"{speed.median:,.0f}" if speed.median >= 100 else f"{speed.median:#.3g}".rstrip(".")
+        axis.bar_label(bar, labels=[figure], padding=4, fontsize=8,
                        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
     axis.axvline(result.attainable(kind), color=INK, linestyle="--", linewidth=1)
     axis.set(title=f"{result.network}, {kind}", xlabel="utterances/s", ylim=(len(names) - 0.5, -0.5))

@@ -30,7 +30,7 @@ def draw_scores(scored: Scored, threshold: Optional[Threshold], title: str, path
     return save(figure, path)
 
 
-def _spread(place: "Axes", scored: Scored, threshold: Optional[Threshold]) -> None:
+def _spread(place: Axes, scored: Scored, threshold: Optional[Threshold]) -> None:
     for kind, label, colour, hatch in ((True, "one voice", _TARGETS, ""), (False, "two voices", _OTHERS, "///")):
         place.hist(scored.scores[scored.targets == kind], bins=60, range=(-1, 1), density=True, alpha=0.5, label=label,
                    color=colour, hatch=hatch, edgecolor=INK, linewidth=0.2)
@@ -40,7 +40,7 @@ def _spread(place: "Axes", scored: Scored, threshold: Optional[Threshold]) -> No
     place.legend(fontsize=8)
 
 
-def _errors(place: "Axes", scored: Scored, threshold: Optional[Threshold]) -> None:
+def _errors(place: Axes, scored: Scored, threshold: Optional[Threshold]) -> None:
     from scipy.stats import norm
 
     curve = scored.curve

@@ -87,7 +87,7 @@ class Speed:
     joules: Optional[float]  # an utterance
 
     @classmethod
-    def of(cls, blocks: Sequence[Block], batch_size: int) -> "Speed":
+    def of(cls, blocks: Sequence[Block], batch_size: int) -> Speed:
         seconds = [s for block in blocks for s in block.seconds]
         rates, steps = batch_size / np.asarray(seconds), len(seconds)
         counts = (sum(getattr(block, name) for block in blocks) / steps

@@ -56,11 +56,11 @@ class Worker:
             env={name: value for name, value in variables.items() if value is not None})
 
     @classmethod
-    def of(cls, contender: Contender, threads: int, *arguments: str) -> "Worker":
+    def of(cls, contender: Contender, threads: int, *arguments: str) -> Worker:
         """Start the worker of a contender."""
         return cls(contender.module, threads, *arguments, environment=contender.environment)
 
-    def __enter__(self) -> "Worker":
+    def __enter__(self) -> Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -129,7 +129,7 @@ class Workers:
                 self._workers[name] = Worker.of(CONTENDERS[name], self._threads)
             return self._workers[name]
 
-    def __enter__(self) -> "Workers":
+    def __enter__(self) -> Workers:
         return self
 
     def close(self) -> None:

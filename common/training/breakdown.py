@@ -32,7 +32,7 @@ class Share:
     total: int
 
     @classmethod
-    def of(cls, logits: np.ndarray, speakers: np.ndarray) -> "Share":
+    def of(cls, logits: np.ndarray, speakers: np.ndarray) -> Share:
         return cls(int((metrics.ranks(logits, speakers) < 1).sum()), len(speakers))
 
     @property
@@ -102,7 +102,7 @@ class Breakdown:
 
     @classmethod
     def of(cls, run: Run, dataset: Dataset, indices: np.ndarray, logits: np.ndarray, temperature: Optional[float],
-           groups: Dict[str, str]) -> "Breakdown":
+           groups: Dict[str, str]) -> Breakdown:
         """Of the records `indices` (N,), about which the network says `logits` (N, num_speakers).
 
         groups: of speakers by their names, see `by_group`
@@ -134,7 +134,8 @@ class Breakdown:
 _LEGEND = """\
 Intervals: 95 % (Wilson), as if utterances were independent. 1 and 2 s: the middle of each record, \
 normalised as the record is. 5 and 8 s and whole recordings: probabilities at the model's temperature, averaged over the pieces \
-of one recording by their frames, as `identify` answers, and beside it what the first piece alone gives; pieces overlap nowhere, and what is left of a recording after its last piece is not heard. True ones stay below: \
+of one recording by their frames, as `identify` answers, and beside it what the first piece alone gives; pieces overlap \
+nowhere, and what is left of a recording after its last piece is not heard. True ones stay below: \
 the error in 95 % of draws in which every answer is right with exactly the probability that is stated."""
 
 

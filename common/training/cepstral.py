@@ -39,7 +39,7 @@ def features(spectrograms: np.ndarray) -> np.ndarray:
 class Baseline:
     """Trained: a linear discriminant, and which speakers it has met."""
 
-    discriminant: "Pipeline"
+    discriminant: Pipeline
     num_speakers: int
 
     def logits(self, dataset: Dataset, indices: np.ndarray) -> np.ndarray:

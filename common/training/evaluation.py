@@ -32,7 +32,7 @@ class Evaluation:
     utterances_per_second: Optional[float]  # from record file to logits; None: unknown
 
     @classmethod
-    def of(cls, logits: np.ndarray, speakers: np.ndarray, rate: Optional[float]) -> "Evaluation":
+    def of(cls, logits: np.ndarray, speakers: np.ndarray, rate: Optional[float]) -> Evaluation:
         """From logits (N, num_speakers) and the right speakers (N,). UserError for NaN or infinity."""
         total = len(speakers)
         finite = np.isfinite(logits).all(axis=1)

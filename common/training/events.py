@@ -36,7 +36,7 @@ class EventFile:
         self._write(lambda: Event(file_version="brain.Event:2"))
         self._write(lambda: Event(step=step, session_log=SessionLog(status=SessionLog.START)))
 
-    def __enter__(self) -> "EventFile":
+    def __enter__(self) -> EventFile:
         return self
 
     def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],

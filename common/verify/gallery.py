@@ -140,7 +140,7 @@ class _Facts:
 
 
 @contextmanager
-def changed(path: Path, trained: "Trained") -> Iterator[Gallery]:
+def changed(path: Path, trained: Trained) -> Iterator[Gallery]:
     """The gallery at `path`, or a new one, to change; it is written if the block ends well. Raises UserError."""
     with locked(path.with_name(f".{path.name}.lock"), busy="", wait=True, hint="name another gallery"):
         gallery = load_gallery(path, trained) if path.exists() else Gallery(trained.network, trained.parameters)
@@ -158,7 +158,7 @@ def save_gallery(path: Path, gallery: Gallery) -> None:
                     facts={"json": np.frombuffer(text.encode(), np.uint8)})
 
 
-def load_gallery(path: Path, trained: "Trained") -> Gallery:
+def load_gallery(path: Path, trained: Trained) -> Gallery:
     """The gallery at `path`, made with this model. Raises UserError for one that is damaged, or another model's."""
     groups = parameters.load(path, _KIND, _HINT)
     facts = _facts(groups.get("facts", {}).get("json"), path)

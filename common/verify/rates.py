@@ -30,7 +30,7 @@ class Curve:
     false_rejects: np.ndarray
 
     @staticmethod
-    def of(targets: np.ndarray, scores: np.ndarray, weights: Optional[np.ndarray] = None) -> "Curve":
+    def of(targets: np.ndarray, scores: np.ndarray, weights: Optional[np.ndarray] = None) -> Curve:
         """Of trials: bool (n,), float (n,) and, if some count more than once, how often (n,). Both kinds are needed."""
         from sklearn.metrics import roc_curve  # slow to import
 

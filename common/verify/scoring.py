@@ -46,7 +46,7 @@ class Scored:
         targets = int(self.targets.sum())
         return f"{targets} trials of one voice and {len(self.trials) - targets} of two"
 
-    def errors(self, threshold: float) -> "Errors":
+    def errors(self, threshold: float) -> Errors:
         """What a verifier with this threshold does wrong here."""
         accepted, targets = self.scores >= threshold, self.targets
         return Errors(threshold, int(accepted[~targets].sum()), int((~targets).sum()),
@@ -95,7 +95,7 @@ class Verification:
     min_dcf: Dict[str, float]
 
     @staticmethod
-    def of(scored: Scored) -> "Verification":
+    def of(scored: Scored) -> Verification:
         kind, units = _units(scored.trials)
         targets, curve = scored.targets, scored.curve
         return Verification(

@@ -61,14 +61,14 @@ def write_trials(path: Path, trials: Sequence[Trial]) -> None:
     write_text(path, "".join(f"{int(trial.target)} {trial.first} {trial.second}\n" for trial in trials))
 
 
-def draw_trials(recordings: "Sequence[Recording]", targets: int, nontargets: int, seed: int) -> List[Trial]:
+def draw_trials(recordings: Sequence[Recording], targets: int, nontargets: int, seed: int) -> List[Trial]:
     """So many trials of each kind, drawn by the seed without repetition, or all there are.
 
     A target trial takes two sessions where the voice has several: what two recordings of one session share
     is the room and the microphone too. Voices take turns, so that one with many recordings does not outweigh
     the others. Raises UserError where there is no trial of a kind.
     """
-    by_speaker: Dict[str, "List[Recording]"] = {}
+    by_speaker: Dict[str, List[Recording]] = {}
     for recording in recordings:
         if len(recording.path.split()) > 1:
             raise UserError(f"{recording.path}: a list of trials has spaces between its fields, so no name may have one; "
@@ -83,7 +83,7 @@ def draw_trials(recordings: "Sequence[Recording]", targets: int, nontargets: int
     return trials + [Trial(False, *pair) for pair in _across(list(by_speaker.values()), nontargets, chance)]
 
 
-def _pairs(spoken: "Sequence[Recording]", chance: random.Random) -> List[Tuple[str, str]]:
+def _pairs(spoken: Sequence[Recording], chance: random.Random) -> List[Tuple[str, str]]:
     """All pairs of one voice's recordings in random order, across sessions if there are several."""
     across = len({recording.session for recording in spoken}) > 1
     pairs = [(first.path, second.path) for first, second in itertools.combinations(spoken, 2)
@@ -92,13 +92,13 @@ def _pairs(spoken: "Sequence[Recording]", chance: random.Random) -> List[Tuple[s
     return pairs
 
 
-def _in_turn(lists: Sequence[List[Tuple[str, str]]]) -> "itertools.chain[Tuple[str, str]]":
+def _in_turn(lists: Sequence[List[Tuple[str, str]]]) -> itertools.chain[Tuple[str, str]]:
     """The first of every list, then the second of every list that has one, and so on."""
     return itertools.chain.from_iterable((each for each in row if each is not None)
                                          for row in itertools.zip_longest(*lists))
 
 
-def _across(voices: "Sequence[Sequence[Recording]]", wanted: int, chance: random.Random) -> List[Tuple[str, str]]:
+def _across(voices: Sequence[Sequence[Recording]], wanted: int, chance: random.Random) -> List[Tuple[str, str]]:
     """Different pairs of recordings by two voices, each two voices equally likely."""
     possible = sum(len(one) * len(other) for one, other in itertools.combinations(voices, 2))
     drawn: Dict[Tuple[str, str], None] = {}

@@ -137,7 +137,7 @@ class _Engine:
         self._check("espeak_ng_SetVoiceByFile", self._library.espeak_ng_SetVoiceByFile(os.fsencode(path)))
         self._voice = voice
 
-    def _take(self, samples: "ctypes._Pointer[ctypes.c_short]", count: int, events: int) -> int:
+    def _take(self, samples: ctypes._Pointer[ctypes.c_short], count: int, events: int) -> int:
         """Called by the library with each piece of speech; the last call has none."""
         if samples and count > 0:
             self._pieces.append(ctypes.string_at(samples, 2 * count))
