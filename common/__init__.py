@@ -2,14 +2,16 @@
 
 Rooms, the lower ones first (tests/test_imports.py holds the order): data and network (records, layers as data), prepare and
 voices (from recordings to records), training, proof (are the numbers right?), speed, identify and verify (who speaks?),
-compare, show (pictures, pages), doctor, page, commands. Below them all, without a room: errors and parser (options), machine, memory
-and device (where it runs), files, outputs and remembered (what is kept), measured, typed, tables and progress (how it is told).
+compare, show (pictures, pages), doctor, page, commands. Below them all, without a room: errors and parser (options), machine,
+memory and device (where it runs), files, outputs and remembered (what is kept), measured, typed, tables and progress (how it
+is told).
 
 Where something new goes:
     a layer     network/layers.py, network/reference_layers.py, BUILDERS in both twins' layers.py and baseline.py
     a network   network/architectures.py, and what a recipe sets for it in training/recipes.py
     a framework a folder with the files of tf_impl, a row in contenders.py
-    a baseline  a row in contenders.py, and the module that it names
+    a baseline  a row in contenders.py, and the module that it names, which serves an `Engine` of speed/bench.py; its package
+                in .requirements.in
     a figure    speed/rounds.py or compare/results.py; for report.csv compare/numbers.py, for tables compare/figures.py
     a command   commands/, and a row in compare.py; or a stub in both twins
 
@@ -18,15 +20,12 @@ Words of the house:
     contender   who is timed: a twin, a twin with its framework's own convolutions, a baseline such as Keras
     plan        which convolutions are computed by Winograd, and with how many points; a place is one such layer
     gate        before anything is computed: its network passes the self-check, or nothing happens
-    ladder      kinds of tensors from cause to effect, its rungs: start, outputs, loss, gradients, update, ...
-    arbiter     the reference in float64, and in float32 to show what rounding explains
-    trial       what climbs the ladder: parameters, momenta, batches (in `verify`: two recordings to compare)
+    ladder      kinds of tensors from cause to effect, its rungs: start, outputs, loss, gradients, update, ...; a trial
+                (parameters, momenta, batches) climbs it, before the arbiter, which is the reference in float64
     engine      what computes a network: a framework, a baseline (`speed.bench`), ONNX Runtime (`identify.engines`)
     bench       one network in one engine, in a process of its own, that is told what to time
     clock       where a timed step's input comes from: resident, fed, or end to end
     lane        one figure of one contender: a kind of step by a clock
     block       timed steps without a pause; in a round each lane has one, in turns; a tick ends a step
-    stretch     a part of a training run without a stop, so in one framework
-    certificate what makes two training runs comparable, as each framework states it of a stretch
-    piece       3.015 s of a recording, as long as a record
+    certificate what makes two training runs comparable, as each framework states it of each stretch without a stop
 """

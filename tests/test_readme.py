@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Callable, Iterator, List, NoReturn
 
 import pytest
-import compare
 from readme_figures import CLAIMS, PROJECT, RESULTS, TABLES, commands, region, say
 from test_setup import recipes
+
+import compare
 
 README = (PROJECT / "README.md").read_text()
 # Numbers that were not measured: they are what is meant, or what somebody else's thing is called.

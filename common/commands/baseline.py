@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Callable, List, Mapping, Optional, Tuple
 
 from common.commands.options import add_options, add_out_options, data_or_embedded
-from common.commands.utterances import Choice, add_side_options, side_of
+from common.commands.utterances import Selection, add_side_options, side_of
 from common.outputs import output
 from common.parser import Parser
 from common.twin import Twin
@@ -56,7 +56,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
             print(f"note: {single} of {len(dataset.speakers)} speakers have one training utterance, which does not tell how "
                   "theirs vary", file=sys.stderr)
         if folder is not None:
-            write_results(folder, Choice(indices, told), evaluation, confusion_matrix(logits, speakers),
+            write_results(folder, Selection(indices, told), evaluation, confusion_matrix(logits, speakers),
                           dataset.speakers, speakers, logits)
             print(f"written to {folder}: {', '.join(WRITES)}")
     return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Dict, Optional, Sequence
 
 from common.commands.options import num_threads
-from common.commands.utterances import Choice
+from common.commands.utterances import Selection
 from common.errors import UserError
 
 if TYPE_CHECKING:  # slow to import, and only named in annotations
@@ -38,7 +38,7 @@ def groups_of(options: argparse.Namespace, speakers: Sequence[str]) -> Dict[str,
     return read_groups(Path(options.groups[0]), options.groups[1], speakers) if options.groups else {}
 
 
-def break_down(options: argparse.Namespace, engine: Engine, dataset: Dataset, choice: Choice, logits: np.ndarray,
+def break_down(options: argparse.Namespace, engine: Engine, dataset: Dataset, choice: Selection, logits: np.ndarray,
                groups: Dict[str, str], folder: Optional[Path]) -> None:
     """Print it, and write it into the folder of --out."""
     from common.files import write_json, write_text

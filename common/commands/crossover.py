@@ -38,7 +38,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     from common.measured import facts
     from common.proof.recording import first_batches
     from common.speed import gate
-    from common.training.crossover import TOLERANCE, CrossoverStudy, cross
+    from common.training.crossover import CROSSING_TOLERANCE, CrossoverStudy, cross
     from common.training.loop import course, fresh
 
     dataset = open_dataset(data_or_embedded(options.data))
@@ -57,7 +57,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
                  f"after the switch {c.largest_difference:.1e} of itself" for c in crossings]
         _write(folder, study, lines, f"{config.network}, batch of {config.batch_size}, data {dataset.name}")
     print("\n".join([*lines, f"written to {folder}: crossover.md, crossover.json, crossover.png"]))
-    return 0 if max(c.largest_difference for c in crossings) < TOLERANCE else 1
+    return 0 if max(c.largest_difference for c in crossings) < CROSSING_TOLERANCE else 1
 
 
 def _write(folder: Path, study: CrossoverStudy, lines: Sequence[str], of_what: str) -> None:

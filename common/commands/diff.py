@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _text(changes: Changes, style: str) -> str:
-    from common.compare.diff import TOLERANCE
+    from common.compare.diff import SPEED_TOLERANCE
     from common.tables import table
 
     rows = [[*line.key, line.old, line.new, line.ratio, line.verdict] for line in changes.lines]
@@ -53,5 +53,5 @@ def _text(changes: Changes, style: str) -> str:
         parts += ["REGRESSION:", *changes.regressions]
     else:
         parts.append(f"no regression: nothing changed by more than noise explains (speeds: the interval "
-                     f"and {100 * TOLERANCE:.0f} % from run to run)")
+                     f"and {100 * SPEED_TOLERANCE:.0f} % from run to run)")
     return "\n".join(parts)

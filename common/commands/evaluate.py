@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Iterable, List, Optional, Sequence
 
 from common.commands import breakdown
 from common.commands.options import Load, add_engine_options, add_options, add_out_options, model_of_kind, open_engine
-from common.commands.utterances import Choice, add_side_options, choose, open_for
+from common.commands.utterances import Selection, add_side_options, choose, open_for
 from common.errors import UserError
 from common.outputs import output
 from common.parser import Parser
@@ -109,7 +109,7 @@ def _calibration(temperature: Optional[float], logits: np.ndarray, speakers: np.
     return f"{told}, by the temperature of its development side ({temperature:.3g}) {100 * better:.1f} %"
 
 
-def write_results(folder: Path, choice: Choice, evaluation: Evaluation, confusion: np.ndarray, names: Sequence[str],
+def write_results(folder: Path, choice: Selection, evaluation: Evaluation, confusion: np.ndarray, names: Sequence[str],
                   speakers: np.ndarray, logits: np.ndarray) -> None:
     from common.files import write_json, write_text
     from common.proof.stored import write_answers

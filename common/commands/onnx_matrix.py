@@ -28,7 +28,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 
     from common.files import write_text
     from common.measured import facts, told
-    from common.proof.crosscheck import TOLERANCE, compare_ways, every_way
+    from common.proof.crosscheck import LOGIT_TOLERANCE, compare_ways, every_way
     from common.speed import gate
     from common.training.checkpoint import load_checkpoint
 
@@ -45,7 +45,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
         write_text(folder / "onnx.md", text + "\n")
     worst = max(row["largest difference"] for row in rows)
     same = min(row["same top-1"] for row in rows)
-    agree = worst < TOLERANCE and same == 1.0
+    agree = worst < LOGIT_TOLERANCE and same == 1.0
     print(f"written to {folder}: onnx.md and both ONNX files")
     print(f"largest difference {worst:.1e}: " + ("all ways agree" if agree else "THEY DISAGREE"))
     return 0 if agree else 1

@@ -15,7 +15,7 @@ from common.twin import Twin
 if TYPE_CHECKING:
     from common.data.dataset import Dataset
     from common.proof.parity import Finding
-    from common.proof.recording import Recording, Trial
+    from common.proof.recording import Trace, Trial
 
 _DESCRIPTION = """Hold both frameworks against the float64 reference, from cause to effect.
 
@@ -106,12 +106,12 @@ def _trial(network: str, options: argparse.Namespace, dataset: Dataset
 
 
 def _climb_all(trial: Trial, own: Dict[str, Trial], twins: Dict[str, Twin]
-               ) -> Tuple[Dict[str, Recording], Dict[str, List[Finding]]]:
+               ) -> Tuple[Dict[str, Trace], Dict[str, List[Finding]]]:
     """What each framework made of the trial it was given, and what the ladder finds in it."""
     from common.proof.parity import Arbiter, climb
     from common.proof.recording import record
 
-    recordings: Dict[str, Recording] = {}
+    recordings: Dict[str, Trace] = {}
     findings: Dict[str, List[Finding]] = {}
     with Progress() as progress:
         progress.show(f"{trial.spec.name}: the reference", 0, 1 + len(twins))

@@ -11,7 +11,7 @@ from common.parser import Parser
 from common.twin import Twin
 
 if TYPE_CHECKING:
-    from common.speed.gate import Outcome
+    from common.speed.gate import SelfCheck
 
 _DESCRIPTION = """Hold both frameworks against the float64 reference on tiny batches, on this very machine.
 
@@ -40,7 +40,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     works = [Work(name, options.speakers, options.width, device=options.device, threads=threads) for name in options.networks]
     for name in options.networks:
         build(name, options.speakers, options.width)  # refuses what cannot be
-    outcomes: List[Outcome] = []
+    outcomes: List[SelfCheck] = []
     broken: Dict[str, str] = {}
     for row in CONTENDERS.values():
         if {row.key, row.own_of}.intersection(options.frameworks):
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _text(outcomes: List[Outcome], broken: Dict[str, str], settings: Mapping[str, str]) -> str:
+def _text(outcomes: List[SelfCheck], broken: Dict[str, str], settings: Mapping[str, str]) -> str:
     from common.machine import describe
     from common.tables import table
 

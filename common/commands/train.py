@@ -20,7 +20,7 @@ from common.network.optimizer import SCHEDULES
 from common.outputs import RUNS, numbered, plain, remove_if_empty, vacate
 from common.parser import Parser
 from common.progress import THINGS, Progress
-from common.training.config import KINDS, SAVE_MINUTES, WHAT, TrainingConfig
+from common.training.config import SAVE_MINUTES, TYPES, WHAT, TrainingConfig
 from common.training.recipes import DEFAULT, RECIPES, configure, table
 from common.twin import MEASURE, Twin
 
@@ -201,7 +201,7 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--resume", type=Path, metavar="FOLDER",
                         help="go on with the run in this folder; either framework may")
     for field in dataclasses.fields(TrainingConfig):
-        kind, *_ = get_args(KINDS[field.name]) or (KINDS[field.name],)  # int of Optional[int]
+        kind, *_ = get_args(TYPES[field.name]) or (TYPES[field.name],)  # int of Optional[int]
         default = DEFAULT if field.name == "recipe" else field.default
         default = "" if default is None else f" ({default})"
         # No defaults here: what was not given must be told from what was.
@@ -219,7 +219,7 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
 
 def _given(options: argparse.Namespace) -> dict:
     """The training settings that stand on the command line."""
-    return {name: getattr(options, name) for name in KINDS if getattr(options, name) is not None}
+    return {name: getattr(options, name) for name in TYPES if getattr(options, name) is not None}
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # slow to import, and only named in annotations
 
 
 @dataclass(frozen=True)
-class Choice:
+class Selection:
     """Record numbers (n,), and in words which they are; "" for all there are, where that needs no word."""
 
     indices: np.ndarray
@@ -59,7 +59,7 @@ def add_side_options(parser: argparse.ArgumentParser, default: str = "default: f
 
 
 def choose(options: argparse.Namespace, dataset: Dataset, models: Mapping[Path, Optional[Checkpoint]],
-           trained: Union[Trained, Checkpoint]) -> Choice:
+           trained: Union[Trained, Checkpoint]) -> Selection:
     """What --split and --side choose, without what a model was trained on unless that side is asked for.
 
     models: None for one whose file does not say what it was trained on; trained: what one of them is made for
@@ -91,7 +91,7 @@ def choose(options: argparse.Namespace, dataset: Dataset, models: Mapping[Path, 
     elif known.any():
         told.append(f"left out {known.sum()} of {len(indices)} utterances, which the model was trained on")
         indices = indices[~known]
-    return Choice(indices, "; ".join(told))
+    return Selection(indices, "; ".join(told))
 
 
 def side_of(options: argparse.Namespace, split: Split, source: str) -> Tuple[str, np.ndarray]:

@@ -17,7 +17,7 @@ from common.parser import Parser
 
 if TYPE_CHECKING:  # slow to import, and only named in annotations
     from common.identify.engines import Engine
-    from common.verify.answers import Answer
+    from common.verify.answers import Verification
     from common.verify.gallery import Gallery
 
 _DESCRIPTION = """Say which of the enrolled voices speaks in recordings, or that none does; or how often such answers are wrong.
@@ -89,7 +89,7 @@ def _verify(prog: str, load: Load, options: argparse.Namespace) -> int:
         from common.verify.gallery import load_gallery
 
         gallery = load_gallery(options.gallery, engine.trained)
-        told: List[Answer] = []
+        told: List[Verification] = []
         for answer in verify(engine, gallery, meant, options.claim):
             told.append(answer)
             say(answer.recording, answer.remarks, answer.error)
@@ -103,7 +103,7 @@ def _verify(prog: str, load: Load, options: argparse.Namespace) -> int:
     return exit_status([answer.error for answer in told])
 
 
-def _in_words(answer: Answer, gallery: Gallery, claimed: bool) -> str:
+def _in_words(answer: Verification, gallery: Gallery, claimed: bool) -> str:
     best = answer.scores[0]
     score = f"score {best.score:.3f}"
     if gallery.threshold is not None:
@@ -115,7 +115,7 @@ def _in_words(answer: Answer, gallery: Gallery, claimed: bool) -> str:
     return f"{answer.accepted}: {score}"
 
 
-def _as_json(engine: Engine, gallery: Gallery, told: List[Answer]) -> str:
+def _as_json(engine: Engine, gallery: Gallery, told: List[Verification]) -> str:
     return json.dumps({
         "engine": engine.name if any(answer.scores for answer in told) else None, "network": gallery.network,
         "parameters": gallery.parameters, "threshold": gallery.threshold and dataclasses.asdict(gallery.threshold),

@@ -20,7 +20,7 @@ from common.training.evaluation import Evaluation
 if TYPE_CHECKING:
     from common.compare.results import NetworkResult
 
-CEPSTRAL = "plain baseline"  # of common.training.cepstral
+CEPSTRAL = "cepstral baseline"  # of common.training.cepstral
 _SHORT = "short run"  # a recipe of none of `train`'s
 
 

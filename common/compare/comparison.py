@@ -4,7 +4,7 @@
 
 For each network one worker process a framework is started, and one a baseline. Their timed blocks
 take turns, see `common.speed.rounds`; so do the frameworks' training epochs. Then both predict the
-testing side, and so does a plain baseline; both exports are run by ONNX Runtime on the same utterances.
+testing side, and so does a cepstral baseline; both exports are run by ONNX Runtime on the same utterances.
 """
 from __future__ import annotations
 
@@ -289,7 +289,7 @@ class Comparison:
         result.agreement = float((answers == answers[0]).all(axis=0).mean())
 
     def _pair(self, result: NetworkResult) -> None:
-        """The plain baseline beside the frameworks, and whether who is right where differs by more than chance."""
+        """The cepstral baseline beside the frameworks, and whether who is right where differs by more than chance."""
         self._step(CEPSTRAL)
         speakers = self._dataset.records.labels[self._split.test]
         logits = {name: np.load(self._paths(name)[0]) for name in result.frameworks}
@@ -303,7 +303,7 @@ class Comparison:
 
     @cached_property
     def _cepstral(self) -> Optional[np.ndarray]:
-        """What the plain baseline says of the testing side; None where the training side is too small for it."""
+        """What the cepstral baseline says of the testing side; None where the training side is too small for it."""
         try:
             return cepstral.fit(self._dataset, self._split.train).logits(self._dataset, self._split.test)
         except UserError:

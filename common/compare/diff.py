@@ -7,7 +7,7 @@
 Two runs of the same code differ by more than the steps inside one run do: the machine's other
 tenants, its temperature and where memory happened to lie change from one run to the next. So a speed
 counts as lost only when the whole 95 % interval of the ratio, taken at an equal rate of the machine's
-own matrix product (both runs measured it between their blocks), lies below 1 - `TOLERANCE`. Four
+own matrix product (both runs measured it between their blocks), lies below 1 - `SPEED_TOLERANCE`. Four
 runs of the same code held against each other in every order (a small time-delay network, steps of 15
 to 55 ms on two shared cores, 48 ratios) gave ratios from 0.76 to 1.31; no interval ended below 0.89.
 Two whole comparisons, other work beside them, had one that ended at 0.85: hence a quarter.
@@ -29,7 +29,7 @@ from common.speed.blocks import Speed
 from common.training.metrics import loss_differences
 
 REGRESSION, NOT_COMPARABLE = 1, 3  # exit statuses; 2 is a user's error
-TOLERANCE = 0.25
+SPEED_TOLERANCE = 0.25
 _RESAMPLES = 4000
 # Facts of a machine whose change makes its speed another machine's.
 _MACHINE = ("processor", "cores", "memory")
@@ -189,9 +189,9 @@ def speed_ratio(old: np.ndarray, new: np.ndarray, old_gflops: Sequence[float],
 
 
 def _speed_verdict(low: float, high: float) -> str:
-    if high < 1 - TOLERANCE:
+    if high < 1 - SPEED_TOLERANCE:
         return "SLOWER"
-    return "faster" if low > 1 / (1 - TOLERANCE) else "no change beyond noise"
+    return "faster" if low > 1 / (1 - SPEED_TOLERANCE) else "no change beyond noise"
 
 
 def _milliseconds(seconds: np.ndarray) -> str:

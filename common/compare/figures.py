@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Dict, List, Optional, Union
 
-from common.compare.numbers import CLOCKS, PERCENTILES, Numbers
+from common.compare.numbers import PERCENTILES, SUFFIXES, Numbers
 from common.compare.results import NetworkResult
 from common.contenders import CONTENDERS, label
 from common.speed.bench import INFERENCE, LATENCY, TRAINING
@@ -23,7 +23,7 @@ def speed_figures(own: Numbers) -> Figures:
     """Utterances a second by every clock, and the share of the machine's limit."""
     figures = {name: _told("{}", own[name]) for name in ("engine", "convolutions")}
     for kind in _KINDS:
-        for suffix in CLOCKS.values():
+        for suffix in SUFFIXES.values():
             words = f", {suffix[1:].replace('_', ' ')}" if suffix else ""
             column = f"{kind}{suffix}_utterances_per_s"
             figures[f"{kind}{words}, utterances/s"] = _told(_SPREAD, *_interval(own, column))

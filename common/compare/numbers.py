@@ -20,7 +20,7 @@ from common.twin import END_TO_END, FED, RESIDENT
 
 Numbers = Dict[str, Union[str, float, None]]
 
-CLOCKS = {RESIDENT: "", FED: "_fed", END_TO_END: "_end_to_end"}
+SUFFIXES = {RESIDENT: "", FED: "_fed", END_TO_END: "_end_to_end"}
 PERCENTILES = (50, 90, 99)
 
 
@@ -46,7 +46,7 @@ def _rates(result: NetworkResult, own: Measured) -> Numbers:
     found: Numbers = {}
     for kind in WORK:
         clocks = own.speeds.get(kind, {})
-        for clock, suffix in CLOCKS.items():
+        for clock, suffix in SUFFIXES.items():
             found.update(_interval(f"{kind}{suffix}_utterances_per_s", clocks.get(clock), "median"))
         median = found[f"{kind}_utterances_per_s"]
         found[f"{kind}_share_of_matmul"] = None if median is None else median / result.attainable(kind)

@@ -92,7 +92,7 @@ class NetworkResult:
     recipe: Optional[str] = None  # of `train` that it followed; None: the comparison's own short run
     largest_gflops: float = 0.0  # of all matrix products of all libraries, see common.speed.rounds
     needed: Dict[str, int] = field(default_factory=dict)  # contender -> least multiply-accumulates by its plan; else `macs`
-    cepstral: Optional[Evaluation] = None  # the plain baseline on the same test utterances
+    cepstral: Optional[Evaluation] = None  # the cepstral baseline on the same test utterances
     paired: List[Paired] = field(default_factory=list)  # every framework with every other and the baseline
     checks: List[Check] = field(default_factory=list)  # see common.compare.verdict
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence
 
 from common.contenders import label
-from common.proof.crosscheck import TOLERANCE, CrossCheck
+from common.proof.crosscheck import LOGIT_TOLERANCE, CrossCheck
 from common.speed.rounds import PROOF_STEPS, PROOF_TOLERANCE, Measured, Proof
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _same_network(pair: str, proof: Proof) -> Iterator[Check]:
 
 
 def _through_onnx(batch: str, name: str, check: CrossCheck) -> Iterator[Check]:
-    yield Check.of(f"logits of {batch} against ONNX Runtime", name, check.largest_difference, TOLERANCE)
+    yield Check.of(f"logits of {batch} against ONNX Runtime", name, check.largest_difference, LOGIT_TOLERANCE)
     yield Check.of(f"share of other answers to {batch} than ONNX Runtime's, by more than rounding", name, check.turned, 0)
 
 

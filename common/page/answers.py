@@ -13,7 +13,7 @@ import numpy as np
 
 from common.errors import UserError
 from common.page.engines import Asked
-from common.proof.crosscheck import TOLERANCE
+from common.proof.crosscheck import LOGIT_TOLERANCE
 
 _BATCH = 16  # pieces at once; between two batches other visitors have their turn
 
@@ -74,7 +74,7 @@ def agreement(said: Sequence[Said]) -> str:
         return ""
     names = f"{', '.join(each.engine for each in there[:-1])} and {there[-1].engine}"
     spread = float(np.ptp([each.values for each in there], axis=0).max())
-    if spread <= TOLERANCE:
+    if spread <= LOGIT_TOLERANCE:
         return f"{names} agree: their logits differ by at most {spread:.1e}, which is rounding."
     return f"{names} do not agree: their logits differ by up to {spread:.2g}, which is more than rounding."
 

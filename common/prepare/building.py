@@ -22,7 +22,7 @@ from common.errors import UserError
 from common.files import locked, read_json, write_json, write_text
 from common.prepare.options import Copies
 from common.prepare.parts import PartJob, PartReport, Tally, build_part, read_report, start_part_worker
-from common.prepare.plan import Plan
+from common.prepare.plan import Preparation
 from common.prepare.processes import CONTEXT, starting
 from common.prepare.samples import pick_samples
 from common.prepare.sources import Found
@@ -34,7 +34,7 @@ POLL_SECONDS = 0.1
 Told = Callable[[int, int], None]  # recordings done, records written
 
 
-def build(tree: Path, out: Path, plan: Plan, workers: int, progress: Told = lambda recordings, records: None,
+def build(tree: Path, out: Path, plan: Preparation, workers: int, progress: Told = lambda recordings, records: None,
           notes: Optional[Mapping[str, object]] = None, found: Found = Found()) -> Summary:
     """Build the data folder `out` from the recordings below `tree`, or complete it.
 
@@ -58,7 +58,7 @@ def build(tree: Path, out: Path, plan: Plan, workers: int, progress: Told = lamb
         return _finish(out, work, plan, [(job, reports[job.number]) for job in jobs], notes or {}, found)
 
 
-def _finished(out: Path, plan: Plan) -> Optional[Summary]:
+def _finished(out: Path, plan: Preparation) -> Optional[Summary]:
     """The summary of a folder that this very plan has completed, None if there is work to do."""
     path = out / "dataset.json"
     if not path.exists():
@@ -73,7 +73,7 @@ def _finished(out: Path, plan: Plan) -> Optional[Summary]:
     return read_summary(path, made.get("summary"))
 
 
-def _claim(work: Path, plan: Plan) -> None:
+def _claim(work: Path, plan: Preparation) -> None:
     """Begin the plan, or make sure that it is the one that was begun here."""
     begun = work / "plan.json"
     if not begun.exists():
@@ -84,14 +84,14 @@ def _claim(work: Path, plan: Plan) -> None:
                         "it was then, or delete this folder")
 
 
-def _jobs(tree: Path, work: Path, plan: Plan) -> List[PartJob]:
+def _jobs(tree: Path, work: Path, plan: Preparation) -> List[PartJob]:
     labels = {name: label for label, name in enumerate(plan.speakers)}
     samples = pick_samples((item for part in plan.parts for item in part), plan.options.samples)
     return [PartJob(tree, work, number, part, samples & {item.name for item in part}, labels, plan.options)
             for number, part in enumerate(plan.parts, start=1)]
 
 
-def _twice(tree: Path, plan: Plan, reports: Iterable[PartReport], workers: int) -> Dict[str, str]:
+def _twice(tree: Path, plan: Preparation, reports: Iterable[PartReport], workers: int) -> Dict[str, str]:
     """{name: reason} of recordings that are there under another name as well."""
     traces = {name: kept.trace for report in reports for name, kept in report.kept.items() if kept.trace}
     recordings = [recording for part in plan.parts for recording in part]
@@ -169,7 +169,7 @@ def _why_broken(jobs: List[PartJob], tally: Tally) -> str:
             "that recording away")
 
 
-def _finish(out: Path, work: Path, plan: Plan, reports: List[Tuple[PartJob, PartReport]],
+def _finish(out: Path, work: Path, plan: Preparation, reports: List[Tuple[PartJob, PartReport]],
             notes: Mapping[str, object], found: Found) -> Summary:
     """Move everything to its place. Any step of it may have been done by an interrupted run."""
     # What cannot be used has no copies either: once is enough.
@@ -196,7 +196,7 @@ def _finish(out: Path, work: Path, plan: Plan, reports: List[Tuple[PartJob, Part
     return summary
 
 
-def _summary(plan: Plan, reports: List[PartReport], skipped: List[Tuple[str, str]], copies: int,
+def _summary(plan: Preparation, reports: List[PartReport], skipped: List[Tuple[str, str]], copies: int,
              notes: Mapping[str, object], found: Found) -> Summary:
     """reports: of the recordings themselves; copies: records that were made of them for training."""
     all_kept = {name: kept for report in reports for name, kept in report.kept.items()}

@@ -61,7 +61,7 @@ def prepare(args: argparse.Namespace) -> Summary:
     from common.data.dataset import read_info
     from common.prepare.building import build
     from common.prepare.copies import plan_copies
-    from common.prepare.plan import choose_cast, make_plan
+    from common.prepare.plan import choose_cast, plan_preparation
     from common.prepare.sources import find_recordings
     from common.prepare.voxceleb import find_split, name_speakers
 
@@ -79,7 +79,7 @@ def prepare(args: argparse.Namespace) -> Summary:
         if args.copies:
             copies, split = plan_copies(recordings, split, args.seed, args.copies, args.noise, args.channel, tuple(args.snr))
         options = Options(args.crop, round(args.hop * SAMPLE_RATE), args.scale, not args.raw, args.seed, args.samples)
-        plan = make_plan(recordings, options, args.parts, copies)
+        plan = plan_preparation(recordings, options, args.parts, copies)
         notes: Dict[str, object] = {"split": split} if split else {}
         if read_info(tree.resolve().parent).get("synthetic"):  # of a corpus beside whose data its recordings lie
             notes["synthetic"] = True

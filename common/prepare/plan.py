@@ -1,7 +1,7 @@
 """What a preparation will do, decided before it begins: which recordings, in which part, cut how.
 
-    from common.prepare.plan import choose_cast, make_plan
-    plan = make_plan(choose_cast(find_recordings(tree).recordings, speakers=50, seed=0), Options())
+    from common.prepare.plan import choose_cast, plan_preparation
+    plan = plan_preparation(choose_cast(find_recordings(tree).recordings, speakers=50, seed=0), Options())
 
 The bytes of a data folder follow from its plan alone, not from the machine or the number of workers.
 """
@@ -27,7 +27,7 @@ _METHOD = 2  # counts up whenever the same recordings and options give other byt
 
 
 @dataclass(frozen=True)
-class Plan:
+class Preparation:
     """All that decides the bytes of a data folder."""
 
     options: Options
@@ -67,8 +67,8 @@ def choose_cast(recordings: Sequence[Recording], speakers: int, seed: int) -> Li
     return [recording for recording in recordings if recording.speaker in cast]
 
 
-def make_plan(recordings: Sequence[Recording], options: Options, parts: Optional[int] = None,
-              copies: Optional[Copies] = None) -> Plan:
+def plan_preparation(recordings: Sequence[Recording], options: Options, parts: Optional[int] = None,
+              copies: Optional[Copies] = None) -> Preparation:
     """Deal the recordings, shuffled by the seed, to parts: each part is a mix of all speakers.
 
     parts: default is one for every 1,000 recordings, and at least 8
@@ -77,5 +77,5 @@ def make_plan(recordings: Sequence[Recording], options: Options, parts: Optional
         parts = max(MIN_PARTS, -(-len(recordings) // MAX_PART_RECORDINGS))
     parts = min(len(recordings), parts)
     order = np.random.default_rng(options.seed).permutation(len(recordings))
-    return Plan(options, tuple(sorted({recording.speaker for recording in recordings})),
+    return Preparation(options, tuple(sorted({recording.speaker for recording in recordings})),
                 tuple(tuple(recordings[i] for i in order[part::parts]) for part in range(parts)), copies)

@@ -22,7 +22,7 @@ from common.training.evaluation import gathered, predict
 from common.training.trained import Trained
 from common.twin import Twin
 
-TOLERANCE = 1e-3  # largest logit difference that rounding explains, with room
+LOGIT_TOLERANCE = 1e-3  # largest logit difference that rounding explains, with room
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class CrossCheck:
         difference = np.abs(onnx.astype(np.float64) - native)
         other = onnx.argmax(axis=1) != native.argmax(axis=1)
         # Both logits may be off by what is tolerated; two equal ones name one or the other by chance.
-        clear = np.ptp(np.sort(onnx, axis=1)[:, -2:], axis=1) > 2 * TOLERANCE
+        clear = np.ptp(np.sort(onnx, axis=1)[:, -2:], axis=1) > 2 * LOGIT_TOLERANCE
         return cls(len(native), float(difference.max()), float(np.abs(native).max()), float(1 - other.mean()),
                    float((other & clear).mean()))
 

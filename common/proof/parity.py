@@ -25,7 +25,7 @@ import numpy as np
 
 from common.network import reference
 from common.network.layers import MaxPool, NetworkSpec, Relu
-from common.proof.recording import Recording, Rungs, Trial, record_reference, state_before, update_rung
+from common.proof.recording import Rungs, Trace, Trial, record_reference, state_before, update_rung
 
 EPSILON = 2.0 ** -24  # float32's rounding error of a single value, relative
 ROUNDINGS = 20  # how many times the reference's own rounding an implementation may stray
@@ -58,8 +58,8 @@ DRIFT_LIMIT = 1e-3
 class Arbiter(NamedTuple):
     """The reference's answer, and the same formulas in float32 to show what rounding explains."""
 
-    exact: Recording
-    rounded: Recording
+    exact: Trace
+    rounded: Trace
 
     @classmethod
     def of(cls, trial: Trial) -> Arbiter:
@@ -87,7 +87,7 @@ class Finding:
                 f"rounding explains (limit {self.limit:.1e})")
 
 
-def climb(trial: Trial, actual: Recording, arbiter: Arbiter) -> List[Finding]:
+def climb(trial: Trial, actual: Trace, arbiter: Arbiter) -> List[Finding]:
     """A finding for every tensor: the first step's rungs, the last step's, the losses."""
     findings = _climb_step(trial, 0, actual.rungs[0], arbiter)
     if trial.last > 0:
@@ -102,7 +102,7 @@ def climb(trial: Trial, actual: Recording, arbiter: Arbiter) -> List[Finding]:
                        step, (error, rounding) in enumerate(zip(errors, np.maximum.accumulate(roundings)))]
 
 
-def _judged_loss(trial: Trial, actual: Recording, step: int) -> Finding:
+def _judged_loss(trial: Trial, actual: Trace, step: int) -> Finding:
     """A step's loss against the reference's from the very parameters that the step started from."""
     own = trial.batches[step]
     exact, rounded = (reference.cross_entropy(reference.logits(trial.spec, reference.forward(

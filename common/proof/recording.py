@@ -47,7 +47,7 @@ class Trial:
                        learning_rates=self.learning_rates[step:step + 1])
 
 
-class Recording(NamedTuple):
+class Trace(NamedTuple):
     """What one implementation made of a trial."""
 
     rungs: Dict[int, Rungs]  # of the first and the last step
@@ -76,7 +76,7 @@ def make_trial(spec: NetworkSpec, batches: Sequence[Batch], learning_rate: float
     return Trial(spec, initialise(spec, seed), momenta, tuple(batches), tuple(rates), SGD())
 
 
-def record(twin: Twin, trial: Trial) -> Recording:
+def record(twin: Twin, trial: Trial) -> Trace:
     """Let one framework do the trial; it must have been configured."""
     model = twin.model(trial.spec, trial.params, trial.optimizer, trial.momenta)
     rungs: Dict[int, Rungs] = {}
@@ -89,7 +89,7 @@ def record(twin: Twin, trial: Trial) -> Recording:
         else:
             loss = train_on(model, batch, rate).loss
         losses.append(loss)
-    return Recording(rungs, np.array(losses), states)
+    return Trace(rungs, np.array(losses), states)
 
 
 def _record_step(model: Model, batch: Batch, rate: float) -> Tuple[Rungs, float]:
@@ -102,7 +102,7 @@ def _record_step(model: Model, batch: Batch, rate: float) -> Tuple[Rungs, float]
                   model.momenta()), loss
 
 
-def record_reference(trial: Trial, dtype: type = np.float64) -> Recording:
+def record_reference(trial: Trial, dtype: type = np.float64) -> Trace:
     """Let the reference do the trial; only the first step is recorded rung by rung."""
     params, momenta, losses, states = trial.params, trial.momenta, [], []
     for step, (batch, rate) in enumerate(zip(trial.batches, trial.learning_rates)):
@@ -119,7 +119,7 @@ def record_reference(trial: Trial, dtype: type = np.float64) -> Recording:
         losses.append(loss)
         states.append(params)
         params, momenta = after, new_momenta
-    return Recording({0: first}, np.array(losses), states)
+    return Trace({0: first}, np.array(losses), states)
 
 
 def state_before(rungs: Rungs) -> Tuple[Params, Params]:

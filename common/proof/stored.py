@@ -21,14 +21,14 @@ from common.files import read_text, write_text
 from common.proof.disagreement import Disagreement, analyse, p_told
 
 
-class Answer(NamedTuple):
+class Prediction(NamedTuple):
     """What was said about one record."""
 
     speaker: str  # the right one
     predicted: str
 
 
-Answers = Dict[int, Answer]  # by number of the record
+Answers = Dict[int, Prediction]  # by number of the record
 
 
 def write_answers(path: Path, indices: np.ndarray, speakers: np.ndarray, names: Sequence[str], logits: np.ndarray) -> None:
@@ -50,7 +50,7 @@ def read_answers(path: Path) -> Answers:
             record = int(row["record"])
             if record in answers or not row["speaker"] or not row["predicted"]:
                 raise ValueError("a record twice, or without a name")
-            answers[record] = Answer(row["speaker"], row["predicted"])
+            answers[record] = Prediction(row["speaker"], row["predicted"])
     except (csv.Error, KeyError, TypeError, ValueError):
         raise UserError(f"{path}: line {rows.line_num} is not record,speaker,predicted,logit with a record of its own; give "
                         "a predictions.csv that evaluate --out, baseline --out or a comparison has written") from None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from common.contenders import by_label
 from common.show.drawing import INK, entitle, line_look, panels, save, where
-from common.training.crossover import TOLERANCE, CrossoverStudy
+from common.training.crossover import CROSSING_TOLERANCE, CrossoverStudy
 
 
 def draw_crossings(study: CrossoverStudy, folder: Path) -> Path:
@@ -19,7 +19,7 @@ def draw_crossings(study: CrossoverStudy, folder: Path) -> Path:
         steps = range(crossing.switch + 1, len(crossing.crossed) + 1)
         axis.plot(steps, crossing.differences, label=f"{crossing.first} to {crossing.second}: at most "
                   f"{crossing.largest_difference:.1e}", **line_look(by_label(crossing.first)))
-    axis.axhline(TOLERANCE, color=INK, linewidth=1, linestyle=":", label=f"allowed: {TOLERANCE:g}")
+    axis.axhline(CROSSING_TOLERANCE, color=INK, linewidth=1, linestyle=":", label=f"allowed: {CROSSING_TOLERANCE:g}")
     axis.set(xlabel=f"step (the first {study.crossings[0].switch} are in one framework)",
              ylabel="difference of the loss, as a share of it\n(logarithmic)")
     axis.set_yscale("log", nonpositive="mask")

@@ -8,7 +8,7 @@ import dataclasses
 from typing import Dict, Iterator, List
 
 from common.proof.parity import DRIFT, LOSSES, Finding, differences, first_divergence, same_shapes, tipped_relus
-from common.proof.recording import Recording, Trial
+from common.proof.recording import Trace, Trial
 from common.tables import table
 from common.twin import Twin
 
@@ -22,7 +22,7 @@ def verdicts(findings: Dict[str, List[Finding]], twins: Dict[str, Twin]) -> Iter
         yield table(_rows(own), ["step", "rung", "tensors", "worst", "error", "rounding", "limit"], "github")
 
 
-def side_by_side(trial: Trial, recordings: Dict[str, Recording]) -> Iterator[str]:
+def side_by_side(trial: Trial, recordings: Dict[str, Trace]) -> Iterator[str]:
     """The first step of one framework against another's, without the reference. recordings: of those two."""
     first, second = recordings.values()
     one, other = first.rungs[0], second.rungs[0]

@@ -22,7 +22,7 @@ from common.network.layers import NetworkSpec
 from common.network.winograd import DIRECT, Plan, algorithm, default_plan, ways
 from common.remembered import remembered
 from common.speed.bench import Work
-from common.speed.tuning import BATCH_SIZE, PATIENCE, SECONDS, other_ways
+from common.speed.tuning import BATCH_SIZE, MEASURE_SECONDS, SECONDS, other_ways
 from common.speed.worker import Workers
 from common.twin import DEFAULT, MEASURE, OWN, Twin
 
@@ -46,7 +46,7 @@ def choose(contender: Contender, work: Work, mode: str, workers: Workers) -> Cho
     if found is None:
         print(f"measuring how {contender.label} computes the convolutions of {work.network} quickest, once on "
               "this machine", file=sys.stderr, flush=True)
-        found = workers.of(contender).ask("tune", seconds=PATIENCE if mode == MEASURE else SECONDS, work=dataclasses.asdict(
+        found = workers.of(contender).ask("tune", seconds=MEASURE_SECONDS if mode == MEASURE else SECONDS, work=dataclasses.asdict(
             dataclasses.replace(work, batch_size=BATCH_SIZE, data=None)))
         with suppress(UserError):  # where nothing can be kept the next run measures again
             make_folder(file.parent)

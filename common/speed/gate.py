@@ -31,7 +31,7 @@ from common.twin import AUTO, Twin
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SelfCheck:
     """What a self-check found, and in what."""
 
     contender: Contender
@@ -101,17 +101,17 @@ def passed(contender: Contender, work: Work) -> bool:
     return False
 
 
-def selfcheck(contender: Contender, works: Sequence[Work], workers: Workers) -> List[Outcome]:
+def selfcheck(contender: Contender, works: Sequence[Work], workers: Workers) -> List[SelfCheck]:
     """Hold networks against the reference in the process of the contender's framework; remembers nothing.
 
     All with the same device and threads. Raises UserError if the process fails.
     """
     found = [workers.of(contender).ask("selfcheck", work=dataclasses.asdict(work)) for work in works]
-    return [Outcome(contender, work.network, each["facts"], [Deviation(**one) for one in each["deviations"]])
+    return [SelfCheck(contender, work.network, each["facts"], [Deviation(**one) for one in each["deviations"]])
             for work, each in zip(works, found)]
 
 
-def _refusal(outcome: Outcome) -> str:
+def _refusal(outcome: SelfCheck) -> str:
     chosen = " ".join(f"{name}={value}" for name, value in settings().items()) or "none"
     return (f"{outcome.contender.label} computes wrong numbers on this machine: in {outcome.network}, {outcome.worst} "
             f"({len(outcome.wrong)} of {len(outcome.deviations)} tensors are wrong, by the float64 reference). "

@@ -21,7 +21,7 @@ from common.network.winograd import Plan, candidates, default_plan
 
 BATCH_SIZE = 4  # of the measured steps
 SECONDS = 4.0  # after which no other way is begun, for one who wants to get on
-PATIENCE = 60.0  # the same for one who asked for it: enough for all ways
+MEASURE_SECONDS = 60.0  # the same for one who asked for it: enough for all ways
 _ROUNDS = 5
 _FIRST_ROUNDS = 3  # of training, after which a way that is slower is given up
 _CLEARLY = 1.03  # times as quick, in all rounds but one

@@ -94,7 +94,7 @@ class TrainingConfig:
         return Schedule(self.schedule, self.learning_rate, self.final_learning_rate, total_steps)
 
 
-KINDS = get_type_hints(TrainingConfig)  # field -> its type
+TYPES = get_type_hints(TrainingConfig)  # field -> its type
 
 
 def save_config(path: Path, config: TrainingConfig) -> None:
@@ -114,7 +114,7 @@ def from_dict(values: Dict[str, Any], where: str) -> TrainingConfig:
     if unknown:
         raise UserError(f"{where}: unknown settings {short(unknown)}; known are {', '.join(fields)}")
     for name, value in values.items():
-        if not _fits(value, KINDS[name]):
+        if not _fits(value, TYPES[name]):
             raise UserError(f"{where}: {name} is {short(value)}, but must be {fields[name].type}")
     try:
         return TrainingConfig(**values)

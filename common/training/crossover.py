@@ -1,7 +1,7 @@
 """Training that starts in one framework and goes on in the other: does the loss go on as well?
 
     crossing = cross(first, second, start, batches, switch=20, path=Path("half.npz"))
-    assert crossing.largest_difference < TOLERANCE
+    assert crossing.largest_difference < CROSSING_TOLERANCE
 """
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from common.training.checkpoint import Checkpoint, load_checkpoint, model_of, sa
 from common.training.metrics import loss_differences
 from common.twin import Model, Twin, train_on
 
-TOLERANCE = 1e-3  # of the loss, relative, over 20 steps after the switch
+CROSSING_TOLERANCE = 1e-3  # of the loss, relative, over 20 steps after the switch
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Verification:
     """What is said of one recording; without scores where there is an `error`.
 
     scores:   of every voice, or of the one that is claimed, highest first
@@ -59,7 +59,7 @@ def embed(engine: Engine, sources: Iterable[Source]) -> Iterator[Tuple[Listening
         yield heard, embedding
 
 
-def verify(engine: Engine, gallery: Gallery, sources: Iterable[Source], claim: Optional[str] = None) -> Iterator[Answer]:
+def verify(engine: Engine, gallery: Gallery, sources: Iterable[Source], claim: Optional[str] = None) -> Iterator[Verification]:
     """An answer for every recording in turn. claim: the voice it is said to be, which alone is compared.
 
     Raises UserError where nobody is enrolled, or not the claimed one.
@@ -72,5 +72,5 @@ def verify(engine: Engine, gallery: Gallery, sources: Iterable[Source], claim: O
         scores = [] if heard.error else [Score(name, score) for name, score in gallery.scores(embedding, claim).items()]
         threshold = gallery.threshold
         passed = bool(scores and threshold and scores[0].score >= threshold.value)
-        yield Answer(heard.name, round(heard.seconds, 3), scores, threshold is not None,
+        yield Verification(heard.name, round(heard.seconds, 3), scores, threshold is not None,
                      scores[0].voice if passed else None, heard.remarks, heard.error)

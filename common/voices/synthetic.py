@@ -94,14 +94,14 @@ def _build(folder: Path, corpus: Corpus) -> None:
 
     from common.prepare.building import build
     from common.prepare.options import Options
-    from common.prepare.plan import make_plan
+    from common.prepare.plan import plan_preparation
     from common.prepare.sources import find_recordings
 
     recordings = folder / "recordings"
     cores = available_cores()
     with ThreadPoolExecutor(cores) as threads:
         list(threads.map(lambda speaker: in_a_new_process(recordings, corpus, speaker), range(corpus.speakers)))
-    plan = make_plan(find_recordings(recordings).recordings, Options(crop="fixed", scale=corpus.scale, seed=corpus.seed))
+    plan = plan_preparation(find_recordings(recordings).recordings, Options(crop="fixed", scale=corpus.scale, seed=corpus.seed))
     build(recordings, folder, plan, workers=cores, notes={"synthetic": True, "made_by": "common.voices.synthetic"})
 
 

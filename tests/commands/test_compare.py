@@ -96,7 +96,7 @@ def test_terminal_shows_the_report_and_progress(comparison: Done) -> None:
     assert times == sorted(times) and len(steps) == sum(
         line.startswith("[") for line in comparison.stderr.splitlines())
     assert {(network, name) for *_, network, name in steps} == {
-        (network, name) for network in NETWORKS for name in (*FRAMEWORKS, "plain baseline")}
+        (network, name) for network in NETWORKS for name in (*FRAMEWORKS, "cepstral baseline")}
     assert "Traceback" not in comparison.stderr
 
 
@@ -130,12 +130,12 @@ def test_both_learn_alike(report: Dict[str, Any]) -> None:
 def test_who_is_right_more_often_is_tested_and_the_plain_baseline_beside(comparison: Done, report: Dict[str, Any]) -> None:
     for result, (first, second) in zip(report["results"], pairs(report)):
         assert [(each["first"], each["second"]) for each in result["paired"]] == [
-            ("tensorflow", "caffe2"), ("tensorflow", "plain baseline"), ("caffe2", "plain baseline")]
+            ("tensorflow", "caffe2"), ("tensorflow", "cepstral baseline"), ("caffe2", "cepstral baseline")]
         both, baseline = result["paired"][0], result["paired"][1]
         assert (both["only_first"], both["only_second"], both["p_value"]) == (0, 0, 1.0)
         assert baseline["difference"] == pytest.approx(first["evaluation"]["top1"] - result["cepstral"]["top1"])
         assert first["tested_epoch"] == second["tested_epoch"] == 1
-    assert len(re.findall("^plain baseline|^ +plain baseline", comparison.stdout, re.MULTILINE)) == 1
+    assert len(re.findall("^cepstral baseline|^ +cepstral baseline", comparison.stdout, re.MULTILINE)) == 1
     assert not (comparison.folder / "tdnn-caffe2").exists(), "a short run is not kept"
 
 
@@ -247,7 +247,7 @@ def test_one_network_in_one_framework_by_a_recipe_of_train(tiny_data: Path, tmp_
     evaluated = succeed("caffe2_impl.evaluate", tmp_path / "out" / "tdnn-caffe2", "--threads", "1")
     assert f"top-1 {100 * result['frameworks']['caffe2']['evaluation']['top1']:.1f} %" in evaluated
     both, = result["paired"]
-    assert both["second"] == "plain baseline"
+    assert both["second"] == "cepstral baseline"
     *_, written, following = done.stdout.splitlines()
     assert written.endswith("predictions-baseline.csv, predictions-tdnn-caffe2.csv, tdnn-caffe2")
     assert following == f"next: python -m caffe2_impl.identify {tmp_path / 'out' / 'tdnn-caffe2'} RECORDING"

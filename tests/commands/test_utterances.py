@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tiny_data import SPEAKERS, spectrogram
 
-from common.commands.utterances import Choice, choose, open_for
+from common.commands.utterances import Selection, choose, open_for
 from common.data.dataset import Dataset, open_dataset
 from common.data.records import RecordWriter
 from common.data.splits import Split, save_split, split_dataset
@@ -36,7 +36,7 @@ def trained(dataset: Dataset, split: Split) -> Checkpoint:
     return Checkpoint(TrainingConfig(), tuple(SPEAKERS), {}, {}, epoch=3, trained_on=frozenset(marks.tolist()))
 
 
-def chosen(dataset: Dataset, model: Checkpoint, path: Path, **options: Any) -> Choice:
+def chosen(dataset: Dataset, model: Checkpoint, path: Path, **options: Any) -> Selection:
     return choose(argparse.Namespace(**{"split": None, "side": None, "data": None, **options}), dataset, {path: model}, model)
 
 

@@ -45,8 +45,8 @@ def test_one_table_has_all_networks_and_the_baseline_once() -> None:
     assert table["network"] == ["framework", "recipe", "top-1", "95 % interval", "top-5", "test utterances", "epoch"]
     assert table["vgg_m"] == ["Caffe2", "robust", "87.5 %", "81.0 to 92.0 %", "100.0 %", "144", "2 of 8"]
     assert table["tdnn"][:2] == ["Caffe2", "short run"]
-    assert table[""] == ["plain baseline", "", "50.0 %", "42.0 to 58.0 %", "", "144", ""]
-    assert differences["vgg_m"] == ["TensorFlow / plain baseline", "+20.0 [+12.0, +27.0]", "30 / 2", "below 0.001"]
+    assert table[""] == ["cepstral baseline", "", "50.0 %", "42.0 to 58.0 %", "", "144", ""]
+    assert differences["vgg_m"] == ["TensorFlow / cepstral baseline", "+20.0 [+12.0, +27.0]", "30 / 2", "below 0.001"]
     first = told([learned()]).splitlines()[-4].split()
     assert " ".join(first) == "vgg_m TensorFlow / Caffe2 -4.2 [-9.1, +1.0] 3 / 9 0.146"
 
@@ -54,7 +54,7 @@ def test_one_table_has_all_networks_and_the_baseline_once() -> None:
 def test_it_stands_in_the_report_before_all_else_but_the_verdict() -> None:
     text = report(learned()).text()
     assert text.index("McNemar's p") < text.index("utterances/s")
-    assert "plain baseline" not in report(network(learning=None)).text()
+    assert "cepstral baseline" not in report(network(learning=None)).text()
 
 
 def test_accuracy_of_wrong_numbers_is_marked() -> None:

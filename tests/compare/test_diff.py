@@ -10,11 +10,12 @@ from typing import Any, Callable, Dict, List
 import numpy as np
 import pytest
 from commands import PROJECT
+from reports import baseline, framework, network, report
 
 from common.compare.diff import (
     NOT_COMPARABLE,
     REGRESSION,
-    TOLERANCE,
+    SPEED_TOLERANCE,
     Changes,
     changes_between,
     read_run,
@@ -24,7 +25,6 @@ from common.errors import UserError
 from common.speed.blocks import Block, Speed
 from common.training.evaluation import Evaluation
 from compare import main
-from reports import baseline, framework, network, report
 
 STORED = sorted((PROJECT / "results").rglob("report.json"))
 
@@ -90,7 +90,7 @@ def test_faster_code_is_called_so(compared) -> None:
 
 
 def test_a_loss_within_the_tolerance_passes(compared) -> None:
-    for loss, status in ((0.5 * TOLERANCE, 0), (1.3 * TOLERANCE, REGRESSION)):
+    for loss, status in ((0.5 * SPEED_TOLERANCE, 0), (1.3 * SPEED_TOLERANCE, REGRESSION)):
         assert compared(stored(spread=0.01), stored(1 - loss, spread=0.01, seed=1)).status == status
 
 
@@ -98,8 +98,8 @@ def test_blocks_that_scatter_widen_the_interval() -> None:
     """Steps of a block share its fate: eight steps in two blocks say little more than two."""
     steady, slow = np.ones((4, 2)), np.full((4, 2), 1.4)  # 0.71 times as fast
     wild = np.array([[0.9, 0.9], [1.4, 1.4], [1.2, 1.2], [1.5, 1.5]])  # the median is 1.3, too
-    assert speed_ratio(steady, slow, [1.0], [1.0])[2] < 1 - TOLERANCE
-    assert speed_ratio(steady, wild, [1.0], [1.0])[2] > 1 - TOLERANCE
+    assert speed_ratio(steady, slow, [1.0], [1.0])[2] < 1 - SPEED_TOLERANCE
+    assert speed_ratio(steady, wild, [1.0], [1.0])[2] > 1 - SPEED_TOLERANCE
     blocks = np.repeat(np.linspace(0.8, 1.2, 6), 5).reshape(6, 5)
     (_, low, high), (_, low_of_steps, high_of_steps) = (
         speed_ratio(steady, each, [1.0], [1.0]) for each in (blocks, blocks.reshape(-1, 1)))

@@ -10,9 +10,9 @@ from typing import Dict, List, Tuple
 
 import numpy as np
 import pytest
+from containers import FORMS, encode
 from fuzzing import TAG, Tally, anything, damaged_bytes, fuzz, rearranged, text_of
 from hypothesis import strategies as st
-from containers import FORMS, encode
 
 from common.prepare.archive import unpack_recordings
 from common.prepare.audio import load_audio

@@ -6,7 +6,6 @@ import dataclasses
 import io
 from typing import Any, Dict, List, Optional
 
-
 from common.compare.report import Report
 from common.compare.results import BaselineResult, Epoch, FrameworkResult, NetworkResult, RatioOf
 from common.compare.verdict import judge

@@ -13,7 +13,7 @@ from commands import PROJECT, run, succeed
 from common.data.records import RecordWriter
 from common.identify.engines import OnnxEngine
 from common.identify.pieces import Listening, Source, pieces
-from common.proof.crosscheck import TOLERANCE
+from common.proof.crosscheck import LOGIT_TOLERANCE
 from common.training.checkpoint import load_checkpoint, model_of
 from common.training.trained import Trained
 from common.twin import Twin
@@ -63,7 +63,7 @@ def test_all_engines_give_the_same_scores(path: Path, twin: Twin, recording: Pat
     model = model_of(twin, checkpoint)
     model.stage(spectrograms)
     said, expected = model.predict_staged(), onnx.logits(spectrograms)
-    assert np.abs(said - expected).max() < TOLERANCE and np.ptp(expected) > 1
+    assert np.abs(said - expected).max() < LOGIT_TOLERANCE and np.ptp(expected) > 1
     np.testing.assert_array_equal(said.argmax(axis=1), expected.argmax(axis=1))
 
 
@@ -78,7 +78,7 @@ def test_they_name_a_voice_they_know(recording: Path, tmp_path: Path) -> None:
     assert len(answers) == 6 and {each[0]["speaker"] for each in answers.values()} == {"synthetic_01"}
     for (name, _), answer in answers.items():
         expected = {each["speaker"]: each["probability"] for each in answers[name, "ONNX Runtime"]}
-        assert {each["speaker"]: each["probability"] for each in answer} == pytest.approx(expected, abs=TOLERANCE)
+        assert {each["speaker"]: each["probability"] for each in answer} == pytest.approx(expected, abs=LOGIT_TOLERANCE)
     path = MODELS / "synthetic" / "tensorflow.onnx"
     known = OnnxEngine(path, 1).trained
     with RecordWriter(tmp_path / "part-1.bin") as writer:

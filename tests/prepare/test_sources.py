@@ -14,7 +14,7 @@ import pytest
 from common.errors import UserError
 from common.prepare.archive import unpack_recordings
 from common.prepare.options import Options
-from common.prepare.plan import choose_cast, make_plan
+from common.prepare.plan import choose_cast, plan_preparation
 from common.prepare.samples import pick_samples, sample_stem
 from common.prepare.sources import Recording, find_recordings
 from common.prepare.voxceleb import find_split, name_speakers
@@ -163,7 +163,7 @@ def test_the_cast_is_drawn_by_the_seed() -> None:
 
 @pytest.mark.parametrize("recordings, parts, expected", [(3, None, 3), (100, None, 8), (9_001, None, 10), (100, 6, 6)])
 def test_parts(recordings: int, parts: int, expected: int) -> None:
-    plan = make_plan(some_recordings(1, recordings), Options(), parts)
+    plan = plan_preparation(some_recordings(1, recordings), Options(), parts)
     assert len(plan.parts) == expected and plan.recordings == recordings
     assert len({item.name for part in plan.parts for item in part}) == recordings
     sizes = [len(part) for part in plan.parts]
@@ -172,11 +172,11 @@ def test_parts(recordings: int, parts: int, expected: int) -> None:
 
 def test_the_fingerprint_tells_plans_apart() -> None:
     recordings = some_recordings(2, 5)
-    plans = [make_plan(recordings, Options()), make_plan(recordings, Options(seed=1)),
-             make_plan(recordings, Options(scale="log")), make_plan(recordings[:-1], Options()),
-             make_plan(recordings, Options(), parts=2)]
+    plans = [plan_preparation(recordings, Options()), plan_preparation(recordings, Options(seed=1)),
+             plan_preparation(recordings, Options(scale="log")), plan_preparation(recordings[:-1], Options()),
+             plan_preparation(recordings, Options(), parts=2)]
     assert len({plan.fingerprint for plan in plans}) == 5
-    assert make_plan(recordings, Options()).fingerprint == plans[0].fingerprint
+    assert plan_preparation(recordings, Options()).fingerprint == plans[0].fingerprint
 
 
 def test_samples_are_named_as_the_homeworks() -> None:

@@ -11,7 +11,7 @@ from common.errors import UserError
 from common.network import architectures
 from common.network import params as parameters
 from common.network.onnx_file import read_parameters
-from common.proof.crosscheck import TOLERANCE, compare_ways, crosscheck, every_way
+from common.proof.crosscheck import LOGIT_TOLERANCE, compare_ways, crosscheck, every_way
 from common.training.checkpoint import Checkpoint, model_of
 from common.training.config import TrainingConfig
 
@@ -69,8 +69,8 @@ def test_crosscheck_fails_for_other_weights(twins, checkpoint, records, tmp_path
     export = tmp_path / f"{checkpoint.config.network}-caffe2.onnx"
     native = ways["caffe2 native"]
     same = crosscheck(export, records, everyone, native, 1)
-    assert same.largest_difference < TOLERANCE and same.same_answer == 1
-    assert crosscheck(export, records, everyone, native + np.float32(2e-3), 1).largest_difference > TOLERANCE
+    assert same.largest_difference < LOGIT_TOLERANCE and same.same_answer == 1
+    assert crosscheck(export, records, everyone, native + np.float32(2e-3), 1).largest_difference > LOGIT_TOLERANCE
     assert crosscheck(export, records, everyone, -native, 1).same_answer < 1
 
 

@@ -19,7 +19,7 @@ from common.proof import selfcheck
 from common.proof.selfcheck import LIMITS, Deviation, hold
 from common.speed import gate
 from common.speed.bench import Bench, Work, twin_engine
-from common.speed.gate import Outcome
+from common.speed.gate import SelfCheck
 from common.speed.worker import Workers
 from common.twin import StepResult
 
@@ -128,9 +128,9 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> List[Work]:
     """The self-checks that were made; they find what `gate.found` holds."""
     made: List[Work] = []
 
-    def fake(contender: Any, works: List[Work], workers: Any) -> List[Outcome]:
+    def fake(contender: Any, works: List[Work], workers: Any) -> List[SelfCheck]:
         made.extend(works)
-        return [Outcome(contender, works[0].network, {"framework": "Caffe2 1", "engine": "IDEEP"}, gate.found)]
+        return [SelfCheck(contender, works[0].network, {"framework": "Caffe2 1", "engine": "IDEEP"}, gate.found)]
 
     monkeypatch.setattr(gate, "found", [Deviation((3, 117), "outputs", "conv1", 1e-6)], raising=False)
     monkeypatch.setattr(gate, "selfcheck", fake)
@@ -232,11 +232,11 @@ def test_on_demand_nothing_is_taken_from_memory(monkeypatch: pytest.MonkeyPatch,
     right = Deviation((3, 117), "outputs", "conv1", 1e-6)
 
     def run(fails: str) -> int:
-        def fake(contender: Any, works: List[Work], workers: Any) -> List[Outcome]:
+        def fake(contender: Any, works: List[Work], workers: Any) -> List[SelfCheck]:
             if contender.key == "tensorflow-direct" and fails == "dies":
                 raise UserError("the worker ended with status -4")
             wrong = [Deviation((1, 104), "outputs", "testing logits", float("nan"))] * (contender.key == fails)
-            return [Outcome(contender, work.network, {"engine": f"kernels of {contender.key}"}, [right, *wrong]) for work in works]
+            return [SelfCheck(contender, work.network, {"engine": f"kernels of {contender.key}"}, [right, *wrong]) for work in works]
 
         monkeypatch.setattr(gate, "selfcheck", fake)
         return main(["selfcheck"])

@@ -1,4 +1,4 @@
-"""The plain baseline: its features by hand, what it learns, and its predictions beside others'."""
+"""The cepstral baseline: its features by hand, what it learns, and its predictions beside others'."""
 from __future__ import annotations
 
 import csv
@@ -16,7 +16,7 @@ from tiny_data import SPEAKERS
 from common.data.dataset import open_dataset
 from common.data.splits import split_dataset
 from common.errors import UserError
-from common.proof.stored import Answer, compare_answers, read_answers, sign_flip_p
+from common.proof.stored import Prediction, compare_answers, read_answers, sign_flip_p
 from common.training import cepstral
 
 
@@ -100,7 +100,7 @@ def test_the_probability_of_signs_is_exact(sums: List[int], share: float) -> Non
 
 def test_predictions_of_other_records_or_damaged_are_refused(tmp_path: Path) -> None:
     a = read_answers(predictions(tmp_path / "a.csv", "aab"))
-    assert a[2] == Answer("a", "b")
+    assert a[2] == Prediction("a", "b")
     with pytest.raises(UserError, match="not about the same records"):
         compare_answers(a, read_answers(predictions(tmp_path / "b.csv", "aa")), "a", "b")
     for text in ("record,speaker\n1,a\n", "record,speaker,predicted\n1,a,b\n1,a,b\n", "", "record,speaker,predicted\nx,a,b\n"):

@@ -11,7 +11,7 @@ from common.network.architectures import build
 from common.training import crossover
 from common.training.checkpoint import Checkpoint
 from common.training.config import TrainingConfig
-from common.training.crossover import TOLERANCE, cross
+from common.training.crossover import CROSSING_TOLERANCE, cross
 
 SPEAKERS, SWITCH, FRAMES = 4, 20, 120
 BATCH = 24  # of 8 a batch norm makes so much of rounding that by AVX2's kernels the twentieth step was off by 3e-3
@@ -51,7 +51,7 @@ def start(network: str) -> Checkpoint:
 def test_the_loss_goes_on_where_it_would_have_been(twins, batches, network, first, second, tmp_path):
     crossing = cross(twins[first], twins[second], start(network), batches, SWITCH,
                      tmp_path / "half.npz")
-    assert crossing.largest_difference < TOLERANCE
+    assert crossing.largest_difference < CROSSING_TOLERANCE
     assert np.mean(crossing.crossed[-5:]) < 0.9 * np.mean(crossing.crossed[:5]), "it must learn"
 
 
@@ -67,4 +67,4 @@ def test_a_loss_on_the_way_would_be_noticed(twins, batches, lost, tmp_path, monk
     monkeypatch.setattr(crossover, "load_checkpoint", forgetful)
     crossing = cross(twins["tf_impl"], twins["caffe2_impl"], start("tdnn"), batches, SWITCH,
                      tmp_path / "half.npz")
-    assert crossing.largest_difference > 3 * TOLERANCE
+    assert crossing.largest_difference > 3 * CROSSING_TOLERANCE
