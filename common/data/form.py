@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import unicodedata
 
+SAMPLE_RATE = 16_000
+SEGMENT_SAMPLES = 48_240  # of a record, 3.015 s: windows of 25 ms, one every 10 ms, fit exactly 300 times
 NUM_BINS, NUM_FRAMES = 512, 300  # of a spectrogram: frequency bins, frames
 SCALES = ("magnitude", "log")    # of its values
 # All of these were decoded; others are counted and passed over.

@@ -19,11 +19,11 @@ from typing import IO, Callable, Dict, Iterable, Iterator, List, NamedTuple, Tup
 
 import numpy as np
 
+from common.data.form import SAMPLE_RATE, SEGMENT_SAMPLES
 from common.prepare.audio import Heard, read_blocks
 from common.prepare.decoding import AudioError
 from common.prepare.features import spectrogram
 from common.prepare.levels import SILENCE_DB, is_silent
-from common.prepare.options import SAMPLE_RATE, SEGMENT_SAMPLES
 from common.training.trained import Trained
 
 LEAST_SECONDS = 1.05  # the networks need 100 frames, and a frame is 25 ms long

@@ -8,9 +8,8 @@ import threading
 
 import numpy as np
 
-from common.data.form import NUM_BINS
+from common.data.form import NUM_BINS, SAMPLE_RATE
 from common.prepare.features import FFT_POINTS, WINDOW_SAMPLES
-from common.prepare.options import SAMPLE_RATE
 from common.show.drawing import as_png, panels
 
 _COLUMNS = 900  # one window each, however long the recording

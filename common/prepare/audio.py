@@ -14,10 +14,10 @@ from typing import Iterator, List, Optional
 
 import numpy as np
 
+from common.data.form import SAMPLE_RATE
 from common.errors import UserError
 from common.prepare.decoding import AudioError, Block, decode
 from common.prepare.levels import CLIPPED, FULL_SCALE, MOST, mix
-from common.prepare.options import SAMPLE_RATE
 
 CHANNELS_CANCEL, CLIPS = "channels that cancel each other", "clipped"
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz; beyond them a few bytes would become gigabytes of samples

@@ -24,7 +24,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional
 
 import numpy as np
 
-from common.data.form import NUM_BINS, NUM_FRAMES
+from common.data.form import NUM_BINS, NUM_FRAMES, SAMPLE_RATE, SEGMENT_SAMPLES
 from common.errors import UserError, friendly
 from common.files import read_json
 from common.measured import facts, told
@@ -37,7 +37,6 @@ from common.prepare.features import (
     WINDOW_SAMPLES,
     spectrogram,
 )
-from common.prepare.options import SAMPLE_RATE, SEGMENT_SAMPLES
 from common.prepare.sources import Recording, find_recordings
 
 TOLERANCE = 0.05  # of values with unit variance; the two resample and round differently

@@ -28,11 +28,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from common.data.form import SCALES
+from common.data.form import SAMPLE_RATE, SCALES, SEGMENT_SAMPLES
 from common.data.randomness import seed
 from common.errors import UserError
 from common.parser import Parser
-from common.prepare.options import CROPS, SAMPLE_RATE, SEGMENT_SAMPLES, SNR, Options
+from common.prepare.options import CROPS, SNR, Options
 from common.prepare.processes import begin_imports
 from common.progress import THINGS, Progress
 

@@ -14,10 +14,11 @@ from typing import Iterator, List
 
 import numpy as np
 
+from common.data.form import SAMPLE_RATE
 from common.errors import UserError
 from common.prepare.audio import read_blocks
 from common.prepare.decoding import AudioError
-from common.prepare.options import SAMPLE_RATE, Copies
+from common.prepare.options import Copies
 
 MAX_SECONDS = 60  # of one noise or impulse response; what comes after is not used
 _KEPT_FILES = 16  # in memory, up to 4 MB each

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import FrozenSet, Tuple
 
-SAMPLE_RATE = 16_000
-SEGMENT_SAMPLES = 48_240  # 3.015 s: windows of 25 ms, one every 10 ms, fit exactly 300 times
+from common.data.form import SEGMENT_SAMPLES
+
 CROPS = ("sliding", "fixed", "random")
 SNR = (5.0, 20.0)  # dB
 

@@ -16,7 +16,7 @@ from typing import Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from common.data.dataset import SessionRow, read_sessions, sidecar_path, write_sessions
-from common.data.form import NUM_BINS, NUM_FRAMES
+from common.data.form import NUM_BINS, NUM_FRAMES, SAMPLE_RATE, SEGMENT_SAMPLES
 from common.data.records import RECORD_BYTES, NoRecords, RecordWriter, open_record_file
 from common.errors import UserError
 from common.files import read_json, write_json
@@ -25,7 +25,7 @@ from common.prepare.decoding import AudioError
 from common.prepare.distortion import distort
 from common.prepare.features import spectrogram
 from common.prepare.levels import SILENCE_DB, is_silent
-from common.prepare.options import SAMPLE_RATE, SEGMENT_SAMPLES, Copies, Options
+from common.prepare.options import Copies, Options
 from common.prepare.processes import CONTEXT, start_worker
 from common.prepare.samples import write_sample
 from common.prepare.sources import Recording

@@ -14,9 +14,9 @@ from typing import FrozenSet, Iterable
 
 import numpy as np
 
+from common.data.form import SAMPLE_RATE
 from common.data.records import RecordWriter
 from common.files import make_folder, replacing
-from common.prepare.options import SAMPLE_RATE
 from common.prepare.sources import NO_SESSION, Recording
 
 _MAX_BYTES = 200  # of a name without suffixes; a file system takes 255 with them

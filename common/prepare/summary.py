@@ -12,9 +12,9 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 import numpy as np
 
 from common.data.dataset import SIDES
+from common.data.form import SAMPLE_RATE, SEGMENT_SAMPLES
 from common.data.splits import Split, make_split, shortcomings
 from common.errors import UserError
-from common.prepare.options import SAMPLE_RATE, SEGMENT_SAMPLES
 from common.prepare.sources import Recording
 
 _SHOWN = 12  # speakers, suffixes, rates; more would hide the rest

@@ -14,10 +14,10 @@ from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
+from common.data.form import SEGMENT_SAMPLES
 from common.prepare.audio import read_blocks
 from common.prepare.features import normalise_bins, spectrogram
 from common.prepare.levels import is_silent
-from common.prepare.options import SEGMENT_SAMPLES
 from common.prepare.processes import CONTEXT, start_worker, starting
 from common.prepare.sources import Recording
 from common.prepare.windows import cut_windows

@@ -11,7 +11,8 @@ from typing import Iterable, Iterator, Tuple
 
 import numpy as np
 
-from common.prepare.options import CROPS, SEGMENT_SAMPLES
+from common.data.form import SEGMENT_SAMPLES
+from common.prepare.options import CROPS
 
 Window = Tuple[int, np.ndarray]  # first sample, (48240,) float32
 

@@ -13,8 +13,7 @@ from typing import Callable, Dict, List, Optional, Sequence
 import numpy as np
 
 from common.data.dataset import Dataset
-from common.data.form import NUM_FRAMES
-from common.prepare.options import SEGMENT_SAMPLES
+from common.data.form import NUM_FRAMES, SEGMENT_SAMPLES
 from common.training import metrics
 
 SHORT, LONG = (100, 200), (500, 800)  # frames, a hundred a second; a record has 300

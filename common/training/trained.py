@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Tuple
 
 from common.contenders import either
-from common.data.form import NUM_BINS, SCALES
+from common.data.form import NUM_BINS, SAMPLE_RATE, SCALES
 from common.errors import UserError
 from common.network.params import fingerprint
 from common.prepare.features import FFT_POINTS, STEP_SAMPLES, WINDOW_SAMPLES
-from common.prepare.options import SAMPLE_RATE
 from common.training.metrics import is_temperature
 
 if TYPE_CHECKING:  # slow to import, and no ONNX file needs it

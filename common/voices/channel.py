@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from common.data.form import SAMPLE_RATE
 from common.prepare.distortion import convolved
-from common.prepare.options import SAMPLE_RATE
 
 EQUALISER_POINTS = 10
 EQUALISER_TAPS = 256

@@ -19,9 +19,9 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 
+from common.data.form import SAMPLE_RATE
 from common.errors import UserError
 from common.files import temporary_root
-from common.prepare.options import SAMPLE_RATE
 
 # From espeak-ng's speak_lib.h and espeak_ng.h.
 _OK = 0

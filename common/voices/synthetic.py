@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, List, Optional, Tuple
 
 import numpy as np
 
+from common.data.form import SAMPLE_RATE, SEGMENT_SAMPLES
 from common.data.randomness import seed
 from common.errors import UserError, friendly
 from common.files import cache_folder, locked, make_folder
 from common.machine import available_cores
 from common.parser import Parser
-from common.prepare.options import SAMPLE_RATE, SEGMENT_SAMPLES
 from common.prepare.processes import CONTEXT, start_worker, starting
 from common.progress import Progress
 

@@ -12,8 +12,8 @@ from commands import SMALL, succeed
 from tiny_data import SPEAKERS, spectrogram
 
 from common.data.dataset import read_info
+from common.data.form import SAMPLE_RATE
 from common.data.records import RecordWriter
-from common.prepare.options import SAMPLE_RATE
 from common.training.run_folder import run_data
 
 NAMES = {"id10001": "A.J._Buckley", "id10002": "Ed_Westwick", "id10003": "Miley_Cyrus"}

@@ -10,11 +10,10 @@ import pytest
 
 from common.data.classes import write_classes
 from common.data.dataset import SessionRow, open_dataset, write_sessions
-from common.data.form import NUM_BINS, NUM_FRAMES
+from common.data.form import NUM_BINS, NUM_FRAMES, SEGMENT_SAMPLES
 from common.data.records import RECORD_BYTES, RecordWriter
 from common.doctor.__main__ import main
 from common.prepare.features import normalise_bins, spectrogram
-from common.prepare.options import SEGMENT_SAMPLES
 
 SPEAKERS = ["Ada", "Bea", "Cleo"]
 PER_FILE = 12

@@ -10,9 +10,9 @@ import pytest
 import soundfile
 from containers import sweep
 
+from common.data.form import SEGMENT_SAMPLES
 from common.identify.pieces import Listening, Source, answers, kept, pieces
 from common.prepare.features import spectrogram
-from common.prepare.options import SEGMENT_SAMPLES
 from common.training.trained import Trained
 
 RATE = 16_000

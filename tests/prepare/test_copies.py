@@ -10,12 +10,13 @@ import soundfile
 from recordings import contents, write_noise, write_tree
 
 from common.data.dataset import open_dataset
+from common.data.form import SAMPLE_RATE
 from common.data.splits import split_dataset
 from common.errors import UserError
 from common.files import read_json
 from common.prepare import __main__ as prepare
 from common.prepare.distortion import distort, load, rms
-from common.prepare.options import SAMPLE_RATE, Copies
+from common.prepare.options import Copies
 
 SESSIONS = [f"{speaker}/{session}/{number}.wav" for speaker in ("ann", "bob") for session in "abcd" for number in "12"]
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy import signal
 
+from common.data.form import SAMPLE_RATE, SEGMENT_SAMPLES
 from common.prepare.features import (
     DEVIATION_FLOOR,
     LOG_FLOOR,
@@ -12,7 +13,6 @@ from common.prepare.features import (
     num_frames,
     spectrogram,
 )
-from common.prepare.options import SAMPLE_RATE, SEGMENT_SAMPLES
 
 RECORD_SHAPE = (512, 300)
 

@@ -11,13 +11,13 @@ import soundfile
 from recordings import contents, write_noise, write_tree
 
 from common.data.dataset import SessionRow, open_dataset, read_sessions
+from common.data.form import SEGMENT_SAMPLES
 from common.data.records import RecordSet
 from common.data.splits import split_dataset
 from common.files import natural_key
 from common.prepare import __main__ as prepare
 from common.prepare.audio import load_audio
 from common.prepare.features import spectrogram
-from common.prepare.options import SEGMENT_SAMPLES
 
 TEN = [f"ann/a/{number:05d}.wav" for number in range(5)] + [f"bob/{session}/00001.wav" for session in "cdefg"]
 

@@ -6,7 +6,7 @@ from typing import List
 import numpy as np
 import pytest
 
-from common.prepare.options import SEGMENT_SAMPLES
+from common.data.form import SEGMENT_SAMPLES
 from common.prepare.windows import cut_windows
 
 
