@@ -5,7 +5,7 @@ import argparse
 from pathlib import Path
 from typing import Callable, List, Mapping, Optional
 
-from common.commands.options import existing
+from common.commands.options import add_force, existing
 from common.parser import Parser
 from common.twin import Twin
 
@@ -33,5 +33,5 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser("python compare.py curves", _DESCRIPTION)
     parser.add_argument("runs", nargs="+", type=existing("run"), metavar="RUN", help="folder of a run, with its log.jsonl")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the picture (PNG)")
-    parser.add_argument("--force", action="store_true", help="replace the picture if it is there already")
+    add_force(parser, "replace the picture if it is there already")
     return parser

@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
-from common.commands.options import Load, add_engine_options, open_engine
+from common.commands.options import Load, add_engine_options, add_force, open_engine
 from common.commands.sound_files import exit_status, say, sources
 from common.errors import UserError
 from common.parser import Parser
@@ -64,7 +64,7 @@ def _parser(prog: str, load: Load) -> argparse.ArgumentParser:
     parser.add_argument("voices", nargs="*", metavar="NAME RECORDING ...", help="a name, and recordings of that voice or folders "
                         "of them; or one folder SPEAKER/SESSION/ of several voices")
     parser.add_argument("--gallery", type=Path, required=True, metavar="FILE", help="the file of enrolled voices (.npz)")
-    parser.add_argument("--force", action="store_true", help="replace voices that are enrolled already")
+    add_force(parser, "replace voices that are enrolled already")
     parser.add_argument("--remove", metavar="NAME", help="take a voice out of the gallery")
     parser.add_argument("--threshold", type=float, metavar="SCORE", help="the least score to accept; better found on trials, "
                         "with verify --calibrate")

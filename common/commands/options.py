@@ -99,8 +99,12 @@ def add_out_options(parser: argparse.ArgumentParser, name: Optional[str], what: 
     default = "nowhere" if name is None else f"a new runs/NNNN-{name}"
     parser.add_argument("--out", type=Path, metavar="FOLDER",
                         help=f"write {what} to this folder, which must be new or empty (default: {default})")
-    parser.add_argument("--force", action="store_true",
-                        help="in a folder that is not empty, replace what this command wrote there before")
+    add_force(parser, "in a folder that is not empty, replace what this command wrote there before")
+
+
+def add_force(parser: argparse.ArgumentParser, what: str) -> None:
+    """--force, without which nothing is replaced."""
+    parser.add_argument("--force", action="store_true", help=what)
 
 
 def num_threads(threads: int) -> int:
