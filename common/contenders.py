@@ -48,12 +48,10 @@ class Contender:
 
 _ROWS = (
     Contender("tensorflow", "TensorFlow", "tf_impl.worker", "tensorflow", "#e8710a", framework=True),
-    Contender("caffe2", "Caffe2", "caffe2_impl.worker", "torch", "#1a73e8", "///", "--", "s", framework=True,
-              exports=True),
+    Contender("caffe2", "Caffe2", "caffe2_impl.worker", "torch", "#1a73e8", "///", "--", "s", framework=True, exports=True),
     Contender("tensorflow-direct", "TensorFlow, own convolutions", "tf_impl.worker", "tensorflow", "#a34d05", "..", "-.", "^",
               own_of="tensorflow"),
-    Contender("caffe2-direct", "Caffe2, own convolutions", "caffe2_impl.worker", "torch", "#0d47a1", "xx", ":", "D",
-              own_of="caffe2"),
+    Contender("caffe2-direct", "Caffe2, own convolutions", "caffe2_impl.worker", "torch", "#0d47a1", "xx", ":", "D", own_of="caffe2"),
     # What people get out of the box. Keras as it comes leaves oneDNN to the processor.
     Contender("keras", "Keras", "tf_impl.baseline", "keras", "#f5b971", "\\\\", marker="v", environment={_ONEDNN: None}),
     Contender("keras-onednn", "Keras, oneDNN on", "tf_impl.baseline", "keras", "#fbdcc0", "\\\\..", marker="<",

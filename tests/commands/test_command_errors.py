@@ -288,7 +288,7 @@ QUICK_ERRORS = [
 ]
 
 
-def assert_one_clear_error(done: "subprocess.CompletedProcess[str]", named: str, place: Path) -> None:
+def assert_one_clear_error(done: subprocess.CompletedProcess[str], named: str, place: Path) -> None:
     error = done.stderr.replace(f"{place}/", "")
     assert done.returncode == 2, error
     assert "Traceback" not in error

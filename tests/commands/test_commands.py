@@ -248,7 +248,7 @@ def test_exports_of_half_the_size_say_the_same(trained: Path, evaluated: List[Pa
         assert float(half["logit"]) == pytest.approx(float(onnx["logit"]), abs=1e-4)
 
 
-def assert_one_line(done: "subprocess.CompletedProcess[str]", named: str) -> None:
+def assert_one_line(done: subprocess.CompletedProcess[str], named: str) -> None:
     assert done.returncode == 2, done.stderr
     last = done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr and last.startswith("error: ") and re.search(named, last), done.stderr

@@ -38,12 +38,12 @@ def attended() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def run_apart(module: str, *arguments: Any, cwd: Path = PROJECT) -> "subprocess.CompletedProcess[str]":
+def run_apart(module: str, *arguments: Any, cwd: Path = PROJECT) -> subprocess.CompletedProcess[str]:
     """Run a command to its end in a process of its own."""
     return subprocess.run(command(module, *arguments), cwd=cwd, capture_output=True, text=True, timeout=240)
 
 
-def run(module: str, *arguments: Any) -> "subprocess.CompletedProcess[str]":
+def run(module: str, *arguments: Any) -> subprocess.CompletedProcess[str]:
     """Run a command's `main` here, its workers too: frameworks are imported once for all. As if it had been a process.
 
     A framework that runs already keeps its number of threads, the tests' 1: give --threads 1. What --threads, or every
@@ -83,11 +83,11 @@ class WorkerHere:
         self._session = Session(load)
 
     @classmethod
-    def of(cls, contender: Contender, threads: int, *arguments: str) -> "WorkerHere":
+    def of(cls, contender: Contender, threads: int, *arguments: str) -> WorkerHere:
         assert contender.is_twin and threads == 1, (contender, threads)
         return cls(contender)
 
-    def __enter__(self) -> "WorkerHere":
+    def __enter__(self) -> WorkerHere:
         return self
 
     def __exit__(self, *_: object) -> None:

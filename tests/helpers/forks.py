@@ -31,13 +31,13 @@ class Forks:
             [sys.executable, __file__, *modules], cwd=PROJECT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(PROJECT)})
 
-    def __enter__(self) -> "Forks":
+    def __enter__(self) -> Forks:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._process.communicate()
 
-    def run(self, slow: List[str], module: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
+    def run(self, slow: List[str], module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
         """`python -m module arguments`, or of a file; fails if it imported what is `slow`, or took long."""
         words = [module, *map(str, arguments)]
         with tempfile.TemporaryFile("r+") as out, tempfile.TemporaryFile("r+") as err:

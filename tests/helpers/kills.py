@@ -59,7 +59,7 @@ def kill_and_resume(package: str, data: Path, folder: Path, kills: int, epochs: 
             return made
 
 
-def wait(process: "subprocess.Popen[str]", folder: Path, kind: str, chance: random.Random) -> str:
+def wait(process: subprocess.Popen[str], folder: Path, kind: str, chance: random.Random) -> str:
     """For the moment to kill, or the run's end; returns what it said before it trained."""
     said = ""
     for line in process.stderr:

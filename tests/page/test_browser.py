@@ -44,7 +44,7 @@ def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page(temporary: Path) -> Iterator["subprocess.Popen[str]"]:
+def page(temporary: Path) -> Iterator[subprocess.Popen[str]]:
     """The command, in a process group of its own as a terminal gives it one."""
     words, variables = command("common.page", MODELS, "--port", 0, "--threads", 1), {**os.environ, "TMPDIR": str(temporary)}
     with subprocess.Popen(words, cwd=PROJECT, env=variables, text=True, stdout=subprocess.PIPE,
@@ -54,7 +54,7 @@ def page(temporary: Path) -> Iterator["subprocess.Popen[str]"]:
 
 
 @pytest.fixture(scope="module")
-def browser(page: "subprocess.Popen[str]", recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+def browser(page: subprocess.Popen[str], recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     """Its microphone hears a recording of synthetic_01 again and again."""
     address = re.search(r"http://127\.0\.0\.1:\d+/", page.stdout.readline())[0]
     options = ChromeOptions()
@@ -135,7 +135,7 @@ def test_what_is_no_recording_is_told(browser: Chrome) -> None:
     assert until(browser, lambda said: "README.md: not a recording that soundfile or FFmpeg can read" in said, 30)
 
 
-def test_a_framework_that_dies_comes_back(browser: Chrome, page: "subprocess.Popen[str]", recordings: Path) -> None:
+def test_a_framework_that_dies_comes_back(browser: Chrome, page: subprocess.Popen[str], recordings: Path) -> None:
     killed, = (pid for pid, words in children(page).items() if "caffe2_impl.worker" in words)
     os.kill(killed, signal.SIGKILL)
     choose(browser, recordings / "synthetic_03" / "session_3" / "02.wav")
@@ -149,7 +149,7 @@ def test_nothing_went_wrong_on_the_way(browser: Chrome, temporary: Path) -> None
     assert severe == [] and list(temporary.iterdir()) == []
 
 
-def test_ctrl_c_ends_everything(page: "subprocess.Popen[str]") -> None:
+def test_ctrl_c_ends_everything(page: subprocess.Popen[str]) -> None:
     workers = children(page)
     assert len(workers) == 2
     os.killpg(page.pid, signal.SIGINT)
@@ -157,7 +157,7 @@ def test_ctrl_c_ends_everything(page: "subprocess.Popen[str]") -> None:
     assert [pid for pid in workers if Path(f"/proc/{pid}").exists()] == []
 
 
-def children(page: "subprocess.Popen[str]") -> Dict[int, List[str]]:
+def children(page: subprocess.Popen[str]) -> Dict[int, List[str]]:
     """The words that a process's children were started with."""
     pids = " ".join(file.read_text() for file in Path(f"/proc/{page.pid}/task").glob("*/children")).split()
     return {int(pid): Path(f"/proc/{pid}/cmdline").read_text().split("\0") for pid in pids}

@@ -38,20 +38,20 @@ def run(source: Path, out: Path) -> int:
     return prepare.main([str(source), str(out), "--workers", "1"])
 
 
-def start(source: Path, out: Path, *options: str, before: Optional[Callable[[], None]] = None) -> "subprocess.Popen[str]":
+def start(source: Path, out: Path, *options: str, before: Optional[Callable[[], None]] = None) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "common.prepare", str(source), str(out), "--workers", "2", *options]
     return subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                             preexec_fn=before)
 
 
-def wait_for(folder: Path, pattern: str, process: "subprocess.Popen[str]") -> None:
+def wait_for(folder: Path, pattern: str, process: subprocess.Popen[str]) -> None:
     """Until preparation has made such a file, or ended."""
     deadline = time.monotonic() + 60
     while not list(folder.glob(f"unfinished/{pattern}")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.001)
 
 
-def workers_of(process: "subprocess.Popen[str]") -> List[int]:
+def workers_of(process: subprocess.Popen[str]) -> List[int]:
     """The processes that its helpers, such as the one that copies itself into workers, have started."""
     return [worker for helper in children_of(process.pid) for worker in children_of(helper)]
 

@@ -26,13 +26,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> List[Tuple[str, str, Dict[str, Any
 
     class Fake:
         @classmethod
-        def of(cls, contender: Contender, threads: int) -> "Fake":
+        def of(cls, contender: Contender, threads: int) -> Fake:
             own = cls()
             own.name = contender.key
             made.append((own.name, "start", {"threads": threads}))
             return own
 
-        def __enter__(self) -> "Fake":
+        def __enter__(self) -> Fake:
             return self
 
         def __exit__(self, *_: object) -> None:

@@ -147,7 +147,7 @@ def test_a_worker_tunes_its_network() -> None:
 class Asked(List[Dict[str, Any]]):
     """Workers that note what they were asked to measure; each finds that frame2 is quickest with 6 points."""
 
-    def of(self, contender: Contender) -> "Asked":
+    def of(self, contender: Contender) -> Asked:
         return self
 
     def ask(self, command: str, work: Dict[str, Any], seconds: float) -> Dict[str, Any]:

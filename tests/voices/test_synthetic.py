@@ -24,7 +24,7 @@ SMALLEST = Corpus(speakers=2, sessions=2, utterances=2)
 SMALLEST_OPTIONS = ["--speakers", "2", "--sessions", "2", "--utterances", "2"]
 
 
-def start(cache: Path) -> "subprocess.Popen[str]":
+def start(cache: Path) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-m", "common.voices.synthetic", "--cache", str(cache), *SMALLEST_OPTIONS],
                             cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
