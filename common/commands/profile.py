@@ -82,12 +82,12 @@ def _head(options: argparse.Namespace, measured: Mapping[str, str]) -> str:
 
 
 def _tables(profiles: Dict[str, Profile], work: Work) -> str:
-    from common.speed.profile import table
+    from common.speed.profile import rows_of_layers
     from common.tables import table_of_numbers
 
     parts = []
     for kind, each in profiles.items():
-        rows = table(work.spec, each, work.frames, work.batch_size)
+        rows = rows_of_layers(work.spec, each, work.frames, work.batch_size)
         parts.append(f"\n## {work.network}, {kind}\n\n"
                      + table_of_numbers(rows, ".1f") + "\n")
     return "".join(parts)

@@ -116,9 +116,9 @@ def _notes(left_out: List[str]) -> str:
 
 
 def _tables(network: str, points: List) -> str:
-    from common.speed.scaling import table
+    from common.speed.scaling import rows_of_costs
     from common.tables import table_of_numbers
 
     axes = dict.fromkeys(point.axis for point in points)
     return "".join(f"\n## {network}, by {axis}\n\n"
-                   + table_of_numbers(table(points, axis), ".1f") + "\n" for axis in axes)
+                   + table_of_numbers(rows_of_costs(points, axis), ".1f") + "\n" for axis in axes)

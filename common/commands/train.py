@@ -21,7 +21,7 @@ from common.outputs import RUNS, numbered, plain, remove_if_empty, vacate
 from common.parser import Parser
 from common.progress import THINGS, Progress
 from common.training.config import SAVE_MINUTES, TYPES, WHAT, TrainingConfig
-from common.training.recipes import DEFAULT, RECIPES, configure, table
+from common.training.recipes import DEFAULT, RECIPES, configure, described
 from common.twin import MEASURE, Twin
 
 if TYPE_CHECKING:  # slow to import, and only named in annotations
@@ -191,7 +191,7 @@ def _tested(trainer: Trainer, split: Split, events: EventFile) -> str:
 
 
 def build_parser(prog: str) -> argparse.ArgumentParser:
-    parser = Parser(prog, _DESCRIPTION.format(prog=prog, recipes=indent(table(), "  ")))
+    parser = Parser(prog, _DESCRIPTION.format(prog=prog, recipes=indent(described(), "  ")))
     add_options(parser, "--data")
     add_out_options(parser, "train-NETWORK-DATA", "the run")
     parser.add_argument("--recordings", type=Path, metavar="FOLDER", help="first make data of the recordings in this folder "

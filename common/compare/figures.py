@@ -26,7 +26,7 @@ def speed_figures(own: Numbers) -> Figures:
         for suffix in SUFFIXES.values():
             words = f", {suffix[1:].replace('_', ' ')}" if suffix else ""
             column = f"{kind}{suffix}_utterances_per_s"
-            figures[f"{kind}{words}, utterances/s"] = _told(_SPREAD, *_interval(own, column))
+            figures[f"{kind}{words}, utterances/s"] = _told(_SPREAD, *_bounded(own, column))
         figures[f"{kind}, share of matmul"] = _percent(own[f"{kind}_share_of_matmul"], 0)
     return figures
 
@@ -99,7 +99,7 @@ def _told(words: str, *values: Union[str, float, None]) -> str:
     return "" if None in values or "" in values else words.format(*values)
 
 
-def _interval(own: Numbers, column: str) -> List[Optional[float]]:
+def _bounded(own: Numbers, column: str) -> List[Optional[float]]:
     return [own[f"{column}{suffix}"] for suffix in ("", "_low", "_high")]
 
 

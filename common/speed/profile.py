@@ -112,7 +112,7 @@ def operations(spec: NetworkSpec, frames: int, batch_size: int) -> Dict[str, Dic
     return found
 
 
-def table(spec: NetworkSpec, profiles: Dict[str, Profile], frames: int, batch_size: int
+def rows_of_layers(spec: NetworkSpec, profiles: Dict[str, Profile], frames: int, batch_size: int
           ) -> List[Dict[str, object]]:
     """A row for each layer and for what belongs to none; profiles: framework -> of the same step.
 

@@ -128,7 +128,7 @@ def _steps(warm_up: Sequence[float]) -> int:
     return max(1, min(_MOST_STEPS, math.ceil(_BLOCK_SECONDS / warm_up[-1])))
 
 
-def table(points: Sequence[Point], axis: str) -> List[Dict[str, object]]:
+def rows_of_costs(points: Sequence[Point], axis: str) -> List[Dict[str, object]]:
     """A row for each value and kind of step on one axis of one network.
 
     Cost and multiply-accumulates are of one utterance, relative to the axis' first value: where cost

@@ -58,7 +58,7 @@ def configure(given: Mapping[str, Any]) -> TrainingConfig:
     return config
 
 
-def table() -> str:
+def described() -> str:
     """Every recipe with its settings, to be read in a terminal."""
     lines = []
     for name, recipe in RECIPES.items():

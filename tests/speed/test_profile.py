@@ -15,7 +15,7 @@ from common.network.architectures import build
 from common.network.layers import BatchNorm, Convolution, Dense, MaxPool
 from common.network.optimizer import SGD
 from common.speed.bench import BACKWARD, FORWARD
-from common.speed.profile import LOSS, OUTSIDE, PHASES, Profile, layer_of, operations, table, weighted_layer
+from common.speed.profile import LOSS, OUTSIDE, PHASES, Profile, layer_of, operations, rows_of_layers, weighted_layer
 from common.twin import Twin
 
 
@@ -91,7 +91,7 @@ def test_operations_count_the_backward_pass_twice_but_for_the_first_layer() -> N
 
 def test_table() -> None:
     spec = build("tdnn", 50)
-    rows = {row["layer"]: row for row in table(spec, {"tensorflow": made_profile(), "caffe2": made_profile(2.0)}, 300, 16)}
+    rows = {row["layer"]: row for row in rows_of_layers(spec, {"tensorflow": made_profile(), "caffe2": made_profile(2.0)}, 300, 16)}
     assert list(rows)[-2:] == ["all operators", "step by the clock, ms"]
     first = rows["frame1"]
     assert (first["tensorflow forward"], first["caffe2 forward"], first["tensorflow update"]) == pytest.approx((10, 20, 2))

@@ -14,7 +14,7 @@ from common.contenders import FRAMEWORKS, Contender
 from common.network.architectures import build
 from common.speed import scaling
 from common.speed.bench import Work
-from common.speed.scaling import BATCH, FRAMES, SPEAKERS, THREADS, Point, Scaling, table
+from common.speed.scaling import BATCH, FRAMES, SPEAKERS, THREADS, Point, Scaling, rows_of_costs
 
 BASE = Work("tdnn", 50, width=0.1, batch_size=8, threads=2)
 
@@ -84,7 +84,7 @@ def test_what_does_not_fit_in_memory(asked: List, monkeypatch: pytest.MonkeyPatc
 
 
 def test_table_sets_cost_beside_arithmetic() -> None:
-    rows = table([point(100), point(200, together=False), point(100, kind="inference"), point(7, axis=BATCH)], FRAMES)
+    rows = rows_of_costs([point(100), point(200, together=False), point(100, kind="inference"), point(7, axis=BATCH)], FRAMES)
     assert [(row["step"], row["frames"]) for row in rows] == [("training", 100), ("training", 200), ("inference", 100)]
     assert rows[0]["caffe2, ms an utterance"] == "1000.0 [1000.0, 1250.0]" and rows[0]["caffe2, cost, relative"] == "1.00"
     assert rows[1]["caffe2, cost, relative"] == "2.00" and rows[1]["caffe2, MiB"] == "900 *"

@@ -13,7 +13,7 @@ from common.commands import train
 from common.errors import UserError
 from common.network.architectures import NETWORKS
 from common.training.config import TrainingConfig, load_config
-from common.training.recipes import DEFAULT, RECIPES, configure, table
+from common.training.recipes import DEFAULT, RECIPES, configure, described
 
 
 def test_every_recipe_is_for_every_network() -> None:
@@ -23,7 +23,7 @@ def test_every_recipe_is_for_every_network() -> None:
             config = configure({"recipe": name, "network": network})
             assert (config.recipe, config.network) == (name, network)
             assert all(getattr(config, key) == value for key, value in recipe.settings[network].items())
-        assert name in table()
+        assert name in described()
 
 
 def test_papers_is_what_a_configuration_is_by_itself() -> None:
