@@ -6,7 +6,7 @@ PyTorch as it comes: `torch.nn` modules run eagerly, its SGD, nothing tuned.
 """
 from __future__ import annotations
 
-from typing import Callable, Dict, List
+from typing import Callable, Dict, List, Optional
 
 import numpy as np
 import torch
@@ -72,8 +72,29 @@ class Network:
     def answer(self, spectrograms: np.ndarray) -> np.ndarray:
         return self._logits(torch.from_numpy(spectrograms).to(_device)[:, None])
 
-    def load(self, params: Params) -> None:
+    def load(self, params: Params, momenta: Optional[Params] = None) -> None:
         self._model.load_state_dict(_model(self._spec, params).state_dict())
+        self._optimizer.state.clear()
+        for name, value in (momenta or {}).items():  # PyTorch keeps them without the rate
+            own = self._tensors()[name]
+            self._optimizer.state[own]["momentum_buffer"] = torch.from_numpy(value / np.float32(RATE)).reshape(own.shape).to(_device)
+
+    def params(self) -> Params:
+        return self._canonical(self._tensors())
+
+    def momenta(self) -> Params:
+        return self._canonical({name: RATE * self._optimizer.state[own]["momentum_buffer"]
+                                for name, own in self._tensors().items() if own in self._optimizer.state})
+
+    def _tensors(self) -> Dict[str, torch.Tensor]:
+        """PyTorch's own by their canonical names."""
+        holding = (module for module in self._model if hasattr(module, "weight"))
+        return {tensor.name: getattr(module, role) for step in self._spec.steps() if step.parameters
+                for module in [next(holding)] for role, tensor in zip(_ROLES, step.parameters)}
+
+    def _canonical(self, tensors: Dict[str, torch.Tensor]) -> Params:
+        return {p.name: tensors[p.name].detach().cpu().numpy().reshape(p.shape).copy()
+                for p in self._spec.parameters() if p.name in tensors}
 
     def facts(self) -> Dict[str, str]:
         return {
@@ -111,6 +132,7 @@ class _StatisticsPool(nn.Module):
         return torch.cat([mean, torch.sqrt(variance + self._epsilon)], dim=1)
 
 
+_ROLES = ("weight", "bias", "running_mean", "running_var")
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
@@ -132,7 +154,7 @@ def _model(spec: NetworkSpec, params: Params) -> nn.Sequential:
     modules = []
     for step in spec.steps():
         added = _BUILDERS[type(step.layer)](step, over_time)
-        for role, tensor in zip(("weight", "bias", "running_mean", "running_var"), step.parameters):
+        for role, tensor in zip(_ROLES, step.parameters):
             own = getattr(added[-1], role)
             own.data.copy_(torch.from_numpy(params[tensor.name]).reshape(own.shape))
         modules += added

@@ -9,7 +9,7 @@ the biased variance, which no step and no speed depends on.
 from __future__ import annotations
 
 import os
-from typing import Callable, Dict, List
+from typing import Callable, Dict, List, Optional
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -33,6 +33,7 @@ from common.network.layers import (
     StatisticsPool,
 )
 from common.network.optimizer import SGD
+from common.network import params as parameters
 from common.network.params import Params
 from common.speed.bench import INFERENCE, RATE, TRAINING, Bench, Engine
 from common.speed.blocks import Tick
@@ -47,11 +48,10 @@ class Network:
     def __init__(self, spec: NetworkSpec, params: Params, optimizer: SGD) -> None:
         self._spec = spec
         self._model = _model(spec, optimizer)
-        self.load(params)
         self._model.compile(
             keras.optimizers.SGD(RATE, optimizer.momentum, optimizer.nesterov),
-            keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=spec.other_target * spec.num_speakers),
-            metrics=["accuracy"])
+            keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=spec.other_target * spec.num_speakers), metrics=["accuracy"])
+        self.load(params)
 
     def stage(self, spectrograms: np.ndarray, speakers: np.ndarray) -> None:
         self._batch = tf.data.Dataset.from_tensors(
@@ -71,10 +71,37 @@ class Network:
     def answer(self, spectrograms: np.ndarray) -> np.ndarray:
         return self._model.predict_on_batch(spectrograms)
 
-    def load(self, params: Params) -> None:
+    def load(self, params: Params, momenta: Optional[Params] = None) -> None:
+        self._assign(params, "weights", 1)
+        momenta = parameters.zeros(self._spec) if momenta is None else momenta
+        self._assign(momenta, "momenta", -1)
+
+    def params(self) -> Params:
+        return self._values("weights", 1)
+
+    def momenta(self) -> Params:
+        return self._values("momenta", -1)  # Keras keeps them with the opposite sign
+
+    def _assign(self, tensors: Params, what: str, sign: int) -> None:
         for layer in self._spec.layers:
-            own = [params[p] for p in params if p.split("/")[0] == layer.name]
-            self._model.get_layer(layer.name).set_weights(_weights(layer, own, self._spec))
+            own = [tensors[name] for name in tensors if name.split("/")[0] == layer.name]
+            for variable, value in zip(self._variables(layer, what), _weights(layer, own, self._spec) if own else ()):
+                variable.assign(sign * value)
+
+    def _values(self, what: str, sign: int) -> Params:
+        names = iter([p.name for p in self._spec.parameters() if p.trainable or what == "weights"])
+        return {next(names): sign * value for layer in self._spec.layers for value in _canonical(
+            layer, [variable.numpy() for variable in self._variables(layer, what)], self._spec)}
+
+    def _variables(self, layer: Layer, what: str) -> List[keras.Variable]:
+        """Of a layer, in canonical order."""
+        own = self._model.get_layer(layer.name)
+        if what == "weights":
+            return own.weights
+        optimizer = self._model.optimizer
+        optimizer.build(self._model.trainable_variables)
+        place = {id(variable): number for number, variable in enumerate(self._model.trainable_variables)}
+        return [optimizer.momentums[place[id(variable)]] for variable in own.trainable_weights]
 
     def facts(self) -> Dict[str, str]:
         # Of the processor's choosing where the variable for it is not set.
@@ -176,6 +203,14 @@ def _weights(layer: Layer, own: List[np.ndarray], spec: NetworkSpec) -> List[np.
     if isinstance(layer, Convolution):
         kernel = own[0].transpose(2, 3, 1, 0)
         return [kernel[0] if isinstance(spec.layers[0], BinsAsChannels) else kernel, own[1]]
+    return [own[0].T, own[1]] if isinstance(layer, Dense) else own
+
+
+def _canonical(layer: Layer, own: List[np.ndarray], spec: NetworkSpec) -> List[np.ndarray]:
+    """The other way round."""
+    if isinstance(layer, Convolution):
+        kernel = own[0][np.newaxis] if isinstance(spec.layers[0], BinsAsChannels) else own[0]
+        return [kernel.transpose(3, 2, 0, 1), own[1]]
     return [own[0].T, own[1]] if isinstance(layer, Dense) else own
 
 

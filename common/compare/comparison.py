@@ -18,6 +18,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 
 import numpy as np
 
+from common.compare import repeated
 from common.compare.accuracy import CEPSTRAL, pair
 from common.compare.forecast import (
     CHECKING,
@@ -55,7 +56,7 @@ from common.training.certificate import Certificate, compare_certificates
 from common.training.config import TrainingConfig
 from common.training.evaluation import Evaluation
 from common.training.metrics import loss_differences
-from common.twin import AUTO
+from common.twin import AUTO, RESIDENT
 
 # Steps that both must take alike, at a rate so low that rounding has no time to grow: at the
 # learning run's own rate one ReLU that rounding tips over can move the loss by per cents.
@@ -132,20 +133,27 @@ class Comparison:
             opened = {name: self._open(name, config, workers, stack)
                       for name in (*plan.timing.frameworks, *plan.timing.baselines)}
             timing = Timing(workers, plan.timing, plan.batch_size, self._step)
-            for phase, work in ((PROVING, timing.prove), (WARMING_UP, timing.warm_up), (TIMING, timing.rounds)):
+            self._forecast.begin(config.network, PROVING)
+            timing.prove()
+            state = self._save(workers[plan.timing.frameworks[0]], "first")  # in which the timed steps are judged later
+            for phase, work in ((WARMING_UP, timing.warm_up), (TIMING, timing.rounds)):
                 self._forecast.begin(config.network, phase)
                 work()
             self._forecast.begin(config.network, CHECKING)
             measured = {name: timing.measured(name, *opened[name]) for name in workers}
-            held, probed = self._hold(workers, config), self._probe(workers)
+            timed = self._save(workers[plan.timing.frameworks[0]], "timed")
+            self._step("checking a training step of each")
+            strides = repeated.strides(workers, plan.timing, state, self._spec(config))
+            held, probed = self._hold(workers, timed, config), self._probe(workers)
             frameworks = {name: FrameworkResult(
-                **vars(measured[name]), proof=timing.proof(name), timed=held[name],
-                certificate=Certificate(**opened[name][0]["certificate"]),
+                **vars(measured[name]), proof=timing.proof(name), timed=held[name].pop(RESIDENT),
+                by_clock=held[name], strides=strides[name], certificate=Certificate(**opened[name][0]["certificate"]),
                 probe=probed[name]) for name in plan.timing.frameworks}
             self._forecast.begin(config.network, LEARNING)
             if config.network in plan.learning:
                 self._learn(workers, frameworks, config.epochs)
-        baselines = {name: BaselineResult(**vars(measured[name]), proof=timing.proof(name), timed=held[name])
+        baselines = {name: BaselineResult(**vars(measured[name]), proof=timing.proof(name), timed=held[name].pop(RESIDENT),
+                                          by_clock=held[name], strides=strides.get(name, {}))
                      for name in plan.timing.baselines}
         return self._result(config, timing, frameworks, baselines)
 
@@ -217,29 +225,26 @@ class Comparison:
         workers[name].ask("export", path=str(path))
         return path
 
-    def _hold(self, workers: Dict[str, Worker], config: TrainingConfig) -> Dict[str, CrossCheck]:
-        """Everyone's predictions of the timed batch against ONNX Runtime's of one export.
+    def _save(self, worker: Worker, name: str) -> Path:
+        """A worker's parameters and momenta, in a file of that name."""
+        path = self._folder / f"{self._network}-{name}.npz"
+        worker.ask("save", path=str(path))
+        return path
+
+    def _hold(self, workers: Dict[str, Worker], params: Path, config: TrainingConfig) -> Dict[str, Dict[str, CrossCheck]]:
+        """Everyone's predictions of the timed batch, by every clock, against ONNX Runtime's of one export.
 
         All with the parameters to which the timed steps have brought the first framework: from the
         start, a batch norm whose running statistics are still neutral hides what is wrong with them.
         """
-        params = self._folder / f"{self._network}-timed.npz"
-        workers[self._plan.timing.frameworks[0]].ask("save", path=str(params))
         self._step(f"{', '.join(workers)}, checking predictions")
-
-        def answers(names: Sequence[str]) -> Dict[str, np.ndarray]:
-            told = at_once([partial(workers[name].ask, "answer", path=str(params)) for name in names])
-            return {name: np.array(own["logits"]) for name, own in zip(names, told)}
-
-        exported = [name for name in workers if CONTENDERS[name].takes_export]
-        said = answers([name for name in workers if name not in exported])
+        said = repeated.answers(workers, self._plan.timing, params, partial(self._export, workers))
         onnx = self._export(workers)
-        said.update(answers(exported))
         batch = epoch_order(self._split.train, config.seed, 0)[:self._plan.batch_size]
         right = crosscheck.run_onnx(onnx, self._dataset.records, batch, self._plan.threads)
         for path in (params, onnx):
             path.unlink()
-        return {name: CrossCheck.of(right, own) for name, own in said.items()}
+        return {name: {clock: CrossCheck.of(right, own) for clock, own in each.items()} for name, each in said.items()}
 
     def _probe(self, workers: Dict[str, Worker]) -> Dict[str, List[float]]:
         """Each framework's losses of its first steps at a low rate."""

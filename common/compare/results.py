@@ -14,6 +14,7 @@ import numpy as np
 from common.compare.accuracy import Paired
 from common.compare.verdict import Check
 from common.proof.crosscheck import CrossCheck
+from common.proof.stride import Stride
 from common.speed.bench import BACKWARD, FORWARD, INFERENCE, LATENCY, TRAINING
 from common.speed.blocks import Ratio, rate_ratio
 from common.speed.rounds import Measured, Proof, pairs
@@ -36,6 +37,14 @@ class Epoch:
     dev_top1: Optional[float]  # None: there is no development side
 
 
+@dataclass(frozen=True)
+class Trodden:
+    """A training step after those that were timed, by the very same way."""
+
+    way: float  # that timed ones had gone from where it begins, by its length
+    stride: Stride  # beside the first framework's
+
+
 @dataclass
 class FrameworkResult(Measured):
     """One framework on one network; the last four are empty if nothing was to be learned."""
@@ -45,6 +54,8 @@ class FrameworkResult(Measured):
     certificate: Certificate
     probe: List[float]  # losses of the first steps at a low rate
     epochs: List[Epoch] = field(default_factory=list)
+    strides: Dict[str, Trodden] = field(default_factory=dict)  # clock -> of a training step after those that were timed
+    by_clock: Dict[str, CrossCheck] = field(default_factory=dict)  # as `timed`, by the other clocks
     evaluation: Optional[Evaluation] = None  # on the testing side
     crosscheck: Optional[CrossCheck] = None
     tested_epoch: Optional[int] = None  # from 1, see Trainer.load_best; None: nothing was tested
@@ -56,6 +67,8 @@ class BaselineResult(Measured):
 
     proof: Proof  # against the first framework
     timed: Optional[CrossCheck] = None  # of the batch that was timed
+    strides: Dict[str, Trodden] = field(default_factory=dict)  # as a framework's
+    by_clock: Dict[str, CrossCheck] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

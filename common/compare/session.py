@@ -66,11 +66,6 @@ class Session:
         self._model.load(initial)
         return {"losses": losses}
 
-    def save(self, path: str) -> Dict[str, Any]:
-        """Write the parameters as they stand (npz)."""
-        parameters.save(Path(path), params=self._model.params())
-        return {}
-
     def learn(self, folder: str) -> Dict[str, Any]:
         """Begin the learning run as `train` does it, in a folder with its checkpoints, log and split; what was timed goes.
 

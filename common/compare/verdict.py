@@ -6,7 +6,7 @@
 
 A speed is worth something only with proof that the numbers it was measured on are right. So each
 framework's predictions and losses are held against the other's and against ONNX Runtime in every
-run, and so are each baseline's. What is judged elsewhere goes by these.
+run, and so are each baseline's, and so is a training step of each. What is judged elsewhere goes by these.
 """
 from __future__ import annotations
 
@@ -18,14 +18,24 @@ from common.contenders import label
 from common.proof.crosscheck import LOGIT_TOLERANCE, CrossCheck
 from common.speed.rounds import PROOF_STEPS, PROOF_TOLERANCE, Measured, Proof
 
+from common.twin import RESIDENT
+
 if TYPE_CHECKING:
-    from common.compare.results import NetworkResult
+    from common.compare.results import NetworkResult, Trodden
 
 FAILED = 1  # exit status of a comparison with a check that failed
 LOSS_TOLERANCE = 1e-3  # of the loss, relative, over a run's first steps: what rounding explains, with room
 # Of what the largest matrix product allows. Honest ones were seen at up to 1.02; a training step's three forward passes
 # are counted in full, though the first layer's third is not computed, and a product of one size is no machine's best.
 SPEED_LIMIT = 1.25
+# Of `common.proof.stride.Stride`: in words, and the limit.
+STRIDE_LIMITS = {
+    "difference": ("difference of any tensor", 0.2),
+    "along": ("its part along the gradient", 1e-2),
+    "decay": ("its part along the weights, of their decay", 0.1),
+    "statistics": ("running statistics", 0.02),
+    "applied": ("parameters, other than by its momenta", 0.05),
+}
 _POSSIBLE = ", of what its multiplications allow"  # ends what is said of a speed
 _DISTURBED = "too quick to be true, or the machine was disturbed while it was measured: run it again idle"
 INVALID = "INVALID"  # the mark on everything that must not be used
@@ -81,6 +91,10 @@ def _checks(result: NetworkResult) -> Iterator[Check]:
                            own.facts["precision"] != result.frameworks[first].facts["precision"], 0)
         if own.timed is not None:
             yield from _through_onnx("the timed batch", name, own.timed)
+        for clock, said in own.by_clock.items():
+            yield from _through_onnx(f"the timed batch, {clock}", name, said)
+        for clock, trodden in own.strides.items():
+            yield from _same_step(name, first, "" if clock == RESIDENT else f", {clock}", trodden)
         if own.facts.get("device") == "cpu":  # a card's library may use a way of its own
             yield from _possible(result, name, own)
     for name, own in result.frameworks.items():
@@ -99,6 +113,15 @@ def _same_network(pair: str, proof: Proof) -> Iterator[Check]:
     yield Check.of("logits before training, of their scale", pair, proof.logits, PROOF_TOLERANCE)
     if proof.losses is not None:
         yield Check.of(f"losses of {PROOF_STEPS} steps, of their scale", pair, proof.losses, PROOF_TOLERANCE)
+
+
+def _same_step(name: str, first: str, by: str, trodden: "Trodden") -> Iterator[Check]:
+    """A step by the way of those that were timed; the first framework's is held against its own momenta alone."""
+    yield Check.of(f"a training step{by}, of the way that timed ones went", name, 1 / trodden.way if trodden.way else math.inf, 1)
+    for part, (words, limit) in STRIDE_LIMITS.items():
+        pair = name if part == "applied" else f"{name} / {first}"
+        if pair != f"{first} / {first}":
+            yield Check.of(f"a training step{by}: {words}", pair, getattr(trodden.stride, part), limit)
 
 
 def _through_onnx(batch: str, name: str, check: CrossCheck) -> Iterator[Check]:
@@ -121,6 +144,6 @@ def verdict(results: Sequence[NetworkResult]) -> List[str]:
     if all(line.endswith(f"({_DISTURBED})") for line in failed):
         wrong = f"was {_DISTURBED}"
     if not failed:
-        return [f"Checked in this run: all {total} checks of predictions, losses and settings passed."]
+        return [f"Checked in this run: all {total} checks of predictions, training steps, losses and settings passed."]
     return [f"{INVALID}: {len(failed)} of {total} checks failed. What was timed {wrong}: "
             "no figure below may be used, and ratios are withheld.", *failed]

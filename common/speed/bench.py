@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import itertools
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,7 @@ from common.network.winograd import Plan
 from common.proof import selfcheck
 from common.speed.blocks import Tick, clocked, repeat, timed
 from common.speed.tuning import Race, Steps, search
-from common.twin import FED, RESIDENT, Model, Twin
+from common.twin import END_TO_END, RESIDENT, Model, Twin
 
 TRAINING, INFERENCE, FORWARD, BACKWARD, LATENCY = "training", "inference", "forward", "backward", "latency"
 
@@ -86,8 +87,14 @@ class Runner(Protocol):
     def answer(self, spectrograms: np.ndarray) -> np.ndarray:
         """Logits (N, num_speakers) of spectrograms in NumPy, by the quickest way there is."""
 
-    def load(self, params: Params) -> None:
-        """Replace all parameters."""
+    def load(self, params: Params, momenta: Optional[Params] = None) -> None:
+        """Replace all parameters, and the momentum buffers (by zeros if not given)."""
+
+    def params(self) -> Params:
+        """A copy of all parameters, see `common.twin.Model`, as `momenta`; of whoever trains."""
+
+    def momenta(self) -> Params:
+        """A copy of the momentum buffers."""
 
     def facts(self) -> Dict[str, str]:
         """How it computes, see `common.twin.Model.facts`; also how training and inference are run."""
@@ -109,7 +116,8 @@ class TwinRunner:
     kinds = (TRAINING, INFERENCE, FORWARD, BACKWARD)
 
     def __init__(self, twin: Twin, model: Model) -> None:
-        self.twin, self.model, self.load = twin, model, model.load
+        self.twin, self.model = twin, model
+        self.load, self.params, self.momenta = model.load, model.params, model.momenta
 
     def stage(self, spectrograms: np.ndarray, speakers: np.ndarray) -> None:
         self.model.stage(spectrograms, speakers)
@@ -247,11 +255,28 @@ class Bench:
             self._steps(kind, RESIDENT, 1, lambda: None)
         return dataclasses.asdict(timed(lambda tick: self._steps(kind, clock, steps, tick)))
 
-    def answer(self, path: str) -> Dict[str, Any]:
-        """Logits of the timed batch by the steps that were timed, with the parameters of a file of `Session.save`."""
-        self.close_stream()
-        self.runner.load(parameters.load(Path(path))["params"])
-        self._stage()
+    def save(self, path: str) -> Dict[str, Any]:
+        """Write parameters and momenta as they stand (npz)."""
+        parameters.save(Path(path), params=self.runner.params(), momenta=self.runner.momenta())
+        return {}
+
+    def step(self, path: str, after: str, clock: str = RESIDENT) -> Dict[str, Any]:
+        """Take one training step on the timed batch as those that were timed, from a state that `save` wrote; write the one
+        after it. Returns how far the steps before it had gone from that state, by this one's length."""
+        now = self.runner.params()
+        state = self._begin_again(path)
+        self._bring(clock)
+        self.runner.run(TRAINING, 1, lambda: None)
+        self.save(after)
+        taken = self.runner.params()
+        way, step = (sum(float(np.square(each[name] - state["params"][name], dtype=np.float64).sum())
+                         for name in state["momenta"]) for each in (now, taken))
+        return {"way": math.sqrt(way / step) if step else 0.0}
+
+    def answer(self, path: str, clock: str = RESIDENT) -> Dict[str, Any]:
+        """Logits of the timed batch by the steps that were timed, with the parameters of a file of `save`."""
+        self._begin_again(path)
+        self._bring(clock)
         said = self.runner.run(INFERENCE, 1, lambda: None)
         return {"logits": np.asarray(said, np.float64).tolist()}  # not a number where nothing was said
 
@@ -274,13 +299,25 @@ class Bench:
         elif clock == RESIDENT:
             self.runner.run(kind, steps, tick)
         else:
-            bring = self._stage if clock == FED else lambda: next(self._stream())
-
             def step() -> None:
-                bring()
+                self._bring(clock)
                 self.runner.run(kind, 1, lambda: None)
 
             repeat(step, steps, tick)
+
+    def _bring(self, clock: str) -> None:
+        """A batch to where steps work on it."""
+        if clock == END_TO_END:
+            next(self._stream())
+        else:
+            self._stage()
+
+    def _begin_again(self, path: str) -> Dict[str, Params]:
+        """A state that `save` wrote, loaded; the stream of batches, too, is at its beginning, which is the timed batch."""
+        self.close_stream()
+        state = parameters.load(Path(path))
+        self.runner.load(state["params"], state.get("momenta"))
+        return state
 
     def _stage(self) -> None:
         self.runner.stage(self.batch.spectrograms, self.batch.speakers)

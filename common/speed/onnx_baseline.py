@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Callable, Dict
+from typing import Callable, Dict, Optional
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class Network:
     def answer(self, spectrograms: np.ndarray) -> np.ndarray:
         return self._session.run([OUTPUT], {INPUT: spectrograms})[0]
 
-    def load(self, params: Params) -> None:
+    def load(self, params: Params, momenta: Optional[Params] = None) -> None:
         """Those that the file has now: whoever calls has exported them to it."""
         self._session = open_session(self._path, self._threads)
 

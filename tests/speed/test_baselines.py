@@ -17,8 +17,11 @@ from commands import PROJECT
 from matplotlib.colors import is_color_like
 from small_networks import drawn_params
 
+from common.compare.verdict import STRIDE_LIMITS
 from common.contenders import CONTENDERS, FRAMEWORKS
 from common.network.optimizer import SGD
+from common.network.params import Params
+from common.proof.stride import Stride
 from common.speed import bench as module
 from common.speed import onnx_baseline
 from common.speed.bench import Bench, Work, twin_engine
@@ -166,3 +169,33 @@ def test_onnx_runtime_multiplies_matrices_too(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     a, b = (generator.standard_normal((64, 64), np.float32) for _ in range(2))
     assert np.allclose(found[0], a @ b, atol=1e-4)
+
+
+@functools.lru_cache(maxsize=None)
+def first_steps(network: str) -> Dict[str, Params]:
+    """A state to step from: that of the NumPy twin after two steps."""
+    work = NETWORKS[network]
+    runner, batch = twin_engine(numpy_twin.load()).runner(work.spec, module.parameters.initialise(work.spec, work.seed), SGD()), module.random_batch(work, 0)
+    runner.stage(batch.spectrograms, batch.speakers)
+    for _ in range(2):
+        runner.loss(module.RATE)
+    return {"params": runner.params(), "momenta": runner.momenta()}
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("baseline", BASELINES)
+def test_a_timed_step_is_the_references(network: str, baseline: str, tmp_path: Path) -> None:
+    work, bench, before, after = NETWORKS[network], bench_of(baseline, direct=False), tmp_path / "before.npz", tmp_path / "after.npz"
+    state = first_steps(network)
+    module.parameters.save(before, **state)
+    bench.build(dataclasses.asdict(work))
+    for way in (False, True):  # at first nothing was timed, and what it is goes along
+        told = bench.step(str(before), str(after))
+        assert (told["way"] > 0) and (told["way"] == pytest.approx(1, rel=1e-3)) is way
+    right = twin_engine(numpy_twin.load()).runner(work.spec, state["params"], SGD())
+    right.load(state["params"], state["momenta"])
+    right.stage(bench.batch.spectrograms, bench.batch.speakers)
+    right.loss(module.RATE)
+    stride = Stride.of(work.spec, state, {"params": right.params(), "momenta": right.momenta()},
+                       module.parameters.load(after), module.RATE, variances=baseline in TWINS)
+    assert all(getattr(stride, part) < limit for part, (_, limit) in STRIDE_LIMITS.items()), stride
