@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from common.errors import UserError
 Version = Tuple[int, int]
 
 _ROOT = Path(__file__).resolve().parents[1]
+_CODE = re.compile(r"(?P<kind>sm|compute)_(?P<major>\d+)(?P<minor>\d)(?P<only>[af]?)")
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR of cuda.h
 
 
@@ -92,6 +94,9 @@ def obstacle(card: Card, build: Build) -> Optional[str]:
                 + (f"; {' or '.join(able)} has" if able else ""))
     if build.missing:
         return f"{build.framework} does not find {', '.join(build.missing)} ({build.remedy})"
+    if card.driver < build.cuda and not runs(build.codes, card.capability, ptx=False):
+        return (f"{build.framework} has only PTX of CUDA {_dotted(build.cuda)} for the {card}, and a driver for "
+                f"{_dotted(card.driver)} cannot translate it")
     # From CUDA 11 on a driver takes programs of every later minor version.
     needed = build.cuda if build.cuda[0] < 11 else (build.cuda[0], 0)
     if card.driver < needed:
@@ -100,17 +105,23 @@ def obstacle(card: Card, build: Build) -> Optional[str]:
     return None
 
 
-def runs(codes: Sequence[str], capability: Version) -> bool:
+def runs(codes: Sequence[str], capability: Version, ptx: bool = True) -> bool:
     """Whether one of the codes runs on a card.
 
-    Machine code runs on cards of its own major version from its minor version on, PTX on all later ones.
+    Machine code runs on cards of its own major version from its minor version on, PTX on all later ones if the driver can
+    translate it (`ptx`); what ends in a (sm_90a) on cards of that capability alone, in f on those of its major version.
     """
-    for code in codes:
-        kind, _, number = code.partition("_")
-        of = int(number[:-1]), int(number[-1])
-        if of <= capability and (kind == "compute" or of[0] == capability[0]):
-            return True
-    return False
+    return any(_runs(code, capability, ptx) for code in codes)
+
+
+def _runs(code: str, capability: Version, ptx: bool) -> bool:
+    found = _CODE.fullmatch(code)
+    if not found or found["kind"] == "compute" and not ptx:
+        return False
+    of = int(found["major"]), int(found["minor"])
+    if found["only"] == "a":  # for the features of this very kind of card
+        return of == capability
+    return of <= capability and (found["kind"] == "compute" and not found["only"] or of[0] == capability[0])
 
 
 def first_card() -> Optional[Card]:

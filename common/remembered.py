@@ -23,7 +23,7 @@ from common.machine import THREAD_VARIABLES
 _ROOT = Path(__file__).resolve().parents[1]
 # Variables by which libraries choose kernels, devices and threads begin so. Keras's are kept from it, see `tf_impl`.
 _CHOOSING = ("DNNL_", "ONEDNN_", "TF_", "XLA_", "MKL_", "OPENBLAS_", "OMP_", "KMP_", "GOMP_", "CAFFE2_", "ATEN_", "LRU_CACHE_",
-             "NPY_", "CUDA_", "CUDNN_", "NVIDIA_", "LD_PRELOAD", "GLIBC_TUNABLES")
+             "NPY_", "CUDA_", "CUDNN_", "NVIDIA_", "LD_PRELOAD", "LD_LIBRARY_PATH", "GLIBC_TUNABLES")
 # TensorFlow's log, and Terraform's, which begin with TF_, too: some of them are secrets.
 _OTHERS = tuple(f"TF_{name}" for name in (
     "CPP_", "ACC", "APPEND_", "CLI_", "CLOUD_", "DATA_DIR", "HTTP_", "IGNORE", "IN_", "INPUT", "LOG", "PLUGIN_", "REATTACH_",

@@ -40,6 +40,13 @@ def test_machine_code_of_a_later_minor_version_does_not_run() -> None:
     assert not runs(["sm_86"], (8, 0)) and runs(["sm_86"], (8, 9)) and not runs(["compute_90"], (8, 9))
 
 
+@pytest.mark.parametrize("code, capability, able", [
+    ("sm_90a", "9.0", True), ("sm_90a", "9.1", False), ("compute_90a", "10.0", False), ("sm_100f", "10.3", True),
+    ("compute_100f", "12.0", False), ("sm_121", "12.1", True), ("lto_90", "9.0", False)])
+def test_code_for_one_kind_of_card(code: str, capability: str, able: bool) -> None:
+    assert runs([code], device.version(capability)) is able
+
+
 @pytest.mark.parametrize("asked", ["auto", "gpu"])
 @pytest.mark.parametrize("builds", [BOTH, [CAFFE2], [TENSORFLOW]], ids=["both", "caffe2", "tensorflow"])
 def test_a_card_that_all_can_drive_is_used(asked: str, builds: List[Build]) -> None:
@@ -57,6 +64,7 @@ REFUSALS = {
     "neither": (card("8.0"), [BARE, CAFFE2], ["TensorFlow", "libcudnn.so.8", "Caffe2", "capability 8.0"], []),
     "an old driver": (card("7.0", "11.4"), BOTH, ["TensorFlow", "CUDA 12.0", "11.4"], ["Caffe2"]),
     "an older one": (card("7.0", "10.1"), [CAFFE2], ["Caffe2", "CUDA 10.2", "10.1"], []),
+    "PTX of a newer CUDA": (card("10.0", "12.1"), [TENSORFLOW], ["TensorFlow", "only PTX of CUDA 12.3", "12.1 cannot translate"], []),
     "a build without CUDA": (card("7.0"), [replace(CAFFE2, cuda=(0, 0), codes=[], elsewhere={})], ["Caffe2", "for CPUs"], []),
 }
 

@@ -32,7 +32,7 @@ REGRESSION, NOT_COMPARABLE = 1, 3  # exit statuses; 2 is a user's error
 SPEED_TOLERANCE = 0.25
 _RESAMPLES = 4000
 # Facts of a machine whose change makes its speed another machine's.
-_MACHINE = ("processor", "cores", "memory")
+_MACHINE = ("processor", "cores", "memory", "threads", "variables", "numpy", "blas of numpy")
 
 Key = Tuple[str, str, str]  # network, framework or baseline, kind of figure
 
@@ -43,6 +43,7 @@ class Run:
 
     path: Path
     machine: Mapping[str, str]
+    versions: Mapping[str, str]  # contender -> its framework's
     gflops: Mapping[str, Mapping[str, Sequence[float]]]  # network -> library -> matrix products
     seconds: Mapping[Key, np.ndarray]  # (blocks, steps of a block), of every timed step
     accuracy: Mapping[Key, Tuple[float, float, float]]  # share, and its 95 % interval
@@ -81,7 +82,7 @@ class Changes:
 def read_run(path: Path) -> Run:
     """The report.json of a comparison, given itself or its folder. Raises UserError."""
     report = read_report(path)
-    run = Run(path, report.machine, {}, {}, {}, {}, {}, {})
+    run = Run(path, report.machine, report.versions, {}, {}, {}, {}, {}, {})
     for result in report.results:
         run.gflops[result.network] = {**{library: [median] for library, median in result.matmuls.items()},
                                       result.matmul_library: result.matmul_gflops}
@@ -125,8 +126,9 @@ def changes_between(old: Run, new: Run) -> Changes:
         _believe(run, changes)
     for key in common:
         _compare_certificates(key, old, new, changes)
-    other = [f"{fact}: {old.machine.get(fact)} / {new.machine.get(fact)}" for fact in _MACHINE
-             if old.machine.get(fact) != new.machine.get(fact)]
+    other = [f"{fact}: {one.get(fact)} / {another.get(fact)}" for one, another, facts in (
+        (old.machine, new.machine, _MACHINE), (old.versions, new.versions, [name for name in old.versions if name in new.versions]))
+        for fact in facts if one.get(fact) != another.get(fact)]
     if other:
         changes.notes.append(f"DIFFERENT MACHINES ({'; '.join(other)}): speeds are shown, not judged")
     _compare_speeds(old, new, changes, judged=not other and not changes.incomparable)

@@ -185,6 +185,14 @@ def test_another_machine_is_said_and_its_speed_not_judged(compared) -> None:
     assert verdicts(changes)["tdnn caffe2 training resident"] == "not judged"
 
 
+@pytest.mark.parametrize("place, words", [
+    (["machine", "variables"], "variables: None / other"), (["machine", "blas of numpy"], "blas of numpy: None / other"),
+    (["versions", "caffe2"], "caffe2: Caffe2 1.0 / other")])
+def test_other_kernels_are_said_too(compared, place: List[str], words: str) -> None:
+    changes = compared(stored(), changed(stored(speed=0.5), place, "other"))
+    assert changes.status == 0 and any(words in note for note in changes.notes)
+
+
 def test_a_machine_is_measured_by_one_library_in_both_runs(compared) -> None:
     """Which library is quickest may change by chance; Caffe2's 50 is not a slower machine."""
     other = changed(stored(seed=1), ["results", 0, "matmul_library"], "caffe2")
