@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import math
 import sys
 import tempfile
 from pathlib import Path
@@ -212,8 +213,8 @@ def _timing_plan(options: argparse.Namespace) -> TimingPlan:
     from common.speed.rounds import TimingPlan
 
     for name, least in (("blocks", 2), ("steps", 1), ("calls", 1), ("block_seconds", 0), ("budget", 0)):
-        if not getattr(options, name) >= least:
-            raise UserError(f"--{name.replace('_', '-')} must be at least {least}")
+        if not least <= getattr(options, name) < math.inf:
+            raise UserError(f"--{name.replace('_', '-')} must be at least {least}, and a number")
     for name in options.baselines:
         package = CONTENDERS[name].package
         if importlib.util.find_spec(package) is None:

@@ -32,7 +32,8 @@ from common.compare.forecast import (
     phases,
 )
 from common.compare.results import BaselineResult, Epoch, FrameworkResult, NetworkResult, end_to_end, ratios
-from common.compare.verdict import judge
+from common.compare.session import Job
+from common.compare.verdict import LEARNING_STEPS, judge
 from common.contenders import CONTENDERS
 from common.data.batches import epoch_order
 from common.data.dataset import Dataset
@@ -79,8 +80,8 @@ class ComparisonPlan:
     recipe: Optional[str] = None  # that configurations are of, see `NetworkResult`
 
 
-# (what is being done, seconds spent, seconds left) -> None
-Show = Callable[[str, float, float], None]
+# (what is being done, seconds spent, seconds left or None where nobody knows) -> None
+Show = Callable[[str, float, Optional[float]], None]
 
 
 class Comparison:
@@ -142,7 +143,7 @@ class Comparison:
             self._forecast.begin(config.network, CHECKING)
             measured = {name: timing.measured(name, *opened[name]) for name in workers}
             timed = self._save(workers[plan.timing.frameworks[0]], "timed")
-            self._step("checking a training step of each")
+            self._step(f"{', '.join(workers)}, checking a training step")
             strides = repeated.strides(workers, plan.timing, state, self._spec(config))
             held, probed = self._hold(workers, timed, config), self._probe(workers)
             frameworks = {name: FrameworkResult(
@@ -168,7 +169,7 @@ class Comparison:
                                timing.gflops[best], medians, frameworks, baselines,
                                ratios(frameworks, baselines), end_to_end(frameworks),
                                learning=config if config.network in self._plan.learning else None, recipe=self._plan.recipe,
-                               largest_gflops=max(map(max, timing.gflops.values())),
+                               largest_gflops=timing.largest_gflops,
                                needed={name: multiplications(spec, choice.plan) for name in frameworks
                                        for choice in [self._choices[config.network, name]]})
         if len(frameworks) > 1:
@@ -288,8 +289,9 @@ class Comparison:
         result.loss_difference = _largest_difference([own.probe for own in frameworks])
         if result.learning is None:
             return
-        result.drift = _largest_difference([[loss for epoch in own.epochs for loss in epoch.losses][:PROBE_STEPS]
-                                            for own in frameworks])
+        losses = [[loss for epoch in own.epochs for loss in epoch.losses][:PROBE_STEPS] for own in frameworks]
+        result.drift = _largest_difference(losses)
+        result.learning_difference = _largest_difference([own[:LEARNING_STEPS] for own in losses])
         answers = np.array([np.load(self._paths(name)[0]).argmax(axis=1) for name in result.frameworks])
         result.agreement = float((answers == answers[0]).all(axis=0).mean())
 

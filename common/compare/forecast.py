@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, List, NamedTuple, Sequence
+from typing import Callable, List, NamedTuple, Optional, Sequence
 
 from common.contenders import CONTENDERS
 from common.speed.bench import INFERENCE, LATENCY
@@ -23,6 +23,7 @@ _SHARE_OF_MATMUL = 0.7  # that a step reaches; learning, with its reader and sma
 _FIRST_STEPS = 2.0  # times as long as others: nets are made, memory is taken
 _SELF_CHECK = 180.0  # utterances' forward passes that it is worth: the reference computes in float64
 _ROUND_SECONDS = 0.5  # of matrix products between two rounds
+_PATIENCE = 3.0  # that a phase may go on beyond its time before nothing is foretold
 _BLOCK_SECONDS = 0.1  # that pass beside the steps of a block
 
 
@@ -61,7 +62,7 @@ def phases(network: str, macs: int, batch_size: int, timing: TimingPlan, learned
         Phase(network, WARMING_UP, warmed),
         Phase(network, TIMING, timing.blocks * (2 * _ROUND_SECONDS + sum(block(lane.kind) for lane in every_lane)),
               timing.budget),
-        Phase(network, CHECKING, len(timing.frameworks) * 5 * train),
+        Phase(network, CHECKING, (len(timing.frameworks) * (len(timing.clocks) + 4) + trained) * train),
         Phase(network, LEARNING, len(timing.frameworks) * 3 * learned * utterance),
     ]
 
@@ -93,10 +94,14 @@ class Forecast:
         return self._clock() - self._start
 
     @property
-    def left(self) -> float:
-        """Seconds to the end: what phases took so far tells how much slower than guessed all are."""
+    def left(self) -> Optional[float]:
+        """Seconds to the end: what phases took so far tells how much slower than guessed all are.
+
+        None where a phase goes on longer than it was thought to: nobody knows how long it still will.
+        """
         slower = {kind: self._took[kind] / guessed if guessed else 1.0
                   for kind, guessed in self._guessed.items()}
         current, *later = [max(slower[phase.name == STARTING] * phase.seconds, phase.least)
                            for phase in self._planned[self._current:]]
-        return max(0.0, current - (self._clock() - self._began)) + sum(later)
+        passed = self._clock() - self._began
+        return None if passed > current + _PATIENCE else max(0.0, current - passed) + sum(later)

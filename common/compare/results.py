@@ -99,6 +99,7 @@ class NetworkResult:
     sides: Optional[List[str]] = None  # frameworks in what follows, of the two furthest apart
     differences: Optional[Dict[str, List[str]]] = None  # of the certificates
     loss_difference: Optional[float] = None  # largest relative, over the steps of the probe
+    learning_difference: Optional[float] = None  # the same over the first steps of the learning run, see verdict
     drift: Optional[float] = None  # the same over as many steps of the learning run
     agreement: Optional[float] = None  # share of testing utterances both take for the same speaker
     learning: Optional[TrainingConfig] = None  # of the learning run; None: there was none

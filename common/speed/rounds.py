@@ -25,6 +25,9 @@ from common.speed.worker import Worker
 from common.twin import RESIDENT
 
 _TRAININGS_SHARE = 0.6  # of the budget; inference has what is left
+# Of products that are over before a busy machine takes the core away, as steps of a small network are: 2 ms on two cores.
+_SHORT_SIZE, _SHORT_REPEATS = 512, 10
+_LONGEST = 20.0  # times as long as wanted a block of the slowest may be; who is quicker than the others by more is broken
 PROOF_STEPS, PROOF_RATE = 3, 1e-3  # the first steps by which a baseline proves what it is
 PROOF_TOLERANCE = 1e-3  # of the scale of logits and losses: what rounding explains, with room
 
@@ -111,6 +114,7 @@ class Timing:
         self._unsettled: Dict[str, List[str]] = {name: [] for name in workers}
         self._blocks: Dict[Lane, List[Block]] = {}
         self.gflops: Dict[str, List[float]] = {}  # library -> matrix product, between the rounds
+        self.largest_gflops = 0.0  # of these, and of short ones
 
     def prove(self) -> None:
         """Have every contender say what its network says; its first step is timed on the way."""
@@ -179,23 +183,27 @@ class Timing:
                      _distance(own["losses"], first["losses"]) if own["losses"] else None)
 
     def _steps(self, kind: str) -> int:
-        """Steps in a block: the same for every contender, enough for the quickest of them."""
+        """Steps in a block: the same for every contender, enough for the quickest of them, not endless for the slowest."""
         if kind == LATENCY:
             return self._plan.calls
         basis = INFERENCE if kind == INFERENCE else TRAINING
-        quickest = min(min(warm[basis]) for warm in self._warm.values() if basis in warm)
+        seconds = [min(warm[basis]) for warm in self._warm.values() if basis in warm]
+        enough = min(math.ceil(self._plan.block_seconds / min(seconds)), math.ceil(_LONGEST * self._plan.block_seconds / max(seconds)))
         wanted = self._plan.steps * (2 if kind == INFERENCE else 1)
-        steps = max(wanted, math.ceil(self._plan.block_seconds / quickest))
+        steps = max(wanted, enough)
         return steps if kind in (TRAINING, INFERENCE) else math.ceil(steps / 2)
 
     def _measure_machine(self) -> None:
         """The matrix product of NumPy here, and of each framework where it computes; of ONNX Runtime, too, which no
         variable holds to lesser kernels."""
         products = {"NumPy": best_gflops(matmul(MATRIX_SIZE), MATRIX_SIZE)}
+        short = [best_gflops(matmul(_SHORT_SIZE), _SHORT_SIZE, _SHORT_REPEATS)]
         for name in (*self._plan.frameworks, *(name for name in self._plan.baselines if CONTENDERS[name].takes_export)):
             products[name] = self._workers[name].ask("matmul", size=MATRIX_SIZE)["gflops"]
+            short.append(self._workers[name].ask("matmul", size=_SHORT_SIZE, repeats=_SHORT_REPEATS)["gflops"])
         for name, gflops in products.items():
             self.gflops.setdefault(name, []).append(gflops)
+        self.largest_gflops = max(self.largest_gflops, *products.values(), *short)
 
 
 def _distance(own: Sequence, other: Sequence) -> float:

@@ -55,8 +55,14 @@ class Evaluation:
 
 
 def predict(twin: Twin, model: Model, reader: BatchReader) -> Answers:
-    """Logits (N, num_speakers), speakers (N,) and utterances per second over a reader's epoch."""
-    return gathered((model.predict_staged(), speakers) for speakers in twin.staged(model, reader.epoch(0)))
+    """Logits (N, num_speakers), speakers (N,) and utterances per second over the epoch of a reader that does not shuffle.
+
+    Raises UserError where a framework's queue names other speakers than the records: an accuracy would be of other data.
+    """
+    answers = gathered((model.predict_staged(), speakers) for speakers in twin.staged(model, reader.epoch(0)))
+    if not np.array_equal(answers[1], reader.records.labels[reader.indices]):
+        raise UserError(f"{twin.framework}'s input queue does not hand on the speakers of the records that it was given")
+    return answers
 
 
 def gathered(batches: Iterable[Tuple[np.ndarray, np.ndarray]]) -> Answers:

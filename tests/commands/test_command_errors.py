@@ -274,6 +274,8 @@ QUICK_ERRORS = [
     ("compare.py --data @data --calls 0", "--calls must be at least 1"),
     ("compare.py --data @data --budget -1", "--budget must be at least 0"),
     ("compare.py --data @data --block-seconds nan", "--block-seconds must be at least 0"),
+    ("compare.py --data @data --block-seconds inf", "--block-seconds must be at least 0, and a number"),
+    ("compare.py --data @data --budget inf", "--budget must be at least 0, and a number"),
     ("compare.py --data @data --baselines keras,caffe3",
      r"--baselines: invalid choice: 'caffe3' \(choose from tensorflow-direct, caffe2-direct, keras, keras-onednn, torch"),
     ("compare.py --data @data --networks tdnn vgg_m --crop-frames 60", "vgg_m cannot take 60 frames"),

@@ -87,11 +87,11 @@ def test_terminal_shows_the_report_and_progress(comparison: Done) -> None:
     text = comparison.stdout
     assert "TensorFlow" in text and "Caffe2" in text and "SYNTHETIC" in text
     sections = re.findall(r"^Checked in this run: all (\d+) checks .*? passed\.\n\n(\w+)", text, re.MULTILINE)
-    assert text.startswith("Checked") and sections[:2] == [("12", "tdnn"), ("16", "vgg_m")], "each as it is done; so narrow, VGG-M is direct"
-    assert [checks for checks, _ in sections] == ["54", "54", "108"], "and then all together"
+    assert text.startswith("Checked") and sections[:2] == [("51", "tdnn"), ("51", "vgg_m")], "each as it is done"
+    assert [checks for checks, _ in sections] == ["51", "51", "102"], "and then all together"
     assert "NOT" not in text and "INVALID" not in text and "FAILED" not in text and not re.search(r"\bnan\b", text)
     assert text.splitlines()[-1].startswith("written to out: report.md, ")
-    steps = re.findall(r"\[(\d+):(\d\d), about \d+:\d\d left\] (\w+): ([^,\n]+)", comparison.stderr)
+    steps = re.findall(r"\[(\d+):(\d\d), (?:about \d+:\d\d left|longer than expected)\] (\w+): ([^,\n]+)", comparison.stderr)
     times = [60 * int(minutes) + int(seconds) for minutes, seconds, *_ in steps]
     assert times == sorted(times) and len(steps) == sum(
         line.startswith("[") for line in comparison.stderr.splitlines())
@@ -150,7 +150,7 @@ def test_exports_agree_with_their_framework(report: Dict[str, Any]) -> None:
 def test_predictions_and_losses_of_what_was_timed_are_checked(report: Dict[str, Any]) -> None:
     for result, pair in zip(report["results"], pairs(report)):
         assert result["valid"] and all(check["passed"] for check in result["checks"])
-        assert len(result["checks"]) == 54
+        assert len(result["checks"]) == 51
         for own in pair:
             assert own["timed"]["utterances"] == 8 and 0 < own["timed"]["largest_difference"] < 1e-3
         assert 0 < pair[1]["proof"]["logits"] < 1e-3 and 0 <= pair[1]["proof"]["losses"] < 1e-3

@@ -47,6 +47,7 @@ BROKEN: Dict[str, Any] = {
     "losses of the probe": (lambda: network(loss_difference=2e-3), "vgg_m, TensorFlow / Caffe2: losses of the first "),
     "no loss": (lambda: network(loss_difference=NAN), "vgg_m, TensorFlow / Caffe2: losses of the first steps at a low rate"
                 ": no finite number, allowed below 0.001"),
+    "losses of learning": (lambda: network(learning_difference=9e-2), "vgg_m, TensorFlow / Caffe2: losses of the learning run's first 2 "),
     "first logits": (lambda: of_caffe2(proof=Proof(0.7, 1e-6)), "vgg_m, Caffe2 / TensorFlow: logits before training"),
     "first losses": (lambda: of_caffe2(proof=Proof(1e-6, 0.01)), "vgg_m, Caffe2 / TensorFlow: losses of 3 steps"),
     "timed batch": (lambda: of_caffe2(timed=CrossCheck(16, 9.8, 11.1, 1.0)), "vgg_m, Caffe2: logits of the timed batch "

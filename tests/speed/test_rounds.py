@@ -35,7 +35,7 @@ def timed(monkeypatch: pytest.MonkeyPatch, second: Iterator[float], **plan: Any)
     monkeypatch.setattr(rounds, "best_gflops", lambda *_: 1.0)
     workers = [Worker(itertools.repeat(0.1)), Worker(second, settled=False)]
     monkeypatch.setattr(time, "perf_counter", lambda: sum(worker.spent for worker in workers))
-    plan_ = TimingPlan(PAIR, [], steps=1, block_seconds=0, calls=1, clocks=[RESIDENT], parts=False, **plan)
+    plan_ = TimingPlan(PAIR, [], **{**dict(steps=1, block_seconds=0, calls=1, clocks=[RESIDENT], parts=False), **plan})
     made = Timing(dict(zip(PAIR, workers)), plan_, 8, lambda what: None)
     for phase in (made.prove, made.warm_up, made.rounds):
         phase()
@@ -54,6 +54,12 @@ def test_noise_is_met_with_more_rounds_until_time_is_up(monkeypatch: pytest.Monk
     assert 4 < workers[0].blocks["training"] < 16, "0.4 s each, on average"
     _, workers = timed(monkeypatch, (0.1 * (1 + number % 5) for number in itertools.count()), blocks=2, budget=0)
     assert workers[0].blocks["training"] == workers[0].blocks["inference"] == 2, "the least, whatever the time"
+
+
+def test_a_contender_without_time_gives_the_others_no_endless_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen with a twin that returned what it had kept: ten million steps for the other."""
+    _, workers = timed(monkeypatch, itertools.repeat(1e-8), blocks=2, budget=0, block_seconds=0.3)
+    assert workers[0].spent < 4 * 6.5 + 2, "20 times the 0.3 s that were wanted, in each of four blocks"
 
 
 def test_whose_speeds_are_set_in_relation() -> None:
