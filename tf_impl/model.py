@@ -104,16 +104,16 @@ class Model:
             loss, outputs, gradients = self._inspect(spectrograms, speakers, tables)
         return Inspection(
             {name: output_to_canonical(value.numpy()) for name, value in outputs.items()},
-            float(loss), {name: to_canonical(value.numpy())
+            float(loss), {name: to_canonical(value)
                           for name, value in gradients.items()})
 
     def params(self) -> Params:
-        return {name: to_canonical(variable.numpy())
+        return {name: to_canonical(variable)
                 for name, variable in self._variables.items()}
 
     def momenta(self) -> Params:
         # TensorFlow's fused update keeps the buffer with the opposite sign.
-        return {name: -to_canonical(variable.numpy())
+        return {name: -to_canonical(variable)
                 for name, variable in self._momenta.items()}
 
     def load(self, params: Params, momenta: Optional[Params] = None) -> None:
