@@ -32,7 +32,6 @@ from common.compare.forecast import (
     phases,
 )
 from common.compare.results import BaselineResult, Epoch, FrameworkResult, NetworkResult, end_to_end, ratios
-from common.compare.session import Job
 from common.compare.verdict import LEARNING_STEPS, judge
 from common.contenders import CONTENDERS
 from common.data.batches import epoch_order
