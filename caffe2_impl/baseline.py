@@ -77,7 +77,8 @@ class Network:
         self._optimizer.state.clear()
         for name, value in (momenta or {}).items():  # PyTorch keeps them without the rate
             own = self._tensors()[name]
-            self._optimizer.state[own]["momentum_buffer"] = torch.from_numpy(value / np.float32(RATE)).reshape(own.shape).to(_device)
+            kept = torch.from_numpy(value / np.float32(RATE)).reshape(own.shape)
+            self._optimizer.state[own]["momentum_buffer"] = kept.to(_device)
 
     def params(self) -> Params:
         return self._canonical(self._tensors())

@@ -50,7 +50,8 @@ class Progress:
     def time(self, what: str, spent: float, left: Optional[float]) -> None:
         """The same where it is known how long it takes: seconds until now, and from now on; None: longer than was thought."""
         about = "longer than expected" if left is None else f"about {_clock(left)} left"
-        self._bar.update(self._task, description=f"{about}: {what}", completed=spent, total=None if left is None else spent + left)
+        total = None if left is None else spent + left
+        self._bar.update(self._task, description=f"{about}: {what}", completed=spent, total=total)
         if self._lines:
             print(f"[{_clock(spent)}, {about}] {what}", file=sys.stderr, flush=True)
 

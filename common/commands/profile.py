@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, Optional
 
 from common.commands.options import add_options, add_out_options, prepare_machine
@@ -33,6 +34,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
         raise UserError("--batch-size, --steps and --frames must be at least 1")
     threads = prepare_machine(options, loads.values())
 
+    from common.compare.verdict import FAILED, of_proofs
     from common.files import write_json, write_text
     from common.measured import facts
     from common.show.profile_bars import draw_profiles
@@ -41,13 +43,18 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 
     works = {name: _work(name, options, threads) for name in options.networks}
     with output(options.out, "profile", _WRITES, options.force) as folder:
-        study = ProfileStudy(facts(threads), {name: profile_network(work, options.steps) for name, work in works.items()})
-        text = _head(options, study.measured) + "".join(
+        found = {name: profile_network(work, options.steps) for name, work in works.items()}
+        study = ProfileStudy(facts(threads), *({name: each[part] for name, each in found.items()} for part in (0, 1)))
+        failed = of_proofs(study.proofs)
+        text = "".join(f"{line}\n" for line in failed) + _head(options, study.measured) + "".join(
             _tables(study.networks[name], work) for name, work in works.items())
         write_text(folder / "profile.md", text)
         write_json(folder / "profile.json", plain(study))
         drawn = [path.name for path in draw_profiles(study, folder)]
     print(text + f"\nwritten to {folder}: {', '.join(['profile.md', 'profile.json', *drawn])}")
+    if failed:
+        print("\n".join(failed), file=sys.stderr)
+        return FAILED
     return 0
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Callable, Dict, List, Mapping, Optional
 
 from common.commands.options import add_options, add_out_options, choose_device, prepare_threads
@@ -34,6 +35,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     values = _values(options, most)
     options.device = choose_device(options.device, loads.values()).device
 
+    from common.compare.verdict import FAILED
     from common.files import write_json, write_text
     from common.measured import facts
     from common.show.scaling_curves import draw_scaling
@@ -59,12 +61,24 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
             study.left_out.extend(scaling.left_out)
             text += _tables(name, points)
             # After each network: a run takes long, and what is measured should outlive its end.
-            write_text(folder / "scaling.md", text + _notes(study.left_out))
+            failed = failed_points(study.points)
+            write_text(folder / "scaling.md", "".join(f"{line}\n" for line in failed) + text + _notes(study.left_out))
             write_json(folder / "scaling.json", plain(study))
             draw_scaling(study, folder)
     print(text + _notes(study.left_out) + f"\nwritten to {folder}: scaling.md, scaling.json, "
           + ", ".join(f"scaling-{name}.png" for name in options.networks))
+    if failed:
+        print("\n".join(failed), file=sys.stderr)
+        return FAILED
     return 0
+
+
+def failed_points(points: List) -> List[str]:
+    """What stands above all if somebody computed wrong numbers at some point."""
+    from common.compare.verdict import of_proofs
+
+    return of_proofs({f"{point.network}, {point.axis} {point.value}, {point.framework}": point.proof
+                      for point in points if point.proof is not None})
 
 
 def _parser() -> argparse.ArgumentParser:

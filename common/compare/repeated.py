@@ -36,7 +36,8 @@ def strides(workers: Mapping[str, Worker], plan: TimingPlan, state: Path, spec: 
     for clock in plan.clocks:
         names = [name for name in found if clock == RESIDENT or CONTENDERS[name].framework]
         after = {name: state.with_name(f"{state.stem}-{name}.npz") for name in names}
-        told = at_once([partial(workers[name].ask, "step", path=str(state), after=str(after[name]), clock=clock) for name in names])
+        told = at_once([partial(workers[name].ask, "step", path=str(state), after=str(after[name]), clock=clock)
+                        for name in names])
         right = right or parameters.load(after[first])
         for name, each in zip(names, told):
             own = parameters.load(after[name])
@@ -46,7 +47,8 @@ def strides(workers: Mapping[str, Worker], plan: TimingPlan, state: Path, spec: 
     return found
 
 
-def answers(workers: Mapping[str, Worker], plan: TimingPlan, state: Path, export: Callable[[], Path]) -> Dict[str, Dict[str, np.ndarray]]:
+def answers(workers: Mapping[str, Worker], plan: TimingPlan, state: Path, export: Callable[[], Path]
+            ) -> Dict[str, Dict[str, np.ndarray]]:
     """Each one's logits, by the clocks that it was timed by; `export` writes what the others know to an ONNX file."""
     said: Dict[str, Dict[str, np.ndarray]] = {name: {} for name in workers}
 

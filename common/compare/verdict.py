@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence
+from typing import TYPE_CHECKING, Iterator, List, Mapping, Optional, Sequence
 
 from common.contenders import label
 from common.proof.crosscheck import LOGIT_TOLERANCE, CrossCheck
 from common.speed.rounds import PROOF_STEPS, PROOF_TOLERANCE, Measured, Proof
-
 from common.twin import RESIDENT
 
 if TYPE_CHECKING:
@@ -85,7 +84,8 @@ def _checks(result: NetworkResult) -> Iterator[Check]:
         yield Check.of("facts of the certificates that differ", both, len(result.differences), 0)
         yield Check.of("losses of the first steps at a low rate", both, result.loss_difference, LOSS_TOLERANCE)
         if result.learning_difference is not None:
-            yield Check.of(f"losses of the learning run's first {LEARNING_STEPS} steps", both, result.learning_difference, LOSS_TOLERANCE)
+            yield Check.of(f"losses of the learning run's first {LEARNING_STEPS} steps", both, result.learning_difference,
+                           LOSS_TOLERANCE)
     for name, own in result.contenders.items():
         if name != first:
             yield from _same_network(f"{name} / {first}", own.proof)
@@ -118,10 +118,11 @@ def _same_network(pair: str, proof: Proof) -> Iterator[Check]:
         yield Check.of(f"losses of {PROOF_STEPS} steps, of their scale", pair, proof.losses, PROOF_TOLERANCE)
 
 
-def _same_step(name: str, first: str, by: str, trodden: "Trodden") -> Iterator[Check]:
+def _same_step(name: str, first: str, by: str, trodden: Trodden) -> Iterator[Check]:
     """A step by the way of those that were timed; the first framework's is held against its own momenta alone."""
     if not by:  # by the other clocks only the step before has gone since
-        yield Check.of("a training step, of the way that timed ones went", name, 1 / trodden.way if trodden.way else math.inf, 1)
+        yield Check.of("a training step, of the way that timed ones went", name,
+                       1 / trodden.way if trodden.way else math.inf, 1)
     for part, (words, limit) in STRIDE_LIMITS.items():
         pair = name if part == "applied" else f"{name} / {first}"
         if pair != f"{first} / {first}":
@@ -131,6 +132,13 @@ def _same_step(name: str, first: str, by: str, trodden: "Trodden") -> Iterator[C
 def _through_onnx(batch: str, name: str, check: CrossCheck) -> Iterator[Check]:
     yield Check.of(f"logits of {batch} against ONNX Runtime", name, check.largest_difference, LOGIT_TOLERANCE)
     yield Check.of(f"share of other answers to {batch} than ONNX Runtime's, by more than rounding", name, check.turned, 0)
+
+
+def of_proofs(proofs: Mapping[str, Proof]) -> List[str]:
+    """What stands above figures of which some proofs fail: a line for each check that failed; `proofs`: what -> of it."""
+    checks = [check for what, proof in proofs.items() for check in _same_network(what, proof) if not check.passed]
+    return [f"{INVALID}: no figure below may be used, as wrong numbers were computed",
+            *(f"{check.whom}: {check.what}: {check.found}, allowed below {check.limit:g}" for check in checks)] if checks else []
 
 
 def failures(results: Sequence[NetworkResult]) -> List[str]:

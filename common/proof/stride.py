@@ -36,7 +36,8 @@ class Stride:
     applied: float  # of the parameters' own step from its momenta, by the other's
 
     @classmethod
-    def of(cls, spec: NetworkSpec, before: State, right: State, own: State, learning_rate: float, variances: bool = True) -> "Stride":
+    def of(cls, spec: NetworkSpec, before: State, right: State, own: State, learning_rate: float,
+           variances: bool = True) -> Stride:
         """From the state before the step, and after it by the other and by this one; running variances, which some average
         without Bessel's correction, only where they are meant to be equal."""
         trained = [p for p in spec.parameters() if p.trainable]

@@ -285,9 +285,9 @@ class Bench:
         operators = self.runner.twin.profile(self.runner.model, kind == TRAINING, steps)
         return {"operators": [dataclasses.astuple(operator) for operator in operators]}
 
-    def matmul(self, size: int, repeats: int = 3) -> Dict[str, Any]:
-        """The engine's own speed at the product of two square float32 matrices, the best of `repeats`."""
-        return {"gflops": best_gflops(self._engine.matmul(size), size, repeats)}
+    def matmul(self, size: int) -> Dict[str, Any]:
+        """The engine's own speed at the product of two square float32 matrices."""
+        return {"gflops": best_gflops(self._engine.matmul(size), size)}
 
     def peak_memory(self) -> Dict[str, Any]:
         return {"mib": peak_memory_mib()}

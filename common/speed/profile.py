@@ -8,8 +8,8 @@ layer gets a row of its own, and the rows' sum is held against the step's time b
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from common.network.layers import Convolution, Dense, NetworkSpec
 from common.speed import gate
 from common.speed.bench import BACKWARD, FORWARD, INFERENCE, TRAINING, Work
 from common.speed.convolutions import as_known
+from common.speed.rounds import PROOF_RATE, PROOF_STEPS, Proof
 from common.speed.worker import Worker, Workers
 from common.twin import OpTime
 
@@ -50,20 +51,23 @@ class ProfileStudy:
 
     measured: Dict[str, str]  # see common.measured.facts
     networks: Dict[str, Dict[str, Dict[str, Profile]]]  # network -> kind of step -> framework
+    proofs: Dict[str, Proof] = field(default_factory=dict)  # network -> that the last framework computes what the first does
 
 
-def profile_network(work: Work, steps: int) -> Dict[str, Dict[str, Profile]]:
-    """Kind of step -> framework -> profile of `work`, in a worker process a framework."""
+def profile_network(work: Work, steps: int) -> Tuple[Dict[str, Dict[str, Profile]], Proof]:
+    """Kind of step -> framework -> profile of `work`, in a worker process a framework; and that both compute the same."""
     profiles: Dict[str, Dict[str, Profile]] = {TRAINING: {}, INFERENCE: {}}
+    evidence: List[Dict[str, Any]] = []
     for framework in FRAMEWORKS:
         own = as_known(CONTENDERS[framework], work)
         with Workers(work.threads) as workers:
             gate.ensure(CONTENDERS[framework], own, workers)
         with Worker.of(CONTENDERS[framework], work.threads) as worker:
             worker.ask("build", work=dataclasses.asdict(own))
+            evidence.append(worker.ask("evidence", steps=PROOF_STEPS, learning_rate=PROOF_RATE))
             for kind, each in profiles.items():
                 each[framework] = _profile_step(worker.ask, kind, steps)
-    return profiles
+    return profiles, Proof.of(evidence[-1], evidence[0])
 
 
 def _profile_step(ask: Callable[..., Dict[str, Any]], kind: str, steps: int) -> Profile:

@@ -26,7 +26,7 @@ from common.twin import RESIDENT
 
 _TRAININGS_SHARE = 0.6  # of the budget; inference has what is left
 # Of products that are over before a busy machine takes the core away, as steps of a small network are: 2 ms on two cores.
-_SHORT_SIZE, _SHORT_REPEATS = 512, 10
+_SHORT_SIZE = 512
 _LONGEST = 20.0  # times as long as wanted a block of the slowest may be; who is quicker than the others by more is broken
 PROOF_STEPS, PROOF_RATE = 3, 1e-3  # the first steps by which a baseline proves what it is
 PROOF_TOLERANCE = 1e-3  # of the scale of logits and losses: what rounding explains, with room
@@ -74,6 +74,12 @@ class Proof:
 
     logits: float  # of the staged batch, from the initial parameters
     losses: Optional[float]  # of the first steps; None: it does not train
+
+    @classmethod
+    def of(cls, own: Mapping[str, Any], first: Mapping[str, Any]) -> Proof:
+        """From what both have given as evidence, see `Bench.evidence`."""
+        return cls(_distance(own["logits"], first["logits"]),
+                   _distance(own["losses"], first["losses"]) if own["losses"] else None)
 
 
 def lanes(plan: TimingPlan) -> List[List[Lane]]:
@@ -178,9 +184,7 @@ class Timing:
 
     def proof(self, name: str) -> Proof:
         """How far a contender is from running the network that the first framework runs."""
-        own, first = self._evidence[name], self._evidence[self._plan.frameworks[0]]
-        return Proof(_distance(own["logits"], first["logits"]),
-                     _distance(own["losses"], first["losses"]) if own["losses"] else None)
+        return Proof.of(self._evidence[name], self._evidence[self._plan.frameworks[0]])
 
     def _steps(self, kind: str) -> int:
         """Steps in a block: the same for every contender, enough for the quickest of them, not endless for the slowest."""
@@ -197,10 +201,10 @@ class Timing:
         """The matrix product of NumPy here, and of each framework where it computes; of ONNX Runtime, too, which no
         variable holds to lesser kernels."""
         products = {"NumPy": best_gflops(matmul(MATRIX_SIZE), MATRIX_SIZE)}
-        short = [best_gflops(matmul(_SHORT_SIZE), _SHORT_SIZE, _SHORT_REPEATS)]
+        short = [best_gflops(matmul(_SHORT_SIZE), _SHORT_SIZE)]
         for name in (*self._plan.frameworks, *(name for name in self._plan.baselines if CONTENDERS[name].takes_export)):
             products[name] = self._workers[name].ask("matmul", size=MATRIX_SIZE)["gflops"]
-            short.append(self._workers[name].ask("matmul", size=_SHORT_SIZE, repeats=_SHORT_REPEATS)["gflops"])
+            short.append(self._workers[name].ask("matmul", size=_SHORT_SIZE)["gflops"])
         for name, gflops in products.items():
             self.gflops.setdefault(name, []).append(gflops)
         self.largest_gflops = max(self.largest_gflops, *products.values(), *short)

@@ -2,7 +2,8 @@
 
     points = Scaling(base, FRAMEWORKS, show).run({"frames": [100, 300, 1000]})
 
-At each value both frameworks are timed by turns (A B B A), in fresh processes.
+At each value both frameworks are timed by turns (A B B A), in fresh processes, once their first steps were held against
+each other.
 """
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import dataclasses
 import math
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Mapping, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from common.contenders import CONTENDERS
 from common.machine import available_memory_mib
 from common.speed.bench import INFERENCE, TRAINING, Work
 from common.speed.blocks import turns
+from common.speed.rounds import PROOF_RATE, PROOF_STEPS, Proof
 from common.speed.convolutions import as_known
 from common.speed.worker import Worker
 
@@ -44,6 +46,7 @@ class Point:
     seconds: List[float]  # of every timed step
     peak_memory_mib: float
     together: bool  # whether the frameworks took turns; else one came after the other
+    proof: Optional[Proof] = None  # that it computes what the first framework does, which has none
 
     @property
     def per_utterance(self) -> float:
@@ -102,16 +105,20 @@ class Scaling:
             return []
         together = sum(expected.values()) <= free
         groups = [list(self.frameworks)] if together else [[name] for name in self.frameworks]
-        return [point for group in groups for point in self._turns(axis, value, work, group, together)]
+        evidence: Dict[str, Dict[str, Any]] = {}
+        return [point for group in groups for point in self._turns(axis, value, work, group, together, evidence)]
 
-    def _turns(self, axis: str, value: int, work: Work, names: List[str], together: bool) -> List[Point]:
-        macs = work.spec.macs(work.frames)
+    def _turns(self, axis: str, value: int, work: Work, names: List[str], together: bool,
+               evidence: Dict[str, Dict[str, Any]]) -> List[Point]:
+        """`evidence` gets what those of `names` give; that of the first framework is there before the others'."""
+        macs, first = work.spec.macs(work.frames), self.frameworks[0]
         seconds: Dict[str, Dict[str, List[float]]] = {kind: {name: [] for name in names} for kind in KINDS}
         with ExitStack() as stack:
             workers = {name: stack.enter_context(Worker.of(CONTENDERS[name], work.threads))
                        for name in names}
             for name, worker in workers.items():
                 worker.ask("build", work=dataclasses.asdict(as_known(CONTENDERS[name], work)))
+                evidence[name] = worker.ask("evidence", steps=PROOF_STEPS, learning_rate=PROOF_RATE)
             for kind, each in seconds.items():
                 steps = {name: _steps(worker.ask("warm_up", kind=kind, most=5)["seconds"])
                          for name, worker in workers.items()}
@@ -120,7 +127,8 @@ class Scaling:
                         each[name] += workers[name].ask("time", kind=kind, steps=steps[name])["seconds"]
             memory = {name: worker.ask("peak_memory")["mib"] for name, worker in workers.items()}
         return [Point(work.network, axis, value, kind, name, work.batch_size, macs, each[name],
-                      memory[name], together) for kind, each in seconds.items() for name in names]
+                      memory[name], together, None if name == first else Proof.of(evidence[name], evidence[first]))
+                for kind, each in seconds.items() for name in names]
 
 
 def _steps(warm_up: Sequence[float]) -> int:

@@ -185,7 +185,7 @@ def first_steps(network: str) -> Dict[str, Params]:
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("baseline", BASELINES)
 def test_a_timed_step_is_the_references(network: str, baseline: str, tmp_path: Path) -> None:
-    work, bench, before, after = NETWORKS[network], bench_of(baseline, direct=False), tmp_path / "before.npz", tmp_path / "after.npz"
+    work, bench, before, after = NETWORKS[network], bench_of(baseline), tmp_path / "before.npz", tmp_path / "after.npz"
     state = first_steps(network)
     module.parameters.save(before, **state)
     bench.build(dataclasses.asdict(work))

@@ -10,12 +10,14 @@ import pytest
 from commands import run
 from studies import point
 
+from common.commands.scaling import failed_points
 from common.contenders import FRAMEWORKS, Contender
 from common.network.architectures import build
 from common.speed import scaling
 from common.speed.bench import Work
 from common.speed.scaling import BATCH, FRAMES, SPEAKERS, THREADS, Point, Scaling, rows_of_costs
 
+LOGITS = {"tensorflow": 2.0, "caffe2": 2.0}
 BASE = Work("tdnn", 50, width=0.1, batch_size=8, threads=2)
 
 
@@ -40,7 +42,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> List[Tuple[str, str, Dict[str, Any
 
         def ask(self, command: str, **arguments: Any) -> Dict[str, Any]:
             made.append((self.name, command, arguments))
-            return {"warm_up": {"seconds": [0.9, 0.1]}, "time": {"seconds": [0.2] * arguments.get("steps", 0)},
+            return {"warm_up": {"seconds": [0.9, 0.1]}, "evidence": {"logits": [[1.0, LOGITS[self.name]]], "losses": [1.0]},
+                    "time": {"seconds": [0.2] * arguments.get("steps", 0)},
                     "peak_memory": {"mib": 1000.0}}.get(command, {})
 
     monkeypatch.setattr(scaling, "Worker", Fake)
@@ -61,6 +64,14 @@ def test_one_axis_changes_at_a_time(asked: List) -> None:
     assert [arguments["threads"] for _, command, arguments in asked if command == "start"][4:6] == [1, 1]
     assert len(points) == 5 * 2 * 2
     assert points[0].per_utterance == pytest.approx(200) and points[4].per_utterance == pytest.approx(100)
+
+
+def test_wrong_numbers_at_any_point_are_a_failure(asked: List, monkeypatch: pytest.MonkeyPatch) -> None:
+    points, _ = measured({BATCH: [4]})
+    assert [point.proof for point in points[::2]] == [None] * 2 and failed_points(points) == []
+    monkeypatch.setitem(LOGITS, "caffe2", 2.1)
+    points, _ = measured({BATCH: [4]})
+    assert failed_points(points)[0].startswith("INVALID: ") and failed_points(points)[1].startswith("tdnn, batch size 4, caffe2: logits before")
 
 
 def test_frameworks_take_turns(asked: List) -> None:
