@@ -4,28 +4,55 @@
 """
 from __future__ import annotations
 
+import math
 import os
 import platform
+import re
 import resource
 import time
 from pathlib import Path
-from typing import Callable, Dict
+from typing import Callable, Dict, Optional
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # read by libraries as they are loaded
 _CPU = Path("/sys/devices/system/cpu/cpu0")
+_HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+_HUGE = re.compile(r"\[(\w+)\]")  # the one of its words that is in force
 MATRIX_SIZE = 1536  # large enough for full speed, 9 MB a matrix, about 50 ms a product on two cores
 
 
 def available_cores() -> int:
-    """Cores this process may use, which can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0))
+    """Cores this process may use, which can be fewer than the machine has: by its affinity, and by a container's quota."""
+    quota, cores = processor_quota(), len(os.sched_getaffinity(0))
+    return cores if quota is None else max(1, min(cores, math.floor(quota)))
+
+
+def processor_quota(root: Path = Path("/")) -> Optional[float]:
+    """Cores' worth of time that its control group (version 2 or 1) leaves this process; None: no limit is shown."""
+    found = []
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, controllers, own = line.split(":", 2)
+        if controllers == "" or "cpu" in controllers.split(","):
+            place = root / "sys/fs/cgroup" / controllers
+            # A container may see its own group as the root, whatever its path is called outside.
+            groups = [place / own.lstrip("/"), *(place / own.lstrip("/")).parents]
+            found += [_quota(group) for group in groups if place in (group, *group.parents)]
+    limits = [quota for quota in found if quota is not None]
+    return min(limits, default=None)
+
+
+def _quota(group: Path) -> Optional[float]:
+    """The limit of one control group."""
+    told = (_read(group / "cpu.max") or f"{_read(group / 'cpu.cfs_quota_us')} {_read(group / 'cpu.cfs_period_us')}").split()
+    if len(told) != 2 or not all(number.isdigit() for number in told) or not int(told[1]):  # "max", -1, or no file
+        return None
+    return int(told[0]) / int(told[1])
 
 
 def describe() -> Dict[str, str]:
     """Processor, cores this process may use, memory, operating system, Python, and what libraries go by."""
     import numpy as np  # late: who counts cores should not wait for it
 
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    quota, memory = processor_quota(), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "processor": _processor(),
         "cores": str(available_cores()),
@@ -35,6 +62,8 @@ def describe() -> Dict[str, str]:
         "numpy": np.__version__,
         "blas of numpy": _blas(),
         "caches": _caches(),
+        "processor quota": "none" if quota is None else f"{quota:g} cores",
+        "transparent huge pages": "".join(_HUGE.findall(_read(_HUGE_PAGES))) or "not shown",
         "frequency governor": _read(_CPU / "cpufreq/scaling_governor") or "not shown",
         "malloc": in_force("LD_PRELOAD", "GLIBC_TUNABLES", *sorted(
             name for name in os.environ if name.startswith("MALLOC_"))) or "the C library's own",

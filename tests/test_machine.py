@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Dict, Optional
 
 import numpy as np
 import pytest
@@ -20,9 +21,9 @@ from common.memory import freed_memory_kept
 def test_describe_is_text_for_a_table() -> None:
     facts = machine.describe()
     assert list(facts) == ["processor", "cores", "memory", "system", "python", "numpy", "blas of numpy", "caches",
-                           "frequency governor", "malloc"]
+                           "processor quota", "transparent huge pages", "frequency governor", "malloc"]
     assert all(isinstance(value, str) and value.strip() and value.isprintable() for value in facts.values())
-    assert int(facts["cores"]) == len(os.sched_getaffinity(0))
+    assert int(facts["cores"]) == machine.available_cores() <= len(os.sched_getaffinity(0))
     assert facts["numpy"] == np.__version__
 
 
@@ -86,3 +87,23 @@ def test_freed_memory_is_kept_and_then_given_back() -> None:
 def test_peak_memory_where_proc_does_not_tell_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "Path", lambda path: Path("/dev/null"))
     assert machine.peak_memory_mib() == pytest.approx(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)
+
+
+@pytest.mark.parametrize("groups, files, quota", [
+    ("0::/", {"cpu.max": "150000 100000"}, 1.5), ("0::/", {"cpu.max": "max 100000"}, None), ("0::/", {}, None),
+    ("0::/user/run", {"cpu.max": "max 100000", "user/cpu.max": "400000 100000", "user/run/cpu.max": "200000 100000"}, 2.0),
+    ("0::/as/it/is/called/outside", {"cpu.max": "300000 100000"}, 3.0),
+    ("5:cpu,cpuacct:/docker\n1:memory:/x", {"cpu,cpuacct/cpu.cfs_quota_us": "250000", "cpu,cpuacct/cpu.cfs_period_us": "100000"}, 2.5),
+    ("5:cpu,cpuacct:/", {"cpu,cpuacct/cpu.cfs_quota_us": "-1", "cpu,cpuacct/cpu.cfs_period_us": "100000"}, None)])
+def test_a_containers_quota_is_found(groups: str, files: Dict[str, str], quota: Optional[float], tmp_path: Path) -> None:
+    for name, text in {"proc/self/cgroup": groups, **{f"sys/fs/cgroup/{name}": text for name, text in files.items()}}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    assert machine.processor_quota(tmp_path) == quota
+
+
+@pytest.mark.parametrize("quota, cores", [(None, 4), (2.5, 2), (0.5, 1), (64.0, 4)])
+def test_cores_are_no_more_than_the_quota(quota: Optional[float], cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "processor_quota", lambda: quota)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)))
+    assert machine.available_cores() == cores
