@@ -17,7 +17,7 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Protocol, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Protocol, Sequence, Tuple
 
 import numpy as np
 
@@ -35,7 +35,7 @@ from common.network.params import Params
 from common.network.winograd import Plan
 from common.proof import selfcheck
 from common.speed.blocks import Tick, clocked, repeat, timed
-from common.speed.tuning import Race, Steps, search
+from common.speed.tuning import Candidate, Race, Steps, search
 from common.twin import END_TO_END, RESIDENT, Model, Twin
 
 TRAINING, INFERENCE, FORWARD, BACKWARD, LATENCY = "training", "inference", "forward", "backward", "latency"
@@ -195,7 +195,7 @@ class Bench:
         gc.unfreeze()
         gc.collect()
 
-    def tune(self, work: Dict[str, Any], seconds: float) -> Dict[str, Any]:
+    def tune(self, work: Dict[str, Any], seconds: float, tried_before: Sequence[Dict[str, Any]] = ()) -> Dict[str, Any]:
         """Find the plan by which a twin's network is quickest, see `tuning.search`: a `tuning.Tuned`."""
         work_ = Work(**work)
         batch = random_batch(work_, 0)
@@ -207,7 +207,7 @@ class Bench:
             return Steps(*(lambda kind=kind: runner.run(kind, 1, lambda: None) for kind in (TRAINING, INFERENCE)))
 
         spec = work_.spec
-        return dataclasses.asdict(search(spec, Race(start), seconds))
+        return dataclasses.asdict(search(spec, Race(start), seconds, tried_before=[Candidate(**each) for each in tried_before]))
 
     def selfcheck(self, work: Dict[str, Any]) -> Dict[str, Any]:
         """Hold a twin's network against the reference: its facts and every `selfcheck.Deviation`."""

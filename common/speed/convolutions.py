@@ -43,11 +43,12 @@ def choose(contender: Contender, work: Work, mode: str, workers: Workers) -> Cho
         return Choice(default_plan(spec), "by default")
     file = _file(contender.implementation, spec, work.device, work.threads)
     found = None if mode == MEASURE else _read(file, spec)
-    if found is None:
+    tried = [] if found is None else found["candidates"]
+    if found is None or any(each["times_as_quick"] is None for each in tried):  # time was up: the rest is still to be measured
         print(f"measuring how {contender.label} computes the convolutions of {work.network} quickest, once on "
               "this machine", file=sys.stderr, flush=True)
-        found = workers.of(contender).ask("tune", seconds=MEASURE_SECONDS if mode == MEASURE else SECONDS, work=dataclasses.asdict(
-            dataclasses.replace(work, batch_size=BATCH_SIZE, data=None)))
+        found = workers.of(contender).ask("tune", seconds=MEASURE_SECONDS if mode == MEASURE else SECONDS, tried_before=tried,
+                                          work=dataclasses.asdict(dataclasses.replace(work, batch_size=BATCH_SIZE, data=None)))
         with suppress(UserError):  # where nothing can be kept the next run measures again
             make_folder(file.parent)
             write_json(file, {"network": work.network, "algorithm": algorithm(spec, found["plan"]), **found})

@@ -14,7 +14,7 @@ import math
 import time
 from dataclasses import dataclass
 from statistics import median
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from common.network.layers import Convolution, NetworkSpec
 from common.network.winograd import Plan, candidates, default_plan
@@ -64,14 +64,20 @@ def other_ways(spec: NetworkSpec, plan: Plan) -> Iterator[Tuple[str, int]]:
 
 
 def search(spec: NetworkSpec, race: Callable[[Plan, Plan], float], seconds: float = SECONDS,
-           clock: Callable[[], float] = time.monotonic) -> Tuned:
-    """`race(a, b)` tells how many times as quick b is, at least; no race begins after `seconds`."""
+           clock: Callable[[], float] = time.monotonic, tried_before: Sequence[Candidate] = ()) -> Tuned:
+    """`race(a, b)` tells how many times as quick b is, at least; no race begins after `seconds`.
+
+    What an earlier search has measured is taken from `tried_before`, so that this one goes on where time was up.
+    """
+    gains = {(each.layer, each.points): each.times_as_quick for each in tried_before}
     plan, tried, end = dict(default_plan(spec)), [], clock() + seconds
     for layer, points in list(other_ways(spec, plan)):
         other = {**plan, layer: points}
         if not points:
             del other[layer]
-        gain = race(plan, other) if clock() < end else None
+        gain = gains.get((layer, points))
+        if gain is None and clock() < end:
+            gain = race(plan, other)
         kept = gain is not None and gain > _CLEARLY
         tried.append(Candidate(layer, points, gain, kept))
         plan = other if kept else plan

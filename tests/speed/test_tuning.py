@@ -134,6 +134,15 @@ def test_no_time_no_race() -> None:
     assert Machine({}).search(seconds=0).plan == DEFAULT
 
 
+def test_what_was_measured_before_is_not_measured_again() -> None:
+    seconds = {("frame1", 0): 0.9, ("frame3", 6): 0.8}
+    first, again, whole = Machine(seconds), Machine(seconds), Machine(seconds)
+    tried = first.search(seconds=5.0).candidates
+    found = search(TDNN, Race(again.start, again.clock), 1e9, again.clock, tried)
+    assert found.plan == whole.search().plan and again.now < whole.now
+    assert found.candidates[0] == tried[0] and all(each.times_as_quick for each in found.candidates)
+
+
 def test_a_worker_tunes_its_network() -> None:
     answer = Bench(lambda: twin_engine(numpy_twin.load())).tune(dataclasses.asdict(
         Work("tdnn", 4, width=0.05, batch_size=2, frames=40)), seconds=60)
@@ -150,9 +159,12 @@ class Asked(List[Dict[str, Any]]):
     def of(self, contender: Contender) -> Asked:
         return self
 
-    def ask(self, command: str, work: Dict[str, Any], seconds: float) -> Dict[str, Any]:
-        self.append({**work, "seconds": seconds})
-        return {"plan": {**DEFAULT, "frame2": 6}, "candidates": [{"times_as_quick": 1.1}, {"times_as_quick": None}]}
+    ends = (0.9,)  # what the second of two ways turns out to be, search by search; None: time was up
+
+    def ask(self, command: str, work: Dict[str, Any], seconds: float, tried_before: List[Dict[str, Any]]) -> Dict[str, Any]:
+        self.append({**work, "seconds": seconds, "tried_before": tried_before})
+        return {"plan": {**DEFAULT, "frame2": 6}, "candidates": [
+            {"times_as_quick": 1.1}, {"times_as_quick": self.ends[min(len(self), len(self.ends)) - 1]}]}
 
 
 @pytest.fixture()
@@ -164,11 +176,18 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Asked:
 def test_it_is_measured_once_and_said_so(asked: Asked, capsys: pytest.CaptureFixture) -> None:
     for _ in range(2):
         choice = choose(CAFFE2, dataclasses.replace(WORK, batch_size=16, data=["somewhere"], seed=3), AUTO, asked)
-        assert choice.plan == {**DEFAULT, "frame2": 6} and choice.origin == "1 of 2 other ways measured on this machine"
+        assert choice.plan == {**DEFAULT, "frame2": 6} and choice.origin == "2 of 2 other ways measured on this machine"
     work, = asked
     assert work["batch_size"] == 4 and work["data"] is None and work["seconds"] < 10
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "Caffe2 computes the convolutions of tdnn" in said
+
+
+def test_a_search_that_time_ended_goes_on_in_the_next_run(asked: Asked) -> None:
+    asked.ends = (None, None, 0.9)
+    told = [choose(CAFFE2, WORK, AUTO, asked).origin[:6] for _ in range(5)]
+    assert told == ["1 of 2", "1 of 2", "2 of 2", "2 of 2", "2 of 2"] and len(asked) == 3
+    assert [work["tried_before"] for work in asked] == [[], *[[{"times_as_quick": 1.1}, {"times_as_quick": None}]] * 2]
 
 
 def test_another_machine_network_or_framework_is_measured_anew(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
