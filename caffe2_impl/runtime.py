@@ -71,15 +71,16 @@ def _cpu_libraries() -> Dict[str, str]:
                  for name in ("Math Kernel Library", "MKL-DNN"))
     return {"blas": f"MKL {mkl[1] if mkl else 'unknown'}",
             "convolutions": f"oneDNN {dnnl[1] if dnnl else 'unknown'} (IDEEP)",
-            "instructions": f"MKL: {_mkl_kernels()}; "
-            + (in_force("MKL_ENABLE_INSTRUCTIONS", "DNNL_MAX_CPU_ISA") or "oneDNN: by the processor")}
+            "instructions": f"MKL: {_mkl_kernels()}; {in_force('DNNL_MAX_CPU_ISA') or 'oneDNN: by the processor'}"}
 
 
 def _mkl_kernels() -> str:
     """For which processors MKL, by its own word, takes its kernels."""
     library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib/libtorch_cpu.so"))
     kind = library.mkl_serv_cpu_detect()
-    return {0: "for any processor", 5: "AVX2"}.get(kind, f"type {kind}")
+    # Set by `caffe2_impl` or by hand, and where it is the other one has no effect.
+    told = in_force("MKL_DEBUG_CPU_TYPE") or in_force("MKL_ENABLE_INSTRUCTIONS")
+    return {0: "for any processor", 5: "AVX2"}.get(kind, f"type {kind}") + (f" ({told})" if told else "")
 
 
 def _cuda_libraries() -> Dict[str, str]:

@@ -75,7 +75,8 @@ def _cpu_libraries(onednn: bool) -> Dict[str, str]:
     return {"blas": f"{dnnl}, the rest {eigen}" if onednn else f"{eigen} with the inner product of {dnnl}",
             "convolutions": dnnl if onednn else eigen,
             # oneDNN's choice can only be read from its log (ONEDNN_VERBOSE=1); what bounds it can be told.
-            "instructions": in_force("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA") or "oneDNN: by the processor"}
+            "instructions": "".join(f"{told}; " for told in [in_force("TF_ENABLE_ONEDNN_OPTS")] if told)
+            + (in_force("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA") or "oneDNN: by the processor")}
 
 
 def _cuda_libraries() -> Dict[str, str]:

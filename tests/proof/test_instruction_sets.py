@@ -71,7 +71,8 @@ def with_only(variables: Dict[str, str]) -> Dict[str, str]:
 def stated(twin: str, variables: Dict[str, str]) -> Dict[str, str]:
     """How a framework's facts have to begin."""
     if twin == "caffe2_impl":
-        return {"instructions": "MKL: " + {None: "", "": "for any processor; ", "5": "AVX2; "}[variables.get("MKL_DEBUG_CPU_TYPE")]}
+        return {"instructions": "MKL: " + {
+            None: "", "": "for any processor (MKL_ENABLE_INSTRUCTIONS=SSE4_2); ", "5": "AVX2 (MKL_DEBUG_CPU_TYPE=5); "}[variables.get("MKL_DEBUG_CPU_TYPE")]}
     onednn = variables.get("TF_ENABLE_ONEDNN_OPTS") != "0"
     library = "oneDNN " if onednn else "Eigen "
     return {"engine": "Eigen + oneDNN'" if onednn else "Eigen'", "convolutions": library, "blas": library}

@@ -35,6 +35,17 @@ def test_what_bounds_the_instructions_is_stated(monkeypatch: pytest.MonkeyPatch,
     assert runtime.facts()["instructions"].endswith("DNNL_MAX_CPU_ISA=AVX2")
 
 
+def test_a_variable_without_effect_is_not_stated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MKL heeds one of the two, and the project sets it on AMD's processors."""
+    from caffe2_impl import runtime
+
+    monkeypatch.setenv("MKL_ENABLE_INSTRUCTIONS", "SSE4_2")
+    for kind, told in (("5", "(MKL_DEBUG_CPU_TYPE=5); "), ("", "(MKL_ENABLE_INSTRUCTIONS=SSE4_2); ")):
+        monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", kind)
+        said = runtime.facts()["instructions"]
+        assert told in said and said.count("MKL_") == 1
+
+
 @pytest.mark.parametrize("processor, given, expected", [
     ("vendor_id : AuthenticAMD flags : fma avx2 bmi2", None, "5"), ("vendor_id : AuthenticAMD flags : fma avx2 bmi2", "4", "4"),
     ("vendor_id : AuthenticAMD flags : sse4_1 popcnt", None, None), ("vendor_id : GenuineIntel flags : avx2 bmi2", None, None)])
