@@ -46,7 +46,7 @@ def test_anything_else_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("DNNL_MAX_CPU_ISA", "TF_ENABLE_ONEDNN_OPTS", "OPENBLAS_CORETYPE", "ATEN_CPU_CAPABILITY",
                      "NPY_DISABLE_CPU_FEATURES", "GLIBC_TUNABLES", "LRU_CACHE_CAPACITY", "TF_SET_ONEDNN_FPMATH_MODE",
                      "TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_LEVEL", "TF_FP16_CONV_USE_FP32_COMPUTE", "TF_CONV2D_USE_FP16_COMPUTE",
-                     "TF_MATMUL_USE_FP16_COMPUTE", "TF_CPU_ALLOCATOR_USE_BFC"):
+                     "TF_MATMUL_USE_FP16_COMPUTE", "TF_CPU_ALLOCATOR_USE_BFC", "LD_PRELOAD", "LD_LIBRARY_PATH"):
         with monkeypatch.context() as changed:
             changed.setitem(remembered.AT_START, variable, "something else")
             places.append(place())
