@@ -50,7 +50,7 @@ def test_anything_else_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as changed:
             changed.setitem(remembered.AT_START, variable, "something else")
             places.append(place())
-    assert len(set(places)) == len(places) == 22
+    assert len(set(places)) == len(places) == 24
     with monkeypatch.context() as changed:
         changed.setitem(remembered.AT_START, "OMP_NUM_THREADS", "7")
         for variable in ("TF_CLI_CONFIG_FILE", "TF_VAR_password", "TF_TOKEN_example_com", "TF_LOG", "TF_DATA_DIR", "TF_IN_AUTOMATION"):
