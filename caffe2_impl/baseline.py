@@ -27,7 +27,8 @@ from common.network.layers import (
 )
 from common.network.optimizer import SGD
 from common.network.params import Params
-from common.speed.bench import INFERENCE, RATE, TRAINING, Bench, Engine
+from common.speed.bench import Bench
+from common.speed.engine import INFERENCE, RATE, TRAINING, Engine
 from common.speed.blocks import Tick, repeat
 from common.speed.worker import serve
 
@@ -35,7 +36,7 @@ _device = torch.device("cpu")
 
 
 class Network:
-    """See `common.speed.bench.Runner`; a sequence of modules."""
+    """See `common.speed.engine.Runner`; a sequence of modules."""
 
     kinds = (TRAINING, INFERENCE)
 

@@ -10,7 +10,7 @@ from caffe2.proto import caffe2_pb2
 from caffe2.python import workspace
 
 from caffe2_impl.model import Model
-from common.speed.bench import BACKWARD, FORWARD
+from common.speed.engine import BACKWARD, FORWARD
 from common.speed.profile import COPIES, LOSS, OTHER, UPDATE, layer_of
 from common.twin import OpTime
 

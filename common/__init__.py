@@ -10,7 +10,7 @@ Where something new goes:
     a layer     network/layers.py, network/reference_layers.py, BUILDERS in both twins' layers.py and baseline.py
     a network   network/architectures.py, and what a recipe sets for it in training/recipes.py
     a framework a folder with the files of tf_impl, a row in contenders.py
-    a baseline  a row in contenders.py, and the module that it names, which serves an `Engine` of speed/bench.py; its package
+    a baseline  a row in contenders.py, and the module that it names, which serves an `Engine` of speed/engine.py; its package
                 in .requirements.in
     a figure    speed/rounds.py or compare/results.py; for report.csv compare/numbers.py, for tables compare/figures.py
     a command   commands/, and a row in compare.py; or a stub in both twins

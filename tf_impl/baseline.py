@@ -35,13 +35,14 @@ from common.network.layers import (
 from common.network.optimizer import SGD
 from common.network import params as parameters
 from common.network.params import Params
-from common.speed.bench import INFERENCE, RATE, TRAINING, Bench, Engine
+from common.speed.bench import Bench
+from common.speed.engine import INFERENCE, RATE, TRAINING, Engine
 from common.speed.blocks import Tick
 from common.speed.worker import serve
 
 
 class Network:
-    """See `common.speed.bench.Runner`; a functional Keras model."""
+    """See `common.speed.engine.Runner`; a functional Keras model."""
 
     kinds = (TRAINING, INFERENCE)
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 from common.errors import UserError
-from common.speed.bench import BACKWARD, FORWARD
+from common.speed.engine import BACKWARD, FORWARD
 from common.speed.profile import COPIES, LOSS, OTHER, UPDATE, layer_of, weighted_layer
 from common.twin import OpTime
 from tf_impl.model import Model

@@ -143,17 +143,17 @@ class Comparison:
             measured = {name: timing.measured(name, *opened[name]) for name in workers}
             timed = self._save(workers[plan.timing.frameworks[0]], "timed")
             self._step(f"{', '.join(workers)}, checking a training step")
-            strides = repeated.strides(workers, plan.timing, state, self._spec(config))
+            stepped = repeated.training_steps(workers, plan.timing, state, self._spec(config))
             held, probed = self._hold(workers, timed, config), self._probe(workers)
             frameworks = {name: FrameworkResult(
                 **vars(measured[name]), proof=timing.proof(name), timed=held[name].pop(RESIDENT),
-                by_clock=held[name], strides=strides[name], certificate=Certificate(**opened[name][0]["certificate"]),
+                by_clock=held[name], repeated=stepped[name], certificate=Certificate(**opened[name][0]["certificate"]),
                 probe=probed[name]) for name in plan.timing.frameworks}
             self._forecast.begin(config.network, LEARNING)
             if config.network in plan.learning:
                 self._learn(workers, frameworks, config.epochs)
         baselines = {name: BaselineResult(**vars(measured[name]), proof=timing.proof(name), timed=held[name].pop(RESIDENT),
-                                          by_clock=held[name], strides=strides.get(name, {}))
+                                          by_clock=held[name], repeated=stepped.get(name, {}))
                      for name in plan.timing.baselines}
         return self._result(config, timing, frameworks, baselines)
 

@@ -11,7 +11,7 @@ from typing import Dict, List, Optional, Union
 from common.compare.numbers import PERCENTILES, SUFFIXES, Numbers
 from common.compare.results import NetworkResult
 from common.contenders import CONTENDERS, label
-from common.speed.bench import INFERENCE, LATENCY, TRAINING
+from common.speed.engine import INFERENCE, LATENCY, TRAINING
 
 Figures = Dict[str, str]
 

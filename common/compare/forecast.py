@@ -10,7 +10,7 @@ import time
 from typing import Callable, List, NamedTuple, Optional, Sequence
 
 from common.contenders import CONTENDERS
-from common.speed.bench import INFERENCE, LATENCY
+from common.speed.engine import INFERENCE, LATENCY
 from common.speed.rounds import PROOF_STEPS, TimingPlan, lanes
 from common.speed.tuning import SECONDS
 from common.twin import RESIDENT

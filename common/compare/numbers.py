@@ -13,7 +13,7 @@ import numpy as np
 
 from common.compare.results import WORK, FrameworkResult, NetworkResult
 from common.compare.verdict import INVALID, heading
-from common.speed.bench import BACKWARD, FORWARD, INFERENCE, LATENCY, TRAINING
+from common.speed.engine import BACKWARD, FORWARD, INFERENCE, LATENCY, TRAINING
 from common.speed.blocks import Speed, time_difference
 from common.speed.rounds import Measured
 from common.twin import END_TO_END, FED, RESIDENT

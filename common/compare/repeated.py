@@ -1,6 +1,6 @@
 """What was timed, done once more and looked at: a training step and a prediction of everyone, by the very same ways.
 
-    strides = strides(workers, plan, state, spec)          # state: a file of `Bench.save`
+    stepped = training_steps(workers, plan, state, spec)   # state: a file of `Bench.save`
     said = answers(workers, plan, state, export)
 
 Speeds are of steps whose results nobody kept. So each contender is asked for one more of them, all from the
@@ -14,24 +14,24 @@ from typing import Callable, Dict, Mapping, Sequence
 
 import numpy as np
 
-from common.compare.results import Trodden
+from common.compare.results import RepeatedStep
 from common.contenders import CONTENDERS
 from common.network import params as parameters
 from common.network.layers import NetworkSpec
-from common.proof.stride import Stride
-from common.speed.bench import RATE
+from common.proof.step_difference import StepDifference
+from common.speed.engine import RATE
 from common.speed.rounds import TimingPlan
 from common.speed.worker import Worker, at_once
 from common.twin import RESIDENT
 
 
-def strides(workers: Mapping[str, Worker], plan: TimingPlan, state: Path, spec: NetworkSpec) -> Dict[str, Dict[str, Trodden]]:
+def training_steps(workers: Mapping[str, Worker], plan: TimingPlan, state: Path, spec: NetworkSpec) -> Dict[str, Dict[str, RepeatedStep]]:
     """Each one's training step, by the clocks that it was timed by, beside the first framework's; deletes `state`.
 
     It is best one of the first steps, where gradients are large: timed ones learn their batch by heart.
     """
     first, *_ = plan.frameworks
-    found: Dict[str, Dict[str, Trodden]] = {name: {} for name in workers if CONTENDERS[name].trains}
+    found: Dict[str, Dict[str, RepeatedStep]] = {name: {} for name in workers if CONTENDERS[name].trains}
     before, right = parameters.load(state), {}
     for clock in plan.clocks:
         names = [name for name in found if clock == RESIDENT or CONTENDERS[name].framework]
@@ -41,7 +41,7 @@ def strides(workers: Mapping[str, Worker], plan: TimingPlan, state: Path, spec: 
         right = right or parameters.load(after[first])
         for name, each in zip(names, told):
             own = parameters.load(after[name])
-            found[name][clock] = Trodden(each["way"], Stride.of(spec, before, right, own, RATE, CONTENDERS[name].is_twin))
+            found[name][clock] = RepeatedStep(each["way"], StepDifference.of(spec, before, right, own, RATE, CONTENDERS[name].is_twin))
             after[name].unlink()
     state.unlink()
     return found

@@ -32,7 +32,7 @@ from common.data.splits import MIXED
 from common.errors import UserError
 from common.files import read_json, write_json, write_text
 from common.measured import told
-from common.speed.bench import INFERENCE, TRAINING
+from common.speed.engine import INFERENCE, TRAINING
 from common.speed.blocks import TARGET
 from common.tables import table
 from common.training.certificate import differing_facts, same_facts

@@ -14,8 +14,8 @@ import numpy as np
 from common.compare.accuracy import Paired
 from common.compare.verdict import Check
 from common.proof.crosscheck import CrossCheck
-from common.proof.stride import Stride
-from common.speed.bench import BACKWARD, FORWARD, INFERENCE, LATENCY, TRAINING
+from common.proof.step_difference import StepDifference
+from common.speed.engine import BACKWARD, FORWARD, INFERENCE, LATENCY, TRAINING
 from common.speed.blocks import Ratio, rate_ratio
 from common.speed.rounds import Measured, Proof, pairs
 from common.training.certificate import Certificate
@@ -38,11 +38,11 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class Trodden:
+class RepeatedStep:
     """A training step after those that were timed, by the very same way."""
 
     way: float  # that timed ones had gone from where it begins, by its length
-    stride: Stride  # beside the first framework's
+    difference: StepDifference  # beside the first framework's
 
 
 @dataclass
@@ -54,7 +54,7 @@ class FrameworkResult(Measured):
     certificate: Certificate
     probe: List[float]  # losses of the first steps at a low rate
     epochs: List[Epoch] = field(default_factory=list)
-    strides: Dict[str, Trodden] = field(default_factory=dict)  # clock -> of a training step after those that were timed
+    repeated: Dict[str, RepeatedStep] = field(default_factory=dict)  # clock -> of a training step after those that were timed
     by_clock: Dict[str, CrossCheck] = field(default_factory=dict)  # as `timed`, by the other clocks
     evaluation: Optional[Evaluation] = None  # on the testing side
     crosscheck: Optional[CrossCheck] = None
@@ -67,7 +67,7 @@ class BaselineResult(Measured):
 
     proof: Proof  # against the first framework
     timed: Optional[CrossCheck] = None  # of the batch that was timed
-    strides: Dict[str, Trodden] = field(default_factory=dict)  # as a framework's
+    repeated: Dict[str, RepeatedStep] = field(default_factory=dict)  # as a framework's
     by_clock: Dict[str, CrossCheck] = field(default_factory=dict)
 
 

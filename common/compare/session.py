@@ -21,7 +21,8 @@ import numpy as np
 
 from common.files import replacing
 from common.network import params as parameters
-from common.speed.bench import Bench, TwinRunner, Work, twin_engine
+from common.speed.bench import Bench, Work
+from common.speed.engine import TwinRunner, twin_engine
 from common.training.certificate import certify, stated_facts
 from common.training.config import SAVE_MINUTES, from_dict
 from common.training.evaluation import Evaluation

@@ -20,7 +20,7 @@ from common.speed.rounds import PROOF_STEPS, PROOF_TOLERANCE, Measured, Proof
 from common.twin import RESIDENT
 
 if TYPE_CHECKING:
-    from common.compare.results import NetworkResult, Trodden
+    from common.compare.results import NetworkResult, RepeatedStep
 
 FAILED = 1  # exit status of a comparison with a check that failed
 LEARNING_STEPS = 2  # of the learning run, before rounding has grown: 5e-6 apart, and 9e-2 with labels exchanged
@@ -28,8 +28,8 @@ LOSS_TOLERANCE = 1e-3  # of the loss, relative, over a run's first steps: what r
 # Of what the largest matrix product allows. Honest ones were seen at up to 1.02; a training step's three forward passes
 # are counted in full, though the first layer's third is not computed, and a product of one size is no machine's best.
 SPEED_LIMIT = 1.25
-# Of `common.proof.stride.Stride`: in words, and the limit.
-STRIDE_LIMITS = {
+# Of `common.proof.step_difference.StepDifference`: in words, and the limit.
+STEP_LIMITS = {
     "difference": ("difference of any tensor", 0.2),
     "along": ("its part along the gradient", 1e-2),
     "decay": ("its part along the weights, of their decay", 0.1),
@@ -96,8 +96,8 @@ def _checks(result: NetworkResult) -> Iterator[Check]:
             yield from _through_onnx("the timed batch", name, own.timed)
         for clock, said in own.by_clock.items():
             yield from _through_onnx(f"the timed batch, {clock}", name, said)
-        for clock, trodden in own.strides.items():
-            yield from _same_step(name, first, "" if clock == RESIDENT else f", {clock}", trodden)
+        for clock, repeated_step in own.repeated.items():
+            yield from _same_step(name, first, "" if clock == RESIDENT else f", {clock}", repeated_step)
         if own.facts.get("device") == "cpu":  # a card's library may use a way of its own
             yield from _possible(result, name, own)
     for name, own in result.frameworks.items():
@@ -118,15 +118,15 @@ def _same_network(pair: str, proof: Proof) -> Iterator[Check]:
         yield Check.of(f"losses of {PROOF_STEPS} steps, of their scale", pair, proof.losses, PROOF_TOLERANCE)
 
 
-def _same_step(name: str, first: str, by: str, trodden: Trodden) -> Iterator[Check]:
+def _same_step(name: str, first: str, by: str, repeated_step: RepeatedStep) -> Iterator[Check]:
     """A step by the way of those that were timed; the first framework's is held against its own momenta alone."""
     if not by:  # by the other clocks only the step before has gone since
         yield Check.of("a training step, of the way that timed ones went", name,
-                       1 / trodden.way if trodden.way else math.inf, 1)
-    for part, (words, limit) in STRIDE_LIMITS.items():
+                       1 / repeated_step.way if repeated_step.way else math.inf, 1)
+    for part, (words, limit) in STEP_LIMITS.items():
         pair = name if part == "applied" else f"{name} / {first}"
         if pair != f"{first} / {first}":
-            yield Check.of(f"a training step{by}: {words}", pair, getattr(trodden.stride, part), limit)
+            yield Check.of(f"a training step{by}: {words}", pair, getattr(repeated_step.difference, part), limit)
 
 
 def _through_onnx(batch: str, name: str, check: CrossCheck) -> Iterator[Check]:

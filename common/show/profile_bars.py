@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Dict, List, Mapping
 from common.contenders import CONTENDERS
 from common.network.architectures import build
 from common.show.drawing import bar_look, entitle, panels, save, where
-from common.speed.bench import INFERENCE, TRAINING
+from common.speed.engine import INFERENCE, TRAINING
 from common.speed.profile import OUTSIDE, PHASES, Profile, ProfileStudy
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from common.compare.report import Report
 from common.compare.results import NetworkResult
 from common.contenders import CONTENDERS
 from common.show.drawing import INK, bar_look, entitle, mark, panels, save, where
-from common.speed.bench import INFERENCE, TRAINING
+from common.speed.engine import INFERENCE, TRAINING
 from common.twin import RESIDENT
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Protocol, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 
@@ -35,12 +35,10 @@ from common.network.params import Params
 from common.network.winograd import Plan
 from common.proof import selfcheck
 from common.speed.blocks import Tick, clocked, repeat, timed
+from common.speed.engine import INFERENCE, LATENCY, TRAINING, Engine, TwinRunner
 from common.speed.tuning import Candidate, Race, Steps, search
-from common.twin import END_TO_END, RESIDENT, Model, Twin
+from common.twin import END_TO_END, RESIDENT
 
-TRAINING, INFERENCE, FORWARD, BACKWARD, LATENCY = "training", "inference", "forward", "backward", "latency"
-
-RATE = 1e-3  # of timed training steps: the same batch again and again must not end in NaN
 _STABLE = 0.05  # warm-up ends when the last three steps differ by no more
 PATIENCE = 5.0  # or after so many seconds: what has not settled by then is told
 # Before a block: threads of the process that computed before may still be waiting for work, awake. Those of
@@ -68,84 +66,6 @@ class Work:
     @property
     def spec(self) -> NetworkSpec:
         return build(self.network, self.num_speakers, self.width, self.label_smoothing)
-
-
-class Runner(Protocol):
-    """A network in an engine, as the timed loop wants it."""
-
-    kinds: Tuple[str, ...]  # of training, inference, forward, backward: what it can do
-
-    def stage(self, spectrograms: np.ndarray, speakers: np.ndarray) -> None:
-        """Make float32 (N, 512, frames) and int32 (N,) the batch that steps work on."""
-
-    def run(self, kind: str, steps: int, tick: Tick) -> object:
-        """Steps of one kind; `tick` is called before the first and after each. Of inference: the last one's logits."""
-
-    def loss(self, learning_rate: float) -> float:
-        """Take one training step; returns its mean cross entropy, without weight decay."""
-
-    def answer(self, spectrograms: np.ndarray) -> np.ndarray:
-        """Logits (N, num_speakers) of spectrograms in NumPy, by the quickest way there is."""
-
-    def load(self, params: Params, momenta: Optional[Params] = None) -> None:
-        """Replace all parameters, and the momentum buffers (by zeros if not given)."""
-
-    def params(self) -> Params:
-        """A copy of all parameters, see `common.twin.Model`, as `momenta`; of whoever trains."""
-
-    def momenta(self) -> Params:
-        """A copy of the momentum buffers."""
-
-    def facts(self) -> Dict[str, str]:
-        """How it computes, see `common.twin.Model.facts`; also how training and inference are run."""
-
-
-@dataclass(frozen=True)
-class Engine:
-    """What can be timed."""
-
-    configure: Callable[[str, int], None]  # see common.twin.Twin, as the others
-    runner: Callable[..., Runner]  # (spec, params, optimizer), and of a twin's a plan
-    # size -> a function that multiplies two square float32 matrices of that size; None: not asked
-    matmul: Optional[Callable[[int], Callable[[], object]]] = None
-
-
-class TwinRunner:
-    """A twin's model as the timed loop wants it."""
-
-    kinds = (TRAINING, INFERENCE, FORWARD, BACKWARD)
-
-    def __init__(self, twin: Twin, model: Model) -> None:
-        self.twin, self.model = twin, model
-        self.load, self.params, self.momenta = model.load, model.params, model.momenta
-
-    def stage(self, spectrograms: np.ndarray, speakers: np.ndarray) -> None:
-        self.model.stage(spectrograms, speakers)
-
-    def run(self, kind: str, steps: int, tick: Tick) -> object:
-        step = {TRAINING: lambda: self.model.train_staged(RATE),
-                INFERENCE: self.model.predict_staged,
-                FORWARD: lambda: self.model.run_staged(FORWARD),
-                BACKWARD: lambda: self.model.run_staged(BACKWARD)}[kind]
-        return repeat(step, steps, tick)
-
-    def loss(self, learning_rate: float) -> float:
-        return self.model.train_staged(learning_rate).loss
-
-    def answer(self, spectrograms: np.ndarray) -> np.ndarray:
-        self.model.stage(spectrograms)
-        return self.model.predict_staged()
-
-    def facts(self) -> Dict[str, str]:
-        return self.model.facts()
-
-
-def twin_engine(twin: Twin) -> Engine:
-    """A twin as an engine."""
-    def runner(spec: NetworkSpec, params: Params, optimizer: SGD, plan: Optional[Plan] = None) -> TwinRunner:
-        return TwinRunner(twin, twin.model(spec, params, optimizer, plan=plan))
-
-    return Engine(twin.configure, runner, twin.matmul)
 
 
 class Bench:

@@ -14,13 +14,14 @@ from common.network.layers import INPUT, OUTPUT, NetworkSpec
 from common.network.onnx_session import open_session
 from common.network.optimizer import SGD
 from common.network.params import Params
-from common.speed.bench import INFERENCE, Bench, Engine
+from common.speed.bench import Bench
+from common.speed.engine import INFERENCE, Engine
 from common.speed.blocks import Tick, repeat
 from common.speed.worker import serve
 
 
 class Network:
-    """See `common.speed.bench.Runner`; the file at `path`, as ONNX Runtime optimises it."""
+    """See `common.speed.engine.Runner`; the file at `path`, as ONNX Runtime optimises it."""
 
     kinds = (INFERENCE,)
 

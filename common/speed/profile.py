@@ -16,7 +16,8 @@ import numpy as np
 from common.contenders import CONTENDERS, FRAMEWORKS
 from common.network.layers import Convolution, Dense, NetworkSpec
 from common.speed import gate
-from common.speed.bench import BACKWARD, FORWARD, INFERENCE, TRAINING, Work
+from common.speed.bench import Work
+from common.speed.engine import BACKWARD, FORWARD, INFERENCE, TRAINING
 from common.speed.convolutions import as_known
 from common.speed.rounds import PROOF_RATE, PROOF_STEPS, Proof
 from common.speed.worker import Worker, Workers

@@ -19,7 +19,7 @@ import numpy as np
 
 from common.contenders import CONTENDERS
 from common.machine import MATRIX_SIZE, best_gflops, matmul
-from common.speed.bench import BACKWARD, FORWARD, INFERENCE, LATENCY, TRAINING
+from common.speed.engine import BACKWARD, FORWARD, INFERENCE, LATENCY, TRAINING
 from common.speed.blocks import Block, Speed, rate_ratio, turns
 from common.speed.worker import Worker
 from common.twin import RESIDENT

@@ -17,7 +17,8 @@ import numpy as np
 
 from common.contenders import CONTENDERS
 from common.machine import available_memory_mib
-from common.speed.bench import INFERENCE, TRAINING, Work
+from common.speed.bench import Work
+from common.speed.engine import INFERENCE, TRAINING
 from common.speed.blocks import turns
 from common.speed.rounds import PROOF_RATE, PROOF_STEPS, Proof
 from common.speed.convolutions import as_known

@@ -10,9 +10,9 @@ from typing import Any, Dict, List
 import numpy as np
 import pytest
 from commands import PROJECT
-from reports import FACTS, SPEEDS, STRIDES, baseline, framework, network, report, rows_of, speed
+from reports import FACTS, SPEEDS, REPEATED, baseline, framework, network, report, rows_of, speed
 
-from common.compare.results import NetworkResult, RatioOf, Trodden
+from common.compare.results import NetworkResult, RatioOf, RepeatedStep
 from common.compare.verdict import Check, failures, verdict
 from common.contenders import CONTENDERS
 from common.proof.crosscheck import CrossCheck
@@ -37,8 +37,8 @@ def quick(kind: str, clock: str, seconds: float) -> NetworkResult:
 
 
 def stepping(way: float = 40.0, clock: str = "resident", **changed: float) -> NetworkResult:
-    stride = dataclasses.replace(STRIDES["resident"].stride, **changed)
-    return of_caffe2(strides={clock: Trodden(way, stride)})
+    difference = dataclasses.replace(REPEATED["resident"].difference, **changed)
+    return of_caffe2(repeated={clock: RepeatedStep(way, difference)})
 
 
 # What goes wrong -> a result with it, and the start of its line in the verdict.

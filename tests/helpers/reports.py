@@ -7,10 +7,10 @@ import io
 from typing import Any, Dict, List, Optional
 
 from common.compare.report import Report
-from common.compare.results import BaselineResult, Epoch, FrameworkResult, NetworkResult, RatioOf, Trodden
+from common.compare.results import BaselineResult, Epoch, FrameworkResult, NetworkResult, RatioOf, RepeatedStep
 from common.compare.verdict import judge
 from common.proof.crosscheck import CrossCheck
-from common.proof.stride import Stride
+from common.proof.step_difference import StepDifference
 from common.speed.blocks import Block, Ratio, Speed
 from common.speed.rounds import Proof
 from common.training.certificate import Certificate
@@ -37,13 +37,13 @@ MEASURED = dict(start_seconds=3.0, first_step_seconds=1.25, warm_up={"training":
 
 FACTS = {"threads": "2", "device": "cpu", "precision": "float32"}
 TIMED = CrossCheck(16, 4e-6, 2.5, 1.0)
-STRIDES = {"resident": Trodden(40.0, Stride(7e-3, 1e-3, 2e-5, 6e-5, 7e-3))}
+REPEATED = {"resident": RepeatedStep(40.0, StepDifference(7e-3, 1e-3, 2e-5, 6e-5, 7e-3))}
 
 
 def framework(name: str, **changed: Any) -> FrameworkResult:
     values: Dict[str, Any] = dict(
         MEASURED, facts={"framework": f"{name} 1.0", "engine": f"{name}'s engine", **FACTS}, speeds=SPEEDS,
-        proof=Proof(1e-6, 2e-6), timed=TIMED, strides=STRIDES, certificate=CERTIFICATE, probe=[1.5] * 5,
+        proof=Proof(1e-6, 2e-6), timed=TIMED, repeated=REPEATED, certificate=CERTIFICATE, probe=[1.5] * 5,
         epochs=EPOCHS,
         evaluation=Evaluation(144, 0.875, 0.81, 0.92, 1.0, 0.4, 30.0), crosscheck=CrossCheck(144, 3e-6, 12.3, 1.0))
     return FrameworkResult(**{**values, **changed})

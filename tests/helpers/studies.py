@@ -5,7 +5,7 @@ import dataclasses
 from typing import Any
 
 from common.network.architectures import build
-from common.speed.bench import BACKWARD, FORWARD
+from common.speed.engine import BACKWARD, FORWARD
 from common.speed.profile import LOSS, UPDATE, Profile
 from common.speed.scaling import FRAMES, Point
 from common.twin import OpTime

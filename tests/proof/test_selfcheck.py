@@ -18,7 +18,8 @@ from common.network.params import initialise
 from common.proof import selfcheck
 from common.proof.selfcheck import LIMITS, Deviation, hold
 from common.speed import gate
-from common.speed.bench import Bench, Work, twin_engine
+from common.speed.bench import Bench, Work
+from common.speed.engine import twin_engine
 from common.speed.gate import SelfCheck
 from common.speed.worker import Workers
 from common.twin import StepResult

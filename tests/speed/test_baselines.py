@@ -17,15 +17,17 @@ from commands import PROJECT
 from matplotlib.colors import is_color_like
 from small_networks import drawn_params
 
-from common.compare.verdict import STRIDE_LIMITS
+from common.compare.verdict import STEP_LIMITS
 from common.contenders import CONTENDERS, FRAMEWORKS
+from common.network import params as parameters
 from common.network.optimizer import SGD
 from common.network.params import Params
-from common.proof.stride import Stride
+from common.proof.step_difference import StepDifference
 from common.speed import bench as module
 from common.speed import onnx_baseline
-from common.speed.bench import Bench, Work, twin_engine
+from common.speed.bench import Bench, Work, random_batch
 from common.speed.convolutions import as_known
+from common.speed.engine import RATE, twin_engine
 from common.twin import Twin
 
 NETWORKS = {"vgg_m": Work("vgg_m", 5, 0.03, 130, 6), "tdnn": Work("tdnn", 5, 0.05, 60, 6, label_smoothing=0.3)}
@@ -91,7 +93,7 @@ def test_direct_is_a_twin_with_its_frameworks_own_convolutions(package: str) -> 
 def test_onnx_runtime_on_an_export(network: str, twin: Twin, tmp_path: Path) -> None:
     work, path, bench = NETWORKS[network], tmp_path / "network.onnx", bench_of(twin.package)
     bench.build(dataclasses.asdict(work))
-    twin.model(work.spec, module.parameters.initialise(work.spec, work.seed), SGD()).export_onnx(path)
+    twin.model(work.spec, parameters.initialise(work.spec, work.seed), SGD()).export_onnx(path)
     other = evidence(Bench(lambda: onnx_baseline.engine(path)), work)
     own = bench.evidence(1, 0.01)
     assert np.abs(np.subtract(own["logits"], other["logits"])).max() < 1e-4 * np.abs(own["logits"]).max()
@@ -103,7 +105,7 @@ def test_onnx_runtime_on_an_export(network: str, twin: Twin, tmp_path: Path) -> 
 def test_what_was_timed_can_be_held_against_others(baseline: str, twin: Twin, tmp_path: Path) -> None:
     """By the timed steps, with parameters that a twin hands over, whatever training has made of its own."""
     work, params, export = NETWORKS["vgg_m"], tmp_path / "params.npz", tmp_path / "network.onnx"
-    model = twin.model(work.spec, module.parameters.initialise(work.spec, work.seed), SGD())
+    model = twin.model(work.spec, parameters.initialise(work.spec, work.seed), SGD())
     model.export_onnx(export)
     bench = Bench(lambda: onnx_baseline.engine(export)) if baseline == "onnx" else bench_of(baseline)
     bench.build(dataclasses.asdict(work if baseline == "onnx" else direct(baseline, "vgg_m")))
@@ -113,7 +115,7 @@ def test_what_was_timed_can_be_held_against_others(baseline: str, twin: Twin, tm
     for _ in range(3):
         model.train_staged(0.01)
     after = model.predict_staged()
-    module.parameters.save(params, params=model.params())
+    parameters.save(params, params=model.params())
     model.export_onnx(export)
     said = np.array(bench.answer(str(params))["logits"])
     assert said.shape == after.shape and np.abs(said - after).max() < 1e-4 * np.abs(after).max()
@@ -125,7 +127,7 @@ def test_what_was_timed_can_be_held_against_others(baseline: str, twin: Twin, tm
 def test_a_runner_that_computes_nothing_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = bench_of("tf_impl.baseline")
     bench.build(dataclasses.asdict(NETWORKS["tdnn"]))
-    module.parameters.save(tmp_path / "params.npz", params=module.parameters.initialise(NETWORKS["tdnn"].spec, 0))
+    parameters.save(tmp_path / "params.npz", params=parameters.initialise(NETWORKS["tdnn"].spec, 0))
     monkeypatch.setattr(bench.runner, "run", lambda kind, steps, tick: None)
     assert np.isnan(bench.answer(str(tmp_path / "params.npz"))["logits"])
 
@@ -154,7 +156,7 @@ def test_a_tick_for_every_step_and_none_for_the_call(baseline: str, monkeypatch:
 def test_weight_decay_is_a_twins(network: str) -> None:
     """So large, and of parameters that are not neutral: twice of it, or some on biases and scales, shows in the losses."""
     work, losses = NETWORKS[network], []
-    params, batch = drawn_params(work.spec), module.random_batch(work, 0)
+    params, batch = drawn_params(work.spec), random_batch(work, 0)
     for engine in twin_engine(numpy_twin.load()), *(importlib.import_module(name).load() for name in KERAS_AND_TORCH):
         runner = engine.runner(work.spec, params, SGD(weight_decay=0.5))
         runner.stage(batch.spectrograms, batch.speakers)
@@ -175,10 +177,10 @@ def test_onnx_runtime_multiplies_matrices_too(tmp_path: Path) -> None:
 def first_steps(network: str) -> Dict[str, Params]:
     """A state to step from: that of the NumPy twin after two steps."""
     work = NETWORKS[network]
-    runner, batch = twin_engine(numpy_twin.load()).runner(work.spec, module.parameters.initialise(work.spec, work.seed), SGD()), module.random_batch(work, 0)
+    runner, batch = twin_engine(numpy_twin.load()).runner(work.spec, parameters.initialise(work.spec, work.seed), SGD()), random_batch(work, 0)
     runner.stage(batch.spectrograms, batch.speakers)
     for _ in range(2):
-        runner.loss(module.RATE)
+        runner.loss(RATE)
     return {"params": runner.params(), "momenta": runner.momenta()}
 
 
@@ -187,7 +189,7 @@ def first_steps(network: str) -> Dict[str, Params]:
 def test_a_timed_step_is_the_references(network: str, baseline: str, tmp_path: Path) -> None:
     work, bench, before, after = NETWORKS[network], bench_of(baseline), tmp_path / "before.npz", tmp_path / "after.npz"
     state = first_steps(network)
-    module.parameters.save(before, **state)
+    parameters.save(before, **state)
     bench.build(dataclasses.asdict(work))
     for way in (False, True):  # at first nothing was timed, and what it is goes along
         told = bench.step(str(before), str(after))
@@ -195,7 +197,7 @@ def test_a_timed_step_is_the_references(network: str, baseline: str, tmp_path: P
     right = twin_engine(numpy_twin.load()).runner(work.spec, state["params"], SGD())
     right.load(state["params"], state["momenta"])
     right.stage(bench.batch.spectrograms, bench.batch.speakers)
-    right.loss(module.RATE)
-    stride = Stride.of(work.spec, state, {"params": right.params(), "momenta": right.momenta()},
-                       module.parameters.load(after), module.RATE, variances=baseline in TWINS)
-    assert all(getattr(stride, part) < limit for part, (_, limit) in STRIDE_LIMITS.items()), stride
+    right.loss(RATE)
+    difference = StepDifference.of(work.spec, state, {"params": right.params(), "momenta": right.momenta()},
+                                   parameters.load(after), RATE, variances=baseline in TWINS)
+    assert all(getattr(difference, part) < limit for part, (_, limit) in STEP_LIMITS.items()), difference

@@ -15,9 +15,11 @@ import pytest
 from common.data.dataset import open_dataset
 from common.errors import UserError
 from common.network.architectures import build
+from common.network.optimizer import SGD
 from common.network.params import initialise
 from common.speed import bench as module
-from common.speed.bench import Bench, Work, twin_engine
+from common.speed.bench import Bench, Work, random_batch
+from common.speed.engine import RATE, twin_engine
 
 WORK = Work("tdnn", num_speakers=4, width=0.02, batch_size=4, frames=60)
 
@@ -52,7 +54,7 @@ def test_any_number_of_frames_without_data(calls: List[Tuple[str, Any]]) -> None
     assert calls == [("stage", (3, 512, 77))]
 
 
-@pytest.mark.parametrize("kind, step", [("training", ("train_staged", module.RATE)), ("forward", ("run_staged", "forward")),
+@pytest.mark.parametrize("kind, step", [("training", ("train_staged", RATE)), ("forward", ("run_staged", "forward")),
                                         ("backward", ("run_staged", "backward"))])
 def test_resident_steps_stage_once(kind: str, step: Tuple[str, Any], calls: List[Tuple[str, Any]]) -> None:
     bench = built()
@@ -117,8 +119,8 @@ def test_end_to_end_needs_data() -> None:
 def test_evidence_is_of_the_initial_parameters_and_of_an_update() -> None:
     evidence = built().evidence(3, 1e-2)
     spec = build("tdnn", 4, 0.02)
-    batch = module.random_batch(WORK, 0)
-    model = numpy_twin.Model(spec, initialise(spec, 0), module.SGD())
+    batch = random_batch(WORK, 0)
+    model = numpy_twin.Model(spec, initialise(spec, 0), SGD())
     model.stage(batch.spectrograms, batch.speakers)
     assert np.array_equal(evidence["logits"], model.predict_staged().astype(float))
     assert evidence["losses"] == [model.train_staged(1e-2).loss for _ in range(3)]

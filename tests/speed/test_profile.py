@@ -14,7 +14,7 @@ from studies import made_profile
 from common.network.architectures import build
 from common.network.layers import BatchNorm, Convolution, Dense, MaxPool
 from common.network.optimizer import SGD
-from common.speed.bench import BACKWARD, FORWARD
+from common.speed.engine import BACKWARD, FORWARD
 from common.speed.profile import LOSS, OUTSIDE, PHASES, Profile, layer_of, operations, rows_of_layers, weighted_layer
 from common.twin import Twin
 

@@ -18,7 +18,8 @@ from common.network.optimizer import SGD
 from common.network.params import initialise
 from common.network.winograd import Plan, algorithm, default_plan
 from common.speed import gate
-from common.speed.bench import Bench, Work, twin_engine
+from common.speed.bench import Bench, Work
+from common.speed.engine import twin_engine
 from common.speed.convolutions import as_known, choose, known, planned
 from common.speed.tuning import Race, Steps, Tuned, other_ways, search
 from common.training.certificate import Stretch

@@ -9,11 +9,11 @@ import numpy_twin
 import pytest
 from small_networks import SPECS, drawn_params
 
-from common.compare.verdict import STRIDE_LIMITS
+from common.compare.verdict import STEP_LIMITS
 from common.network.layers import NetworkSpec
 from common.network.optimizer import SGD
 from common.network.params import Params
-from common.proof.stride import Stride
+from common.proof.step_difference import StepDifference
 
 RATE = 1e-3
 State = Dict[str, Params]
@@ -70,8 +70,8 @@ BROKEN: Dict[str, Tuple[Callable[[NetworkSpec, State, State], State], str]] = {
 def test_every_mistake_is_seen_where_it_points(what: str, taken: Tuple[NetworkSpec, State, State]) -> None:
     spec, before, right = taken
     broken, where = BROKEN[what]
-    found = dataclasses.asdict(Stride.of(spec, before, right, broken(spec, before, right), RATE))
-    assert not found[where] < STRIDE_LIMITS[where][1], found
+    found = dataclasses.asdict(StepDifference.of(spec, before, right, broken(spec, before, right), RATE))
+    assert not found[where] < STEP_LIMITS[where][1], found
 
 
 def test_rounding_is_seen_nowhere(taken: Tuple[NetworkSpec, State, State]) -> None:
@@ -79,13 +79,13 @@ def test_rounding_is_seen_nowhere(taken: Tuple[NetworkSpec, State, State]) -> No
     random = np.random.default_rng(0)
     rounded = {group: {name: value * (1 + 1e-7 * random.standard_normal(value.shape)) for name, value in each.items()}
                for group, each in right.items()}
-    found = dataclasses.asdict(Stride.of(spec, before, right, rounded, RATE))
-    assert all(found[where] < limit / 5 for where, (_, limit) in STRIDE_LIMITS.items()), found
+    found = dataclasses.asdict(StepDifference.of(spec, before, right, rounded, RATE))
+    assert all(found[where] < limit / 5 for where, (_, limit) in STEP_LIMITS.items()), found
 
 
 def test_variances_without_bessels_correction_may_be_left_out(taken: Tuple[NetworkSpec, State, State]) -> None:
     spec, before, right = taken
     names = [p.name for p in spec.parameters() if p.role == "running_variance"]
     other = {**right, "params": {**right["params"], **{name: 0.98 * right["params"][name] for name in names}}}
-    found = [Stride.of(spec, before, right, other, RATE, variances).statistics for variances in (True, False)]
-    assert found[0] > STRIDE_LIMITS["statistics"][1] > found[1] == 0
+    found = [StepDifference.of(spec, before, right, other, RATE, variances).statistics for variances in (True, False)]
+    assert found[0] > STEP_LIMITS["statistics"][1] > found[1] == 0
