@@ -1,6 +1,7 @@
 """Each framework's own input queue when one of its ends stops; what comes out of it is in the model contract."""
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -94,3 +95,14 @@ def test_tensorflows_queue_is_not_tuned(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(tf.data.Dataset, "with_options", lambda data, options: [asked.append(options), honest(data, options)][1])
     list(feeding.staged(SimpleNamespace(stage_tensors=lambda *_: None), batches(2, [])))
     assert [options.autotune.enabled for options in asked] == [False]
+
+
+def test_memory_does_not_grow_from_queue_to_queue(twin: Twin, model: Model) -> None:
+    """Of a whole training each epoch has two: what Caffe2's workspace kept of them came to gigabytes."""
+    spectrograms, speakers = drawn_batch(size=16, frames=300)
+    held = []
+    for _ in range(10):
+        for _ in twin.staged(model, iter([Batch(spectrograms + number, speakers) for number in range(3)])):
+            model.predict_staged()
+        held.append(int(re.search(r"RssAnon:\s+(\d+)", Path("/proc/self/status").read_text())[1]))
+    assert held[-1] - held[2] < 4 * spectrograms.nbytes / 1024, held
