@@ -106,7 +106,7 @@ def accuracy_table() -> str:
     """Every training on real speech by the recipe of today, as `evaluate` left it, and the cepstral baseline on the same splits."""
     names = {("time-delay", label(name)): f"tdnn-{name}-robust" for name in FRAMEWORKS}
     names.update({("VGG-M", label(name)): f"vgg_m-{name}-robust" for name in FRAMEWORKS})
-    rows = [[*who, *_seeds(trained(folder))] for who, folder in [*sorted(names.items()), (("baseline", ""), "cepstral-baseline")]]
+    rows = [[*who, *_seeds(trained(folder))] for who, folder in [*sorted(names.items()), (("cepstral baseline", ""), "cepstral-baseline")]]
     return _table(["network", "framework", "top-1 by seed", "median", "its 95 % interval"], rows)
 
 
