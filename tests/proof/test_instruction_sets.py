@@ -40,8 +40,10 @@ smoothed = build("tdnn", 12, 0.25, label_smoothing=0.1)  # the default recipe's 
 check(smoothed, default_plan(smoothed))
 """
 FLAGS = {"SSE41": "sse4_1", "AVX2": "avx2", "AVX512_CORE": "avx512dq"}  # oneDNN's name -> the kernel's
-
-MKL = {"AVX2": {"MKL_DEBUG_CPU_TYPE": "5"}}  # the same set of it
+# What MKL is held to beside them: by hand, though by itself it would take another.
+MKL = {"SSE41": {"MKL_DEBUG_CPU_TYPE": "4"}, "AVX2": {"MKL_DEBUG_CPU_TYPE": "5"}}
+MKL_STATED = {None: "", "": "for any processor (MKL_ENABLE_INSTRUCTIONS=SSE4_2); ", "4": "type 4 (MKL_DEBUG_CPU_TYPE=4); ",
+              "5": "AVX2 (MKL_DEBUG_CPU_TYPE=5); "}
 
 
 def here() -> List[str]:
@@ -71,8 +73,7 @@ def with_only(variables: Dict[str, str]) -> Dict[str, str]:
 def stated(twin: str, variables: Dict[str, str]) -> Dict[str, str]:
     """How a framework's facts have to begin."""
     if twin == "caffe2_impl":
-        return {"instructions": "MKL: " + {
-            None: "", "": "for any processor (MKL_ENABLE_INSTRUCTIONS=SSE4_2); ", "5": "AVX2 (MKL_DEBUG_CPU_TYPE=5); "}[variables.get("MKL_DEBUG_CPU_TYPE")]}
+        return {"instructions": f"MKL: {MKL_STATED[variables.get('MKL_DEBUG_CPU_TYPE')]}"}
     onednn = variables.get("TF_ENABLE_ONEDNN_OPTS") != "0"
     library = "oneDNN " if onednn else "Eigen "
     return {"engine": "Eigen + oneDNN'" if onednn else "Eigen'", "convolutions": library, "blas": library}
