@@ -93,7 +93,7 @@ def broken(request: pytest.FixtureRequest) -> NetworkResult:
 def test_every_kind_of_check_is_made_to_fail() -> None:
     made = {check.what for check in of_keras(Proof(1e-6, 1e-6)).checks}
     failed = {check.what for make, _ in BROKEN.values() for check in make().checks if not check.passed}
-    assert made <= failed
+    assert made == {what.replace(", fed", "") for what in failed} - {"speed of forward", "speed of backward"}  # of --parts
 
 
 def test_the_verdict_stands_first(broken: NetworkResult, tmp_path: Path) -> None:
