@@ -45,10 +45,13 @@ class Done(NamedTuple):
 
 @functools.lru_cache(maxsize=None)
 def seconds_to_import(package: str) -> float:
-    """Of a process that does nothing else, on this machine."""
-    start = time.monotonic()
-    subprocess.run([sys.executable, "-c", f"import {package}"], check=True, capture_output=True)
-    return time.monotonic() - start
+    """Of a process that does nothing else, on this machine: the quickest of three, as other tests run beside them."""
+    taken = []
+    for _ in range(3):
+        start = time.monotonic()
+        subprocess.run([sys.executable, "-c", f"import {package}"], check=True, capture_output=True)
+        taken.append(time.monotonic() - start)
+    return min(taken)
 
 
 @pytest.fixture(scope="module")
