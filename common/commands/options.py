@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from common.errors import UserError
 from common.files import word
 from common.machine import THREAD_VARIABLES, available_cores
 from common.network.architectures import NETWORKS
+from common.training.config import WHAT, TrainingConfig
 from common.twin import AUTO, CONVOLUTIONS, DEVICES
 
 if TYPE_CHECKING:  # slow to import, and only named in annotations
@@ -52,6 +54,7 @@ class _Shared(NamedTuple):
     settings: Dict[str, Any]
 
 
+_SETTINGS = {field.name: field.metadata[WHAT] for field in dataclasses.fields(TrainingConfig)}
 _PATHS = "data folders or record files", "embedded synthetic voices"
 _SHARED: Dict[str, _Shared] = {
     "data": _Shared(*_PATHS, {"nargs": "*", "type": Path}),
@@ -60,15 +63,15 @@ _SHARED: Dict[str, _Shared] = {
     "--frameworks": _Shared(f"of {', '.join(FRAMEWORKS)}", "both", {
         "action": Names, "among": FRAMEWORKS, "default": FRAMEWORKS}),
     "--in": _Shared("the framework to break", FRAMEWORKS[0], {"dest": "side", "choices": FRAMEWORKS}),
-    "--network": _Shared("which network", "tdnn", {"choices": list(NETWORKS)}),
-    "--width": _Shared("factor on every number of channels", 1.0, {"type": float}),
+    "--network": _Shared(_SETTINGS["network"], "tdnn", {"choices": list(NETWORKS)}),
+    "--width": _Shared(_SETTINGS["width"], 1.0, {"type": float}),
     "--speakers": _Shared("number of speakers", 50, {"type": int}),
     "--frames": _Shared("of an utterance", NUM_FRAMES, {"type": int}),
-    "--batch-size": _Shared("utterances a step, or at once", BATCH_SIZE, {"type": int}),
-    "--crop-frames": _Shared("train on random windows of so many frames; what is timed or tested is whole", NUM_FRAMES, {
+    "--batch-size": _Shared(f"{_SETTINGS['batch_size']}, or at once", BATCH_SIZE, {"type": int}),
+    "--crop-frames": _Shared(f"{_SETTINGS['crop_frames']}; what is timed or tested is whole", NUM_FRAMES, {
         "type": int, "metavar": "N"}),
-    "--learning-rate": _Shared("at the first step", 1e-2, {"type": float}),
-    "--seed": _Shared("of all that is drawn: first parameters, split, order, crops", 0, {"type": seed}),
+    "--learning-rate": _Shared(_SETTINGS["learning_rate"], 1e-2, {"type": float}),
+    "--seed": _Shared(_SETTINGS["seed"], 0, {"type": seed}),
     "--json": _Shared("one JSON object on standard output, remarks and errors in it", "text", {
         "action": "store_true"}),
     "--device": _Shared("where to compute; auto: a GPU that every framework of the command can drive, else the CPU", "auto", {

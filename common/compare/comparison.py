@@ -31,7 +31,7 @@ from common.compare.forecast import (
     Forecast,
     phases,
 )
-from common.compare.results import BaselineResult, Epoch, FrameworkResult, NetworkResult, end_to_end, ratios
+from common.compare.results import BaselineResult, FrameworkResult, NetworkResult, end_to_end, ratios
 from common.compare.verdict import LEARNING_STEPS, judge
 from common.contenders import CONTENDERS
 from common.data.batches import epoch_order
@@ -56,6 +56,7 @@ from common.training.certificate import Certificate, compare_certificates
 from common.training.config import TrainingConfig
 from common.training.evaluation import Evaluation
 from common.training.metrics import loss_differences
+from common.training.run_folder import EpochRecord
 from common.twin import AUTO, RESIDENT
 
 # Steps that both must take alike, at a rate so low that rounding has no time to grow: at the
@@ -265,7 +266,8 @@ class Comparison:
                 self._step(f"{name}, epoch {epoch + 1} of {epochs}")
                 answer = workers[name].ask("train_epoch")
                 if answer:
-                    frameworks[name].epochs.append(Epoch(**answer))
+                    frameworks[name].epochs.append(EpochRecord(**answer["record"]))
+                    frameworks[name].losses += answer["losses"]
         for name, own in frameworks.items():
             self._check(workers[name], name, own)
 
@@ -288,7 +290,7 @@ class Comparison:
         result.loss_difference = _largest_difference([own.probe for own in frameworks])
         if result.learning is None:
             return
-        losses = [[loss for epoch in own.epochs for loss in epoch.losses][:PROBE_STEPS] for own in frameworks]
+        losses = [own.losses[:PROBE_STEPS] for own in frameworks]
         result.drift = _largest_difference(losses)
         result.learning_difference = _largest_difference([own[:LEARNING_STEPS] for own in losses])
         answers = np.array([np.load(self._paths(name)[0]).argmax(axis=1) for name in result.frameworks])

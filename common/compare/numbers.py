@@ -89,7 +89,7 @@ def _learning(own: Measured) -> Numbers:
     return {
         "learning_epochs": len(epochs) or None,
         "learning_utterances_per_s": float(np.median([each.utterances_per_second for each in epochs])) if epochs else None,
-        "learning_last_loss": float(np.mean(epochs[-1].losses)) if epochs else None,
+        "learning_last_loss": epochs[-1].train_loss if epochs else None,
         **{f"test_{what}": getattr(accuracy, what, None) for what in ("utterances", "top1", "top1_low", "top1_high", "top5")},
         **{f"onnx_{what}": getattr(check, what, None) for what in ("largest_difference", "same_answer")}}
 

@@ -39,7 +39,7 @@ from common.training.certificate import differing_facts, same_facts
 from common.twin import RESIDENT
 from common.typed import plain, typed
 
-VERSION = 1  # of report.json: another where one of before can no longer be read; a field that is added has a default
+VERSION = 2  # of report.json: another where one of before can no longer be read; a field that is added has a default
 _END_TO_END = 0.02  # the share of speed that reading may cost
 
 _LEGEND = """\

@@ -21,20 +21,10 @@ from common.speed.rounds import Measured, Proof, pairs
 from common.training.certificate import Certificate
 from common.training.config import TrainingConfig
 from common.training.evaluation import Evaluation
+from common.training.run_folder import EpochRecord
 from common.twin import END_TO_END, RESIDENT
 
 WORK = {TRAINING: 3, INFERENCE: 1}  # multiply-accumulates of a step, by those of a forward pass
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One epoch of a learning run; accuracies are shares from 0 to 1."""
-
-    losses: List[float]  # of every step
-    train_top1: float
-    seconds: float
-    utterances_per_second: float
-    dev_top1: Optional[float]  # None: there is no development side
 
 
 @dataclass(frozen=True)
@@ -47,13 +37,14 @@ class RepeatedStep:
 
 @dataclass
 class FrameworkResult(Measured):
-    """One framework on one network; the last four are empty if nothing was to be learned."""
+    """One framework on one network; what is of the learning run is empty if nothing was to be learned."""
 
     proof: Proof  # against the first framework
     timed: CrossCheck  # of the batch that was timed
     certificate: Certificate
     probe: List[float]  # losses of the first steps at a low rate
-    epochs: List[Epoch] = field(default_factory=list)
+    epochs: List[EpochRecord] = field(default_factory=list)  # of the learning run, as its log.jsonl has them
+    losses: List[float] = field(default_factory=list)  # of every step of the learning run
     repeated: Dict[str, RepeatedStep] = field(default_factory=dict)  # clock -> of a training step after those that were timed
     by_clock: Dict[str, CrossCheck] = field(default_factory=dict)  # as `timed`, by the other clocks
     evaluation: Optional[Evaluation] = None  # on the testing side

@@ -87,12 +87,13 @@ class Session:
         return {}
 
     def train_epoch(self) -> Dict[str, Any]:
-        """One pass over the training side from the record files, as a `results.Epoch`; nothing once patience has ended."""
+        """One pass over the training side from the record files: its line in the log, and every step's loss.
+
+        Nothing once patience has ended.
+        """
         self._losses.clear()
         record = next(self._epochs, None)
-        return {} if record is None else {
-            "losses": list(self._losses), "train_top1": record.train_top1, "seconds": record.seconds,
-            "utterances_per_second": record.utterances_per_second, "dev_top1": record.dev_top1}
+        return {} if record is None else {"record": dataclasses.asdict(record), "losses": list(self._losses)}
 
     def evaluate(self, logits_path: str) -> Dict[str, Any]:
         """Predict the testing side by the run's best epoch; the logits go to `logits_path` (npy), the figures back."""

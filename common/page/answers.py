@@ -6,6 +6,7 @@
 """
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Callable, List, Optional, Sequence
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from common.errors import UserError
 from common.page.engines import Asked
-from common.proof.crosscheck import LOGIT_TOLERANCE
+from common.proof.crosscheck import CrossCheck
 
 _BATCH = 16  # pieces at once; between two batches other visitors have their turn
 
@@ -74,7 +75,7 @@ def agreement(said: Sequence[Said]) -> str:
         return ""
     names = f"{', '.join(each.engine for each in there[:-1])} and {there[-1].engine}"
     spread = float(np.ptp([each.values for each in there], axis=0).max())
-    if spread <= LOGIT_TOLERANCE:
+    if all(CrossCheck.of(one.values, another.values).agrees for one, another in itertools.combinations(there, 2)):
         return f"{names} agree: their logits differ by at most {spread:.1e}, which is rounding."
     return f"{names} do not agree: their logits differ by up to {spread:.2g}, which is more than rounding."
 

@@ -9,7 +9,7 @@ import itertools
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping
+from typing import Callable, Dict, Mapping
 
 import numpy as np
 
@@ -27,12 +27,17 @@ LOGIT_TOLERANCE = 1e-3  # largest logit difference that rounding explains, with 
 
 @dataclass(frozen=True)
 class CrossCheck:
-    """ONNX Runtime against a framework's own predictions on the same utterances."""
+    """One way from parameters to logits against another on the same utterances: ONNX Runtime, and a framework's own."""
 
     utterances: int
     largest_difference: float  # of any logit
     logit_scale: float  # largest absolute native logit
     same_answer: float  # share of utterances with the same top-1
+
+    @property
+    def agrees(self) -> bool:
+        """The same logits but for rounding, and the same answers."""
+        return self.largest_difference < LOGIT_TOLERANCE and self.same_answer == 1
 
     @classmethod
     def of(cls, onnx: np.ndarray, native: np.ndarray) -> CrossCheck:
@@ -73,17 +78,6 @@ def every_way(twins: Mapping[str, Twin], checkpoint: Checkpoint, records: Record
         imported = twins[target].import_onnx(files[source], spec)
         ways[f"{source} > ONNX > {target}"] = _gathered(imported, records, indices)
     return ways
-
-
-def compare_ways(ways: Mapping[str, np.ndarray]) -> List[Dict[str, object]]:
-    """A row for each pair of ways: largest and mean difference of logits, share of equal top-1."""
-    rows: List[Dict[str, object]] = []
-    for (a, left), (b, right) in itertools.combinations(ways.items(), 2):
-        difference = np.abs(left.astype(np.float64) - right)
-        rows.append({"one way": a, "another": b, "largest difference": float(difference.max()),
-                     "mean difference": float(difference.mean()),
-                     "same top-1": float((left.argmax(1) == right.argmax(1)).mean())})
-    return rows
 
 
 def _gathered(logits: Callable[[np.ndarray], np.ndarray], records: RecordSet, indices: np.ndarray) -> np.ndarray:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 
 from common.compare.report import Report
-from common.compare.results import Epoch
+from common.compare.results import FrameworkResult
 from common.contenders import CONTENDERS
 from common.errors import UserError
 from common.show.drawing import INK, entitle, legend_beneath, line_look, mark, named, panels, save, where
 from common.training.config import load_config
-from common.training.run_folder import read_log
+from common.training.run_folder import EpochRecord, read_log
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,20 +28,18 @@ _LINE = 0.18  # inches of a legend's line
 
 @dataclass(frozen=True)
 class Curve:
-    """One run; places are counted in epochs."""
+    """One run."""
 
     label: str
     look: Dict[str, Any]  # of its lines
-    places: Sequence[float]  # of the losses
-    losses: Sequence[float]
-    epochs: Sequence[int]  # places of what follows
-    train: Sequence[float]  # top-1 of each epoch, shares from 0 to 1
-    dev: Sequence[Optional[float]]  # None: there is no development side
+    epochs: Sequence[EpochRecord]
+    places: Sequence[float]  # of the losses, counted in epochs
+    losses: Sequence[float]  # of every step, or the mean of every epoch
 
 
 def draw_learning(report: Report, folder: Path) -> Optional[Path]:
     """learning-curves.png in `folder`, if there was a learning run."""
-    curves = {result.network: [_of_epochs(name, own.epochs) for name, own in result.frameworks.items() if own.epochs]
+    curves = {result.network: [_of_steps(name, own) for name, own in result.frameworks.items() if own.epochs]
               for result in report.results}
     curves = {network: own for network, own in curves.items() if own}
     if not curves:
@@ -62,17 +60,14 @@ def draw_runs(runs: Sequence[Path], path: Path) -> None:
         if not log:
             raise UserError(f"{run}: its log.jsonl holds no whole epoch; name the folders of runs of `train`")
         curves[network].append(Curve(
-            named(run.resolve().name), line_look(next(looks[network])), [record.epoch for record in log],
-            [record.train_loss for record in log], [record.epoch for record in log], [record.train_top1 for record in log],
-            [record.dev_top1 for record in log]))
+            named(run.resolve().name), line_look(next(looks[network])), log, [record.epoch for record in log],
+            [record.train_loss for record in log]))
     save(_draw(curves, "mean training loss"), path)
 
 
-def _of_epochs(name: str, epochs: Sequence[Epoch]) -> Curve:
-    places = [number + (step + 1) / len(epoch.losses) for number, epoch in enumerate(epochs)
-              for step in range(len(epoch.losses))]
-    return Curve(CONTENDERS[name].label, line_look(name), places, [loss for epoch in epochs for loss in epoch.losses],
-                 range(1, len(epochs) + 1), [epoch.train_top1 for epoch in epochs], [epoch.dev_top1 for epoch in epochs])
+def _of_steps(name: str, own: FrameworkResult) -> Curve:
+    places = [len(own.epochs) * (step + 1) / len(own.losses) for step in range(len(own.losses))]
+    return Curve(CONTENDERS[name].label, line_look(name), own.epochs, places, own.losses)
 
 
 def _draw(curves: Dict[str, List[Curve]], loss: str, title: Sequence[str] = ()) -> Figure:
@@ -82,11 +77,12 @@ def _draw(curves: Dict[str, List[Curve]], loss: str, title: Sequence[str] = ()) 
     figure, places = panels(2, len(curves), width=5.2, height=3 + legend / 2, sharex="col")
     for (above, below), (network, own) in zip(places.T, curves.items()):
         for curve in own:
-            few = {**curve.look, "marker": curve.look["marker"] if len(curve.places) == len(curve.train) else ""}
+            few = {**curve.look, "marker": curve.look["marker"] if len(curve.losses) == len(curve.epochs) else ""}
             above.plot(curve.places, curve.losses, alpha=0.85, **few)
-            below.plot(curve.epochs, [100 * share for share in curve.train], **_HOLLOW, **curve.look)
-            if None not in curve.dev:
-                below.plot(curve.epochs, [100 * share for share in curve.dev], **curve.look)
+            ends, dev = [epoch.epoch for epoch in curve.epochs], [epoch.dev_top1 for epoch in curve.epochs]
+            below.plot(ends, [100 * epoch.train_top1 for epoch in curve.epochs], **_HOLLOW, **curve.look)
+            if None not in dev:
+                below.plot(ends, [100 * share for share in dev], **curve.look)
         above.set(title=network, ylabel=loss, ylim=(0, None))
         below.set(xlabel="epoch", ylabel="top-1 accuracy, %", ylim=(0, 102))
         for axis in (above, below):

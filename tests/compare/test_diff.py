@@ -213,8 +213,8 @@ def test_nothing_in_common(compared) -> None:
 
 
 NO_REPORTS = [
-    "", "{", "[]", "{}", "3", '{"machine": {}, "results": []}', '{"version": 1, "machine": {}, "results": [{}]}',
-    '{"version": 1, "results": {"network": 1}}', '{"version": 1, "machine": 3, "results": [4]}',
+    "", "{", "[]", "{}", "3", '{"machine": {}, "results": []}', '{"version": 2, "machine": {}, "results": [{}]}',
+    '{"version": 2, "results": {"network": 1}}', '{"version": 2, "machine": 3, "results": [4]}',
     *(json.dumps(changed(stored(), place, to)) for place, to in (
         ([*CAFFE2, "speeds", "training", "resident", "seconds"], [0.0]),
         ([*CAFFE2, "speeds", "training", "resident", "seconds"], ["fast"]),

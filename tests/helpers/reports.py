@@ -7,7 +7,7 @@ import io
 from typing import Any, Dict, List, Optional
 
 from common.compare.report import Report
-from common.compare.results import BaselineResult, Epoch, FrameworkResult, NetworkResult, RatioOf, RepeatedStep
+from common.compare.results import BaselineResult, FrameworkResult, NetworkResult, RatioOf, RepeatedStep
 from common.compare.verdict import judge
 from common.proof.crosscheck import CrossCheck
 from common.proof.step_difference import StepDifference
@@ -16,11 +16,12 @@ from common.speed.rounds import Proof
 from common.training.certificate import Certificate
 from common.training.config import TrainingConfig
 from common.training.evaluation import Evaluation
+from common.training.run_folder import EpochRecord
 
 CERTIFICATE = dataclasses.replace(Certificate(*["same"] * len(dataclasses.fields(Certificate))), batch_size=16, macs=500_000_000,
                                   threads="2")
-EPOCHS = [Epoch([1.4, 1.2], train_top1=0.5, seconds=2.0, utterances_per_second=8.0, dev_top1=0.25),
-          Epoch([0.9, 0.7], train_top1=0.75, seconds=1.0, utterances_per_second=16.0, dev_top1=0.5)]
+EPOCHS = [EpochRecord(1, 2, 0.01, 1.3, train_top1=0.5, dev_loss=1.2, dev_top1=0.25, utterances_per_second=8.0, seconds=2.0),
+          EpochRecord(2, 4, 0.001, 0.8, train_top1=0.75, dev_loss=0.8, dev_top1=0.5, utterances_per_second=16.0, seconds=1.0)]
 
 
 def speed(*seconds: float, utterances: int = 8, joules: Optional[float] = None) -> Speed:
@@ -44,7 +45,7 @@ def framework(name: str, **changed: Any) -> FrameworkResult:
     values: Dict[str, Any] = dict(
         MEASURED, facts={"framework": f"{name} 1.0", "engine": f"{name}'s engine", **FACTS}, speeds=SPEEDS,
         proof=Proof(1e-6, 2e-6), timed=TIMED, repeated=REPEATED, certificate=CERTIFICATE, probe=[1.5] * 5,
-        epochs=EPOCHS,
+        epochs=EPOCHS, losses=[1.4, 1.2, 0.9, 0.7],
         evaluation=Evaluation(144, 0.875, 0.81, 0.92, 1.0, 0.4, 30.0), crosscheck=CrossCheck(144, 3e-6, 12.3, 1.0))
     return FrameworkResult(**{**values, **changed})
 

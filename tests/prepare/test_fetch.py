@@ -220,7 +220,8 @@ def test_a_web_page_in_place_of_the_file(server: Tuple[str, Behaviour], tmp_path
         fetch(url, tmp_path)
 
 
-def test_no_server_at_all(tmp_path: Path) -> None:
+def test_no_server_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch_module, "PAUSE_SECONDS", 0.01)
     with pytest.raises(UserError, match="connection failed: .*refused") as caught:
         fetch("http://127.0.0.1:9/file.dat", tmp_path)
     assert "0x" not in str(caught.value)

@@ -11,7 +11,7 @@ from common.errors import UserError
 from common.network import architectures
 from common.network import params as parameters
 from common.network.onnx_file import read_parameters
-from common.proof.crosscheck import LOGIT_TOLERANCE, compare_ways, crosscheck, every_way
+from common.proof.crosscheck import CrossCheck, crosscheck, every_way
 from common.training.checkpoint import Checkpoint, model_of
 from common.training.config import TrainingConfig
 
@@ -55,12 +55,10 @@ def test_every_way_gives_the_same_logits(twins, checkpoint, records, tmp_path):
     assert set(ways) == {"tensorflow native", "caffe2 native", "tensorflow > ONNX Runtime",
                          "caffe2 > ONNX Runtime", "tensorflow > ONNX > caffe2",
                          "caffe2 > ONNX > tensorflow"}
-    rows = compare_ways(ways)
-    assert len(rows) == len(list(itertools.combinations(ways, 2)))
     scale = max(np.abs(logits).max() for logits in ways.values())
-    for row in rows:
-        assert row["largest difference"] < 1e-5 * max(1, scale), row
-        assert row["same top-1"] == 1.0, row
+    for pair in itertools.combinations(ways, 2):
+        check = CrossCheck.of(*(ways[way] for way in pair))
+        assert check.agrees and check.largest_difference < 1e-5 * max(1, scale), pair
 
 
 def test_crosscheck_fails_for_other_weights(twins, checkpoint, records, tmp_path):
@@ -68,10 +66,10 @@ def test_crosscheck_fails_for_other_weights(twins, checkpoint, records, tmp_path
     ways = every_way(twins, checkpoint, records, everyone, 1, tmp_path)
     export = tmp_path / f"{checkpoint.config.network}-caffe2.onnx"
     native = ways["caffe2 native"]
-    same = crosscheck(export, records, everyone, native, 1)
-    assert same.largest_difference < LOGIT_TOLERANCE and same.same_answer == 1
-    assert crosscheck(export, records, everyone, native + np.float32(2e-3), 1).largest_difference > LOGIT_TOLERANCE
-    assert crosscheck(export, records, everyone, -native, 1).same_answer < 1
+    assert crosscheck(export, records, everyone, native, 1).agrees
+    moved, turned = (crosscheck(export, records, everyone, logits, 1) for logits in (native + np.float32(2e-3), -native))
+    assert not moved.agrees and moved.largest_difference > 1e-3 and moved.same_answer == 1
+    assert not turned.agrees and turned.same_answer < 1
 
 
 def test_weights_come_back_bit_for_bit_from_caffe2s_export(twins, checkpoint, tmp_path):
