@@ -9,16 +9,18 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 from reprlib import repr as short  # a file may hold anything, of any length
-from typing import Any, Dict, Optional, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Dict, Optional, get_args, get_type_hints
 
 from common.data import randomness
-from common.data.augment import Augmentation
 from common.data.form import NUM_FRAMES
 from common.errors import UserError
 from common.files import read_json, write_json
 from common.network.architectures import build
 from common.network.layers import NetworkSpec
 from common.network.optimizer import SGD, Schedule
+
+if TYPE_CHECKING:  # with NumPy, which must not be there before a command has said how many threads it has
+    from common.data.augment import Augmentation
 
 MAX_WIDTH = 10  # a factor of 10 already makes a hundred times the parameters
 ROBUST, PAPER = "robust", "paper"  # see `common.training.recipes`
@@ -88,6 +90,8 @@ class TrainingConfig:
     def augmentation(self) -> Optional[Augmentation]:
         if not self.time_mask and not self.frequency_mask:
             return None
+        from common.data.augment import Augmentation
+
         return Augmentation(time_mask=self.time_mask, frequency_mask=self.frequency_mask)
 
     def schedule_over(self, total_steps: int) -> Schedule:
