@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from common.proof.costs import Outcome
     from common.proof.parity import Finding
     from common.proof.recording import Trial
+    from common.training.checkpoint import Checkpoint
 
 _DESCRIPTION = """Make each classic mistake in one framework and see what it costs.
 
@@ -27,31 +28,34 @@ alone sets it as far apart from that of honest training (McNemar's test on the s
 
 
 def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
-    """Print the table; exit status 1 if a mistake is not caught on its rung."""
+    """Print the table; exit status 1 if a mistake is not caught on its rung, or honest training is caught on one."""
     options = _parser().parse_args(argv)
     threads = prepare_machine(options, loads.values())
 
     from common.files import write_text
     from common.measured import facts, told
+    from common.speed import gate
+    from common.speed.convolutions import planned
     from common.tables import table
 
-    head, trial, test = _setting(options)
+    head, start, trial, test = _setting(options)
     with output(options.out, "mistakes", ("mistakes.md",), options.force) as folder, Progress() as progress:
         twins = {name: load() for name, load in loads.items()}
         for twin in twins.values():
-            twin.configure(options.device, threads)
+            gate.require(twin, start, options.device, threads)
+        twins = {name: planned(twin, options.device, threads) for name, twin in twins.items()}
         broken = twins.pop(options.side)
-        rows, caught = [], True
-        for row, right_rung in _rows(trial, test, broken, list(twins.values()), progress):
+        rows, sound = [], True
+        for row, as_it_should in _rows(trial, test, broken, list(twins.values()), progress):
             rows.append(row)
-            caught = caught and right_rung
+            sound = sound and as_it_should
         text = told(facts(threads)) + "\n\n" + head.format(framework=broken.framework) + "\n\n" + table(rows, [
             "mistake", "what it is", "caught on rung", "at", "error there", "logits after 1 step", "top-1 on test",
             "by chance, p"], "github")
         progress.print(text)
         write_text(folder / "mistakes.md", text + "\n")
     print(f"\nwritten to {folder}: mistakes.md")
-    return 0 if caught else 1
+    return 0 if sound else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,19 +70,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _setting(options: argparse.Namespace) -> Tuple[str, Trial, BatchReader]:
-    """A line on what is done, the honest training, and the utterances to test on."""
+def _setting(options: argparse.Namespace) -> Tuple[str, Checkpoint, Trial, BatchReader]:
+    """A line on what is done, a start of the network, the honest training, and the utterances to test on."""
     from common.data.batches import BatchReader
     from common.data.dataset import open_dataset
     from common.data.splits import split_dataset
-    from common.network.architectures import build
     from common.proof.recording import first_batches, make_trial
+    from common.training.config import TrainingConfig
+    from common.training.loop import fresh
 
     if options.epochs < 1 or options.batch_size < 2:
         raise UserError("--epochs must be at least 1 and --batch-size at least 2")
     dataset = open_dataset(data_or_embedded(options.data))
     split = split_dataset(dataset, options.seed)
-    spec = build(options.network, len(dataset.speakers), options.width)
+    start = fresh(TrainingConfig(network=options.network, width=options.width), dataset)
     train = BatchReader.shuffled(dataset.records, split.train, options.batch_size, options.seed, options.crop_frames)
     test = BatchReader.in_order(dataset.records, split.test)
     # One epoch is held in memory and gone through again in the same order.
@@ -86,12 +91,12 @@ def _setting(options: argparse.Namespace) -> Tuple[str, Trial, BatchReader]:
     head = (f"{options.network} of width {options.width:g} in {{framework}}, data {dataset.name}, "
             f"{options.epochs} epochs of {train.steps_per_epoch} steps, {len(split.test)} test "
             "utterances")
-    return head, make_trial(spec, batches, options.learning_rate, seed=options.seed), test
+    return head, start, make_trial(start.spec, batches, options.learning_rate, seed=options.seed), test
 
 
 def _rows(trial: Trial, test: BatchReader, twin: Twin, others: List[Twin], progress: Progress
           ) -> Iterator[Tuple[List[str], bool]]:
-    """Rows of the table, each with whether the mistake was caught on the rung it belongs to."""
+    """Rows of the table, each with whether the mistake was caught on the rung it belongs to, and nothing honest on any."""
     from common.proof.costs import chance, logit_difference, train_and_test
     from common.proof.mistakes import MISTAKES
     from common.proof.parity import Arbiter, climb, first_divergence
@@ -99,15 +104,16 @@ def _rows(trial: Trial, test: BatchReader, twin: Twin, others: List[Twin], progr
 
     total = 1 + len(others) + len(MISTAKES)
     progress.show(f"honest, {twin.framework}", 0, total)
+    first = trial.at(0, trial.params, trial.momenta)
+    arbiter = Arbiter.of(first)
+    found = first_divergence(climb(first, record(twin, first), arbiter))
     honest = train_and_test(twin, trial, test)
-    yield ["none", "", "", "", "", "", _accuracy(honest), ""], True
+    yield ["none", "", *(_where(found) if found else [""] * 3), "", _accuracy(honest), ""], found is None
     for number, other in enumerate(others, 1):
         progress.show(f"honest, {other.framework}", number, total)
         outcome = train_and_test(other, trial, test)
         yield ["none", f"the same in {other.framework}", "", "", "",
                f"{logit_difference(outcome, honest):.1e}", _accuracy(outcome), f"{chance(outcome, honest):.2g}"], True
-    first = trial.at(0, trial.params, trial.momenta)
-    arbiter = Arbiter.of(first)
     for number, (name, mistake) in enumerate(MISTAKES.items(), 1 + len(others)):
         progress.show(name, number, total)
         try:

@@ -215,7 +215,7 @@ def test_every_command_that_computes_asks_first(asked: List[Work], tiny_data: Pa
             of(evaluate, model, tiny_data), of(export, model, tmp_path / "a.onnx"),
             *(lambda words=words: compare.main([*words, "--data", str(tiny_data)]) for words in (
                 ["predictions", str(model), str(model)], ["onnx", str(model), "--out", str(tmp_path / "o")],
-                ["crossover", "--out", str(tmp_path / "c"), "--steps", "1"])),
+                ["crossover", "--out", str(tmp_path / "c"), "--steps", "1"], ["mistakes", "--out", str(tmp_path / "m")])),
             lambda: compare.main(["profile", "--out", str(tmp_path / "p")]),
             lambda: compare.main(["scaling", "--out", str(tmp_path / "s")]),
             lambda: compare.main(["--out", str(tmp_path / "out"), "--convolutions", "default", "--data", str(tiny_data)])]
