@@ -31,7 +31,7 @@ from common.compare.forecast import (
     Forecast,
     phases,
 )
-from common.compare.results import BaselineResult, FrameworkResult, NetworkResult, end_to_end, ratios
+from common.compare.results import ContenderResult, FrameworkResult, NetworkResult, end_to_end, ratios
 from common.compare.verdict import LEARNING_STEPS, judge
 from common.contenders import CONTENDERS
 from common.data.batches import epoch_order
@@ -57,7 +57,7 @@ from common.training.config import TrainingConfig
 from common.training.evaluation import Evaluation
 from common.training.metrics import loss_differences
 from common.training.run_folder import EpochRecord
-from common.twin import AUTO, RESIDENT
+from common.twin import AUTO
 
 # Steps that both must take alike, at a rate so low that rounding has no time to grow: at the
 # learning run's own rate one ReLU that rounding tips over can move the loss by per cents.
@@ -147,31 +147,27 @@ class Comparison:
             stepped = repeated.training_steps(workers, plan.timing, state, self._spec(config))
             held, probed = self._hold(workers, timed, config), self._probe(workers)
             frameworks = {name: FrameworkResult(
-                **vars(measured[name]), proof=timing.proof(name), timed=held[name].pop(RESIDENT),
-                by_clock=held[name], repeated=stepped[name], certificate=Certificate(**opened[name][0]["certificate"]),
+                **vars(measured[name]), proof=timing.proof(name), timed=held[name], repeated=stepped[name], certificate=Certificate(**opened[name][0]["certificate"]),
                 probe=probed[name]) for name in plan.timing.frameworks}
             self._forecast.begin(config.network, LEARNING)
             if config.network in plan.learning:
                 self._learn(workers, frameworks, config.epochs)
-        baselines = {name: BaselineResult(**vars(measured[name]), proof=timing.proof(name), timed=held[name].pop(RESIDENT),
-                                          by_clock=held[name], repeated=stepped.get(name, {}))
-                     for name in plan.timing.baselines}
+        baselines = {name: ContenderResult(**vars(measured[name]), proof=timing.proof(name), timed=held[name],
+                                           repeated=stepped.get(name, {})) for name in plan.timing.baselines}
         return self._result(config, timing, frameworks, baselines)
 
     def _result(self, config: TrainingConfig, timing: Timing, frameworks: Dict[str, FrameworkResult],
-                baselines: Dict[str, BaselineResult]) -> NetworkResult:
+                baselines: Dict[str, ContenderResult]) -> NetworkResult:
         """What follows from all that was measured, and whether it may be believed."""
         spec = self._spec(config)
         # The yardstick is of what the variables for kernels hold; nobody passes the largest, whoever made it.
         medians = {name: float(np.median(values)) for name, values in timing.gflops.items() if name not in baselines}
         best = max(medians, key=medians.get)
+        needed = {name: multiplications(spec, self._choices[config.network, name].plan) for name in frameworks}
         result = NetworkResult(config.network, spec.num_parameters, spec.macs(), best,
-                               timing.gflops[best], medians, frameworks, baselines,
+                               timing.gflops[best], medians, timing.largest_gflops, needed, frameworks, baselines,
                                ratios(frameworks, baselines), end_to_end(frameworks),
-                               learning=config if config.network in self._plan.learning else None, recipe=self._plan.recipe,
-                               largest_gflops=timing.largest_gflops,
-                               needed={name: multiplications(spec, choice.plan) for name in frameworks
-                                       for choice in [self._choices[config.network, name]]})
+                               learning=config if config.network in self._plan.learning else None, recipe=self._plan.recipe)
         if len(frameworks) > 1:
             self._side_by_side(result)
         result.checks = judge(result)

@@ -93,7 +93,7 @@ def read_run(path: Path) -> Run:
         for name, own in result.frameworks.items():
             _read_framework(run, result.network, name, own)
         for check in result.checks:
-            run.checks[result.network, check.whom, check.what] = check.passed
+            run.checks[result.network, " / ".join(check.whom), check.what] = check.passed
         if not all(rates and 0 < min(rates) <= max(rates) < math.inf for rates in run.gflops[result.network].values()):
             raise UserError(f"{path}: its report has a matrix product that is not above 0 GFLOP/s; run the comparison again")
     return run

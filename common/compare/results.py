@@ -36,30 +36,25 @@ class RepeatedStep:
 
 
 @dataclass
-class FrameworkResult(Measured):
-    """One framework on one network; what is of the learning run is empty if nothing was to be learned."""
+class ContenderResult(Measured):
+    """One contender on one network."""
 
     proof: Proof  # against the first framework
-    timed: CrossCheck  # of the batch that was timed
+    timed: Dict[str, CrossCheck]  # clock -> predictions of the batch that was timed, by the steps that were timed
+    repeated: Dict[str, RepeatedStep]  # clock -> a training step after those that were timed; none of who does not train
+
+
+@dataclass
+class FrameworkResult(ContenderResult):
+    """One framework on one network; what is of the learning run is empty if nothing was to be learned."""
+
     certificate: Certificate
     probe: List[float]  # losses of the first steps at a low rate
     epochs: List[EpochRecord] = field(default_factory=list)  # of the learning run, as its log.jsonl has them
     losses: List[float] = field(default_factory=list)  # of every step of the learning run
-    repeated: Dict[str, RepeatedStep] = field(default_factory=dict)  # clock -> of a training step after those that were timed
-    by_clock: Dict[str, CrossCheck] = field(default_factory=dict)  # as `timed`, by the other clocks
     evaluation: Optional[Evaluation] = None  # on the testing side
     crosscheck: Optional[CrossCheck] = None
     tested_epoch: Optional[int] = None  # from 1, see Trainer.load_best; None: nothing was tested
-
-
-@dataclass
-class BaselineResult(Measured):
-    """One baseline on one network."""
-
-    proof: Proof  # against the first framework
-    timed: Optional[CrossCheck] = None  # of the batch that was timed
-    repeated: Dict[str, RepeatedStep] = field(default_factory=dict)  # as a framework's
-    by_clock: Dict[str, CrossCheck] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,8 +77,10 @@ class NetworkResult:
     matmul_library: str  # the quickest at a matrix product: NumPy or a framework
     matmul_gflops: List[float]  # its product, measured between the rounds
     matmuls: Dict[str, float]  # library -> median
+    largest_gflops: float  # of all matrix products of all libraries, see common.speed.rounds
+    needed: Dict[str, int]  # framework -> least multiply-accumulates by its plan; of the others it is `macs`
     frameworks: Dict[str, FrameworkResult]
-    baselines: Dict[str, BaselineResult]
+    baselines: Dict[str, ContenderResult]
     ratios: List[RatioOf]  # see common.speed.rounds.pairs
     end_to_end: List[RatioOf]  # of end to end to resident, first is the framework
     # The rest needs two frameworks; None if only one was asked for.
@@ -95,14 +92,12 @@ class NetworkResult:
     agreement: Optional[float] = None  # share of testing utterances both take for the same speaker
     learning: Optional[TrainingConfig] = None  # of the learning run; None: there was none
     recipe: Optional[str] = None  # of `train` that it followed; None: the comparison's own short run
-    largest_gflops: float = 0.0  # of all matrix products of all libraries, see common.speed.rounds
-    needed: Dict[str, int] = field(default_factory=dict)  # contender -> least multiply-accumulates by its plan; else `macs`
     cepstral: Optional[Evaluation] = None  # the cepstral baseline on the same test utterances
     paired: List[Paired] = field(default_factory=list)  # every framework with every other and the baseline
     checks: List[Check] = field(default_factory=list)  # see common.compare.verdict
 
     @property
-    def contenders(self) -> Dict[str, Measured]:
+    def contenders(self) -> Dict[str, ContenderResult]:
         """Frameworks and baselines."""
         return {**self.frameworks, **self.baselines}
 
@@ -121,7 +116,7 @@ class NetworkResult:
         return all(check.passed for check in self.checks)
 
 
-def ratios(frameworks: Dict[str, FrameworkResult], baselines: Dict[str, BaselineResult]) -> List[RatioOf]:
+def ratios(frameworks: Dict[str, FrameworkResult], baselines: Dict[str, ContenderResult]) -> List[RatioOf]:
     """Of resident speeds, of every pair of `common.speed.rounds.pairs`."""
     everyone = {**frameworks, **baselines}
     return [RatioOf(kind, a, b, rate_ratio(*(everyone[name].speeds[kind][RESIDENT] for name in (a, b))))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Iterator, List, Mapping, Optional, Sequence
 
 from common.contenders import label
 from common.proof.crosscheck import LOGIT_TOLERANCE, CrossCheck
+from common.speed.engine import INFERENCE, TRAINING
 from common.speed.rounds import PROOF_STEPS, PROOF_TOLERANCE, Measured, Proof
 from common.twin import RESIDENT
 
@@ -36,7 +37,6 @@ STEP_LIMITS = {
     "statistics": ("running statistics", 0.02),
     "applied": ("parameters, other than by its momenta", 0.05),
 }
-_POSSIBLE = ", of what its multiplications allow"  # ends what is said of a speed
 _DISTURBED = "too quick to be true, or the machine was disturbed while it was measured: run it again idle"
 INVALID = "INVALID"  # the mark on everything that must not be used
 
@@ -46,15 +46,16 @@ class Check:
     """One thing that had to hold."""
 
     what: str
-    whom: str  # of contenders by their key, "caffe2 / tensorflow" for one against another
+    whom: List[str]  # contenders by their keys, several where they are held against each other
     value: Optional[float]  # what was found; None: no finite number
     limit: float  # it must be below, or zero
     passed: bool
+    of_speed: bool = False  # a machine that was disturbed fails it, too
 
     @classmethod
-    def of(cls, what: str, whom: str, value: float, limit: float) -> Check:
+    def of(cls, what: str, whom: Sequence[str], value: float, limit: float, of_speed: bool = False) -> Check:
         finite = math.isfinite(value)
-        return cls(what, whom, value if finite else None, limit, finite and (value < limit or value == 0))
+        return cls(what, list(whom), value if finite else None, limit, finite and (value < limit or value == 0), of_speed)
 
     @property
     def found(self) -> str:
@@ -64,7 +65,7 @@ class Check:
     @property
     def names(self) -> str:
         """Whom it is of, as people write them."""
-        return " / ".join(label(name) for name in self.whom.split(" / "))
+        return " / ".join(map(label, self.whom))
 
 
 def heading(result: NetworkResult, name: str) -> str:
@@ -80,24 +81,21 @@ def judge(result: NetworkResult) -> List[Check]:
 def _checks(result: NetworkResult) -> Iterator[Check]:
     first = next(iter(result.frameworks))
     if result.sides is not None:
-        both = " / ".join(result.sides)
-        yield Check.of("facts of the certificates that differ", both, len(result.differences), 0)
-        yield Check.of("losses of the first steps at a low rate", both, result.loss_difference, LOSS_TOLERANCE)
+        yield Check.of("facts of the certificates that differ", result.sides, len(result.differences), 0)
+        yield Check.of("losses of the first steps at a low rate", result.sides, result.loss_difference, LOSS_TOLERANCE)
         if result.learning_difference is not None:
-            yield Check.of(f"losses of the learning run's first {LEARNING_STEPS} steps", both, result.learning_difference,
-                           LOSS_TOLERANCE)
+            yield Check.of(f"losses of the learning run's first {LEARNING_STEPS} steps", result.sides,
+                           result.learning_difference, LOSS_TOLERANCE)
     for name, own in result.contenders.items():
         if name != first:
-            yield from _same_network(f"{name} / {first}", own.proof)
+            yield from _same_network((name, first), own.proof)
         if name in result.baselines:  # of frameworks it is in the certificates
-            yield Check.of("precision, other than the first's", f"{name} / {first}",
+            yield Check.of("precision, other than the first's", (name, first),
                            own.facts["precision"] != result.frameworks[first].facts["precision"], 0)
-        if own.timed is not None:
-            yield from _through_onnx("the timed batch", name, own.timed)
-        for clock, said in own.by_clock.items():
-            yield from _through_onnx(f"the timed batch, {clock}", name, said)
-        for clock, repeated_step in own.repeated.items():
-            yield from _same_step(name, first, "" if clock == RESIDENT else f", {clock}", repeated_step)
+        for clock in own.speeds.get(INFERENCE, {}):  # of whatever was timed there has to be something to judge
+            yield from _through_onnx(f"the timed batch{_by(clock)}", name, own.timed[clock])
+        for clock in own.speeds.get(TRAINING, {}):
+            yield from _same_step(name, first, _by(clock), own.repeated[clock])
         if own.facts.get("device") == "cpu":  # a card's library may use a way of its own
             yield from _possible(result, name, own)
     for name, own in result.frameworks.items():
@@ -105,57 +103,61 @@ def _checks(result: NetworkResult) -> Iterator[Check]:
             yield from _through_onnx("the test utterances", name, own.crosscheck)
 
 
+def _by(clock: str) -> str:
+    return "" if clock == RESIDENT else f", {clock}"
+
+
 def _possible(result: NetworkResult, name: str, own: Measured) -> Iterator[Check]:
     """Nobody is quicker than the multiplications that have to be done, by any clock, nor is a part of a step."""
     for kind, clocks in own.speeds.items():
         quickest = max(speed.median for speed in clocks.values())
-        yield Check.of(f"speed of {kind}{_POSSIBLE}", name, quickest / result.possible(name, kind), SPEED_LIMIT)
+        yield Check.of(f"speed of {kind}, of what its multiplications allow", (name,), quickest / result.possible(name, kind),
+                       SPEED_LIMIT, of_speed=True)
 
 
-def _same_network(pair: str, proof: Proof) -> Iterator[Check]:
-    yield Check.of("logits before training, of their scale", pair, proof.logits, PROOF_TOLERANCE)
+def _same_network(whom: Sequence[str], proof: Proof) -> Iterator[Check]:
+    yield Check.of("logits before training, of their scale", whom, proof.logits, PROOF_TOLERANCE)
     if proof.losses is not None:
-        yield Check.of(f"losses of {PROOF_STEPS} steps, of their scale", pair, proof.losses, PROOF_TOLERANCE)
+        yield Check.of(f"losses of {PROOF_STEPS} steps, of their scale", whom, proof.losses, PROOF_TOLERANCE)
 
 
 def _same_step(name: str, first: str, by: str, repeated_step: RepeatedStep) -> Iterator[Check]:
     """A step by the way of those that were timed; the first framework's is held against its own momenta alone."""
     if not by:  # by the other clocks only the step before has gone since
-        yield Check.of("a training step, of the way that timed ones went", name,
+        yield Check.of("a training step, of the way that timed ones went", (name,),
                        1 / repeated_step.way if repeated_step.way else math.inf, 1)
     for part, (words, limit) in STEP_LIMITS.items():
-        pair = name if part == "applied" else f"{name} / {first}"
-        if pair != f"{first} / {first}":
-            yield Check.of(f"a training step{by}: {words}", pair, getattr(repeated_step.difference, part), limit)
+        whom = (name,) if part == "applied" else (name, first)
+        if whom != (first, first):
+            yield Check.of(f"a training step{by}: {words}", whom, getattr(repeated_step.difference, part), limit)
 
 
 def _through_onnx(batch: str, name: str, check: CrossCheck) -> Iterator[Check]:
-    yield Check.of(f"logits of {batch} against ONNX Runtime", name, check.largest_difference, LOGIT_TOLERANCE)
-    yield Check.of(f"share of other answers to {batch} than ONNX Runtime's", name, 1 - check.same_answer, 0)
+    yield Check.of(f"logits of {batch} against ONNX Runtime", (name,), check.largest_difference, LOGIT_TOLERANCE)
+    yield Check.of(f"share of other answers to {batch} than ONNX Runtime's", (name,), 1 - check.same_answer, 0)
 
 
 def of_proofs(proofs: Mapping[str, Proof]) -> List[str]:
     """What stands above figures of which some proofs fail: a line for each check that failed; `proofs`: what -> of it."""
-    checks = [check for what, proof in proofs.items() for check in _same_network(what, proof) if not check.passed]
+    checks = [check for what, proof in proofs.items() for check in _same_network((what,), proof) if not check.passed]
     return [f"{INVALID}: no figure below may be used, as wrong numbers were computed",
-            *(f"{check.whom}: {check.what}: {check.found}, allowed below {check.limit:g}" for check in checks)] if checks else []
+            *(f"{check.whom[0]}: {check.what}: {check.found}, allowed below {check.limit:g}" for check in checks)] if checks else []
 
 
 def failures(results: Sequence[NetworkResult]) -> List[str]:
     """A line for every check that failed, in plain words."""
     return [f"{result.network}, {check.names}: {check.what}: {check.found}, allowed "
             f"{'none' if check.limit == 0 else f'below {check.limit:g}'}"
-            + (f" ({_DISTURBED})" if check.what.endswith(_POSSIBLE) else "")
+            + (f" ({_DISTURBED})" if check.of_speed else "")
             for result in results for check in result.checks if not check.passed]
 
 
 def verdict(results: Sequence[NetworkResult]) -> List[str]:
     """What all checks come to, in lines: the first says it, the others name what failed."""
-    failed, total = failures(results), sum(len(result.checks) for result in results)
-    wrong = "computes wrong numbers, or not the same work"
-    if all(line.endswith(f"({_DISTURBED})") for line in failed):
-        wrong = f"was {_DISTURBED}"
+    checks = [check for result in results for check in result.checks]
+    failed = [check for check in checks if not check.passed]
     if not failed:
-        return [f"Checked in this run: all {total} checks of predictions, training steps, losses and settings passed."]
-    return [f"{INVALID}: {len(failed)} of {total} checks failed. What was timed {wrong}: "
-            "no figure below may be used, and ratios are withheld.", *failed]
+        return [f"Checked in this run: all {len(checks)} checks of predictions, training steps, losses and settings passed."]
+    wrong = f"was {_DISTURBED}" if all(check.of_speed for check in failed) else "computes wrong numbers, or not the same work"
+    return [f"{INVALID}: {len(failed)} of {len(checks)} checks failed. What was timed {wrong}: "
+            "no figure below may be used, and ratios are withheld.", *failures(results)]

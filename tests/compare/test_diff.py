@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List
 import numpy as np
 import pytest
 from commands import PROJECT
-from reports import baseline, framework, network, report
+from reports import REPEATED, baseline, framework, network, report
 
 from common.compare.diff import (
     NOT_COMPARABLE,
@@ -43,7 +43,7 @@ def stored(speed: float = 1.0, machine: float = 1.0, spread: float = 0.05, seed:
     pair = {key: framework(name, probe=[1.5, 1.25], evaluation=Evaluation(100, 0.75, 0.65, 0.83, 1.0, 0.4, 30.0), speeds={
         "training": {"resident": timed(0.3), "fed": timed(0.31)}, "inference": {"resident": timed(0.01)}})
         for key, name in (("tensorflow", "TensorFlow"), ("caffe2", "Caffe2"))}
-    keras = dataclasses.replace(baseline("Keras"), speeds={"training": {"resident": timed(0.6)}})
+    keras = dataclasses.replace(baseline("Keras"), speeds={"training": {"resident": timed(0.6)}}, repeated=REPEATED)
     made = report(network(
         network="tdnn", macs=5_000_000, matmul_library="NumPy", matmuls={"NumPy": 100.0 * machine, "caffe2": 50.0 * machine},
         matmul_gflops=(100 * machine * random.normal(1, spread, 8)).tolist(), frameworks=pair, baselines={"keras": keras}))

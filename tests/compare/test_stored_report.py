@@ -67,10 +67,10 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     made.write(tmp_path)
     assert read_report(tmp_path) == read_report(tmp_path / "report.json") == made
     assert read_report(tmp_path).text() == made.text()
-    broken = report(network(frameworks={"caffe2": framework("Caffe2", timed=CrossCheck(16, float("nan"), 2.5, 1.0))}))
+    broken = report(network(frameworks={"caffe2": framework("Caffe2", timed={"resident": CrossCheck(16, float("nan"), 2.5, 1.0)})}))
     broken.write(tmp_path)
     read, = read_report(tmp_path).results
-    assert not read.valid and math.isnan(read.frameworks["caffe2"].timed.largest_difference) and read.ratios == []
+    assert not read.valid and math.isnan(read.frameworks["caffe2"].timed["resident"].largest_difference) and read.ratios == []
 
 
 @pytest.mark.parametrize("version, words", [(None, "states no version"), (1, "is of version 1"), ("x" * 99, "is of version 'xxx")])

@@ -7,7 +7,7 @@ import io
 from typing import Any, Dict, List, Optional
 
 from common.compare.report import Report
-from common.compare.results import BaselineResult, FrameworkResult, NetworkResult, RatioOf, RepeatedStep
+from common.compare.results import ContenderResult, FrameworkResult, NetworkResult, RatioOf, RepeatedStep
 from common.compare.verdict import judge
 from common.proof.crosscheck import CrossCheck
 from common.proof.step_difference import StepDifference
@@ -17,6 +17,7 @@ from common.training.certificate import Certificate
 from common.training.config import TrainingConfig
 from common.training.evaluation import Evaluation
 from common.training.run_folder import EpochRecord
+from common.twin import CLOCKS
 
 CERTIFICATE = dataclasses.replace(Certificate(*["same"] * len(dataclasses.fields(Certificate))), batch_size=16, macs=500_000_000,
                                   threads="2")
@@ -37,8 +38,8 @@ MEASURED = dict(start_seconds=3.0, first_step_seconds=1.25, warm_up={"training":
                 peak_memory_mib=1234.4)
 
 FACTS = {"threads": "2", "device": "cpu", "precision": "float32"}
-TIMED = CrossCheck(16, 4e-6, 2.5, 1.0)
-REPEATED = {"resident": RepeatedStep(40.0, StepDifference(7e-3, 1e-3, 2e-5, 6e-5, 7e-3))}
+TIMED = dict.fromkeys(CLOCKS, CrossCheck(16, 4e-6, 2.5, 1.0))
+REPEATED = dict.fromkeys(CLOCKS, RepeatedStep(40.0, StepDifference(7e-3, 1e-3, 2e-5, 6e-5, 7e-3)))
 
 
 def framework(name: str, **changed: Any) -> FrameworkResult:
@@ -50,10 +51,10 @@ def framework(name: str, **changed: Any) -> FrameworkResult:
     return FrameworkResult(**{**values, **changed})
 
 
-def baseline(name: str, proof: Proof = Proof(2e-6, None), step: float = 0.1, timed: CrossCheck = TIMED,
-             **facts: str) -> BaselineResult:
-    return BaselineResult(facts={"framework": f"{name} 9", "engine": "its own", **FACTS, **facts}, **MEASURED, proof=proof,
-                          timed=timed, speeds={"inference": {"resident": speed(step, step)}})
+def baseline(name: str, proof: Proof = Proof(2e-6, None), step: float = 0.1, timed: Dict[str, CrossCheck] = TIMED,
+             **facts: str) -> ContenderResult:
+    return ContenderResult(facts={"framework": f"{name} 9", "engine": "its own", **FACTS, **facts}, **MEASURED, proof=proof,
+                           timed=timed, repeated={}, speeds={"inference": {"resident": speed(step, step)}})
 
 
 LEARNING = TrainingConfig(network="tdnn", epochs=8, crop_frames=100, learning_rate=0.02, final_learning_rate=2e-4, schedule="cosine")
@@ -63,7 +64,7 @@ def network(**changed: Any) -> NetworkResult:
     """A result with every check that it calls for; all pass unless `changed` makes them fail."""
     values: Dict[str, Any] = dict(
         network="vgg_m", parameters=16_680_242, macs=500_000_000, matmul_library="caffe2",
-        matmul_gflops=[100.0, 90.0, 110.0], matmuls={"NumPy": 80.0, "caffe2": 100.0},
+        matmul_gflops=[100.0, 90.0, 110.0], matmuls={"NumPy": 80.0, "caffe2": 100.0}, largest_gflops=110.0, needed={},
         frameworks={"tensorflow": framework("TensorFlow"), "caffe2": framework("Caffe2")}, baselines={},
         ratios=[RatioOf("training", "tensorflow", "caffe2", Ratio(0.8, 0.7, 0.9)),
                 RatioOf("inference", "tensorflow", "caffe2", Ratio(1.02, 0.9, 1.1))],
