@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from pathlib import Path
 from typing import List
 
@@ -13,6 +14,10 @@ from common.twin import Twin
 
 # They take longest: begun first, one in each process, they are not what the end waits for.
 FIRST = ("test_instruction_sets.py", "test_readme.py")
+
+# Threads that wait, here and in what tests start, leave the core to the other process's tests at once.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # the least: of so many bits is a waiting loop's count
 
 importlib.import_module("scipy.linalg")  # which brings a library of its own; NumPy's is there
 LIBRARIES = ThreadpoolController()

@@ -20,7 +20,6 @@ import numpy as np
 
 from common.data.batches import Batch
 from common.data.form import NUM_BINS
-from common.memory import freed_memory_kept
 from common.network import reference
 from common.network.layers import NetworkSpec
 from common.network.params import Params, initialise
@@ -72,9 +71,11 @@ class Deviation:
         return f"{self.where} is off by {self.error:.1e} of its scale, where {self.limit:.0e} is allowed"
 
 
-@freed_memory_kept()  # which is a third of its time
 def hold(model: Model) -> List[Deviation]:
-    """Every tensor of the self-check; the model's parameters are others afterwards."""
+    """Every tensor of the self-check; the model's parameters are others afterwards.
+
+    Goes through gigabytes of arrays: within `common.memory.freed_memory_kept` it takes two thirds of the time.
+    """
     params, momenta = _drawn(model.spec)
     model.load(params, momenta)
     found = list(_deviations(TRAINED[0], {"start": {**model.params(), **named_momenta(model.momenta())}},

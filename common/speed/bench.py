@@ -27,6 +27,7 @@ from common.data.form import NUM_BINS, NUM_FRAMES
 from common.data.splits import split_dataset
 from common.errors import UserError
 from common.machine import best_gflops, peak_memory_mib
+from common.memory import freed_memory_kept
 from common.network import params as parameters
 from common.network.architectures import build
 from common.network.layers import NetworkSpec
@@ -132,7 +133,8 @@ class Bench:
     def selfcheck(self, work: Dict[str, Any]) -> Dict[str, Any]:
         """Hold a twin's network against the reference: its facts and every `selfcheck.Deviation`."""
         self._start(Work(**work), SGD())
-        deviations = selfcheck.hold(self.runner.model)
+        with freed_memory_kept():
+            deviations = selfcheck.hold(self.runner.model)
         return {"facts": self.runner.facts(), "deviations": [dataclasses.asdict(each) for each in deviations]}
 
     def evidence(self, steps: int, learning_rate: float) -> Dict[str, Any]:

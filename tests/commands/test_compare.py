@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import functools
 import json
 import os
 import re
@@ -11,8 +10,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
+from typing import Any, DefaultDict, Dict, Iterator, List, NamedTuple, Sequence
 from unittest import mock
 
 import numpy as np
@@ -29,6 +29,7 @@ from common.training.recipes import configure
 
 NETWORKS, FRAMEWORKS = ["tdnn", "vgg_m"], ["tensorflow", "caffe2"]
 CLOCKS = ["resident", "fed", "end-to-end"]
+IMPORTS: DefaultDict[str, List[float]] = defaultdict(list)  # package -> seconds
 # A low rate: where rounding moves a ReLU's input across zero, frameworks part in proportion to it.
 TIMING = ["--blocks", "2", "--budget", "0", "--steps", "1", "--block-seconds", "0", "--calls", "2"]
 SMALL = ["--width", "0.05", "--epochs", "1", "--batch-size", "8", "--learning-rate", "0.001", "--threads", "1",
@@ -43,15 +44,13 @@ class Done(NamedTuple):
     folder: Path
 
 
-@functools.lru_cache(maxsize=None)
-def seconds_to_import(package: str) -> float:
-    """Of a process that does nothing else, on this machine: the quickest of three, as other tests run beside them."""
-    taken = []
-    for _ in range(3):
+def longer_than_half_an_import(seconds: float, package: str) -> bool:
+    """An import by a process that does nothing else, on this machine; others are timed where tests beside held one up."""
+    while not any(seconds > taken / 2 for taken in IMPORTS[package]) and len(IMPORTS[package]) < 3:
         start = time.monotonic()
         subprocess.run([sys.executable, "-c", f"import {package}"], check=True, capture_output=True)
-        taken.append(time.monotonic() - start)
-    return min(taken)
+        IMPORTS[package].append(time.monotonic() - start)
+    return any(seconds > taken / 2 for taken in IMPORTS[package])
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +173,7 @@ def test_speeds_are_of_every_step_by_every_clock(report: Dict[str, Any]) -> None
                 assert 0 < speed["low"] <= speed["median"] <= speed["high"]
             assert own["first_step_seconds"] > min(own["speeds"]["training"]["resident"]["seconds"])
             assert 100 < own["peak_memory_mib"] < 5000
-            assert own["start_seconds"] > seconds_to_import(CONTENDERS[name].package) / 2
+            assert longer_than_half_an_import(own["start_seconds"], CONTENDERS[name].package)
             assert 3 <= own["warm_up"]["training"] <= 10
 
 
@@ -206,7 +205,7 @@ def test_baselines_prove_themselves_and_nothing_is_learned(tiny_data: Path, tmp_
     for name, own in {**result["baselines"], **result["frameworks"]}.items():
         mib = 50 if name == "onnxruntime" else 100  # what it takes is a process and a session
         # From the start of the process, its framework's import with it, to a network; half, as the machine is not even.
-        assert own["start_seconds"] > seconds_to_import(CONTENDERS[name].package) / 2 and mib < own["peak_memory_mib"] < 5000, name
+        assert longer_than_half_an_import(own["start_seconds"], CONTENDERS[name].package) and mib < own["peak_memory_mib"] < 5000, name
     assert result["frameworks"]["caffe2"]["facts"]["chosen"].endswith(" other ways measured on this machine")
     assert {" / ".join(check["whom"]) for check in result["checks"]} == {"caffe2", *names, *(f"{name} / caffe2" for name in names)}
     assert {(each["kind"], each["second"]) for each in result["ratios"]} == {

@@ -19,6 +19,7 @@ from commands import PROJECT, command
 HOLD = """
 import os, sys
 from importlib import import_module
+from common.memory import freed_memory_kept
 from common.network.architectures import NETWORKS, build
 from common.network.optimizer import SGD
 from common.network.params import initialise
@@ -32,12 +33,13 @@ print(*[f"{name}={value}" for name, value in settings().items()], flush=True)
 def check(spec, plan):
     model = twin.model(spec, initialise(spec), SGD(), plan=plan)
     print(spec.name, model.facts(), *[str(each) for each in hold(model) if each.wrong] or ["right"], flush=True)
-for name in NETWORKS:
-    spec = build(name, 12)
-    for plan in (default_plan(spec), DIRECT):
-        check(spec, plan)
-smoothed = build("tdnn", 12, 0.25, label_smoothing=0.1)  # the default recipe's loss, whose width is the speakers'
-check(smoothed, default_plan(smoothed))
+with freed_memory_kept():
+    for name in NETWORKS:
+        spec = build(name, 12)
+        for plan in (default_plan(spec), DIRECT):
+            check(spec, plan)
+    smoothed = build("tdnn", 12, 0.25, label_smoothing=0.1)  # the default recipe's loss, whose width is the speakers'
+    check(smoothed, default_plan(smoothed))
 """
 FLAGS = {"SSE41": "sse4_1", "AVX2": "avx2", "AVX512_CORE": "avx512dq"}  # oneDNN's name -> the kernel's
 # What MKL is held to beside them: by hand, though by itself it would take another.
@@ -64,10 +66,10 @@ def ways() -> List[Tuple[str, Dict[str, str]]]:
 
 
 def with_only(variables: Dict[str, str]) -> Dict[str, str]:
-    """The environment, with these of all variables that choose kernels; threads that wait leave the core to other tests."""
+    """The environment, with these of all variables that choose kernels."""
     kept = {name: value for name, value in os.environ.items()
             if not name.startswith(("DNNL_", "ONEDNN_", "MKL_", "OPENBLAS_", "TF_ENABLE"))}
-    return {**kept, "OMP_WAIT_POLICY": "PASSIVE", **variables}
+    return {**kept, "OPENBLAS_THREAD_TIMEOUT": "4", **variables}  # as tests/conftest.py has it
 
 
 def stated(twin: str, variables: Dict[str, str]) -> Dict[str, str]:
