@@ -2,16 +2,13 @@
 
     python -m caffe2_impl.export runs/first/best.npz speaker.onnx
 """
-from __future__ import annotations
-
 import sys
-from functools import partial
 
 from caffe2_impl import load
 from common.commands import export
 from common.errors import friendly
 
-main = friendly(partial(export.run, "python -m caffe2_impl.export", load))
+main = friendly(export.run, "python -m caffe2_impl.export", load)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,16 +2,13 @@
 
     python -m caffe2_impl.identify runs/first/best.npz hello.wav
 """
-from __future__ import annotations
-
 import sys
-from functools import partial
 
 from caffe2_impl import load
 from common.commands import identify
 from common.errors import friendly
 
-main = friendly(partial(identify.run, "python -m caffe2_impl.identify", load))
+main = friendly(identify.run, "python -m caffe2_impl.identify", load)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,16 +2,13 @@
 
     python -m caffe2_impl.verify runs/first --gallery voices.npz hello.wav
 """
-from __future__ import annotations
-
 import sys
-from functools import partial
 
 from caffe2_impl import load
 from common.commands import verify
 from common.errors import friendly
 
-main = friendly(partial(verify.run, "python -m caffe2_impl.verify", load))
+main = friendly(verify.run, "python -m caffe2_impl.verify", load)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,15 +2,12 @@
 
     python -m common.enroll speaker.onnx Ada ada-1.wav ada-2.wav --gallery voices.npz
 """
-from __future__ import annotations
-
 import sys
-from functools import partial
 
 from common.commands import enroll
 from common.errors import friendly
 
-main = friendly(partial(enroll.run, "python -m common.enroll", None))
+main = friendly(enroll.run, "python -m common.enroll", None)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -23,8 +23,8 @@ class UserError(Exception):
     """Bad input. The message says what was wrong, where, and what to do about it."""
 
 
-def friendly(main: Callable[[Optional[List[str]]], int]) -> Callable[[Optional[List[str]]], int]:
-    """Wrap a command's `main(argv)`: user errors become one line on stderr and exit status 2.
+def friendly(main: Callable[..., int], *first: object) -> Callable[[Optional[List[str]]], int]:
+    """Wrap a command's `main(*first, argv)`: user errors become one line on stderr and exit status 2.
 
     So does what the machine refuses, wherever it does: a disk or a standard output that is full or
     fails, a folder that may not be written to. Anything else is a defect of ours and keeps its
@@ -40,7 +40,7 @@ def friendly(main: Callable[[Optional[List[str]]], int]) -> Callable[[Optional[L
                 stream.reconfigure(errors="backslashreplace")
         try:
             try:
-                return main(argv)
+                return main(*first, argv)
             finally:
                 sys.stdout.flush()  # here, where a failure can still be told
         except UserError as error:
