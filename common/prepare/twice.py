@@ -59,18 +59,20 @@ def find_twice(tree: Path, recordings: Sequence[Recording], traces: Dict[str, Tr
                    key=lambda recording: (traces[recording.name].length, recording.name))
     if not known:
         return {}
-    sets = _Sets(len(known))
-    maybe = []
-    for first, second, sure in _alike([traces[recording.name] for recording in known]):
+    pairs = list(_alike([traces[recording.name] for recording in known]))
+    if not pairs:
+        return {}
+    from scipy.cluster.hierarchy import DisjointSet  # slow to import, and mostly nothing is there twice
+
+    sets = DisjointSet(range(len(known)))
+    for first, second, sure in pairs:
         if sure:
-            sets.join(first, second)
-        else:
-            maybe.append((first, second))
-    maybe = [(first, second) for first, second in maybe if sets.of(first) != sets.of(second)][:_MAX_PAIRS]
+            sets.merge(first, second)
+    maybe = [(first, second) for first, second, sure in pairs if not (sure or sets.connected(first, second))][:_MAX_PAIRS]
     for (first, second), same in zip(maybe, _compare(tree, [(known[a], known[b]) for a, b in maybe], workers)):
         if same:
-            sets.join(first, second)
-    return _reasons([[known[number] for number in together] for together in sets.all()])
+            sets.merge(first, second)
+    return _reasons([[known[number] for number in together] for together in sets.subsets() if len(together) > 1])
 
 
 def _reasons(sets: List[List[Recording]]) -> Dict[str, str]:
@@ -84,29 +86,6 @@ def _reasons(sets: List[List[Recording]]) -> Dict[str, str]:
         else:
             reasons.update({recording.name: f"there twice: the same recording as {kept.name}" for recording in others})
     return reasons
-
-
-class _Sets:
-    """Numbers that belong together, joined two at a time."""
-
-    def __init__(self, size: int) -> None:
-        self._above = list(range(size))
-
-    def of(self, number: int) -> int:
-        while self._above[number] != number:
-            self._above[number] = number = self._above[self._above[number]]
-        return number
-
-    def join(self, first: int, second: int) -> None:
-        low, high = sorted((self.of(first), self.of(second)))
-        self._above[high] = low
-
-    def all(self) -> List[List[int]]:
-        """The sets of two and more."""
-        found: Dict[int, List[int]] = {}
-        for number in range(len(self._above)):
-            found.setdefault(self.of(number), []).append(number)
-        return [together for together in found.values() if len(together) > 1]
 
 
 def _alike(traces: List[Trace]) -> Iterator[Tuple[int, int, bool]]:
