@@ -12,10 +12,10 @@ def load() -> Twin:
     """Import Caffe2 and return this implementation."""
     _ask_mkl_for_avx2()
     with unbroken():
-        from caffe2_impl import feeding, from_onnx, matmul, model, profile, runtime
+        from caffe2_impl import feeding, from_onnx, model, profile, runtime
 
     return Twin("caffe2_impl", "Caffe2", runtime.configure, model.Model, feeding.staged,
-                from_onnx.import_onnx, runtime.about, profile.profile, matmul.matmul)
+                from_onnx.import_onnx, runtime.about, profile.profile, runtime.matmul)
 
 
 def _ask_mkl_for_avx2() -> None:

@@ -5,13 +5,14 @@ import ctypes
 import logging
 import re
 from pathlib import Path
-from typing import Dict
+from typing import Callable, Dict
 
 # caffe2.python logs at every start that it found no CUDA and which CPU features it was not
 # compiled with; its oneDNN kernels choose theirs at run time.
 logging.getLogger("caffe2.python._import_c_extension").setLevel(logging.ERROR)
 logging.getLogger().addFilter(lambda record: "caffe2_pybind11_state" not in record.getMessage())
 
+import numpy as np
 import torch  # Caffe2's compiled part lives in PyTorch's wheel (up to 1.10) and links to it
 from caffe2.proto import caffe2_pb2
 from caffe2.python import core, workspace
@@ -86,6 +87,18 @@ def _mkl_kernels() -> str:
 def _cuda_libraries() -> Dict[str, str]:
     return {"blas": f"cuBLAS of CUDA {torch.version.cuda}",
             "convolutions": f"cuDNN {torch.backends.cudnn.version()}", "instructions": "the card's"}
+
+
+def matmul(size: int) -> Callable[[], object]:
+    """A function that multiplies two square float32 matrices, to see what the machine can do: a dense layer where networks run."""
+    generator = np.random.default_rng(0)
+    blobs = [f"matmul_{size}/{name}" for name in ("a", "b", "bias")]
+    for blob, shape in zip(blobs, ((size, size), (size, size), (size,))):
+        workspace.FeedBlob(blob, generator.standard_normal(shape, np.float32), device_option=_device)
+    net = core.Net("matmul")
+    net.Proto().op.extend([core.CreateOperator("FC", blobs, [f"matmul_{size}/product"], device_option=_device)])
+    workspace.CreateNet(net, overwrite=True)
+    return lambda: workspace.RunNet(net)
 
 
 def about() -> Dict[str, str]:

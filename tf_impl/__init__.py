@@ -23,7 +23,7 @@ def load() -> Twin:
     # TensorFlow takes several models in one process for one that is built again by mistake.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with unbroken():
-        from tf_impl import feeding, from_onnx, matmul, model, profile, runtime
+        from tf_impl import feeding, from_onnx, model, profile, runtime
 
     return Twin("tf_impl", "TensorFlow", runtime.configure, model.Model, feeding.staged,
-                from_onnx.import_onnx, runtime.about, profile.profile, matmul.matmul)
+                from_onnx.import_onnx, runtime.about, profile.profile, runtime.matmul)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Dict
+from typing import Callable, Dict
 
 import tensorflow as tf
 from tensorflow.python.framework import test_util
@@ -92,6 +92,13 @@ def _version(header: Path, *names: str) -> str:
         return ".".join(re.search(rf"#define {name} +(\d+)", text)[1] for name in names)
     except (OSError, TypeError):  # no such file, no such name
         return "unknown"
+
+
+def matmul(size: int) -> Callable[[], object]:
+    """A function that multiplies two square float32 matrices, to see what the machine can do."""
+    a, b = (tf.random.stateless_normal((size, size), (seed, 0)) for seed in range(2))
+    multiply = tf.function(tf.matmul)
+    return lambda: multiply(a, b)
 
 
 def about() -> Dict[str, str]:

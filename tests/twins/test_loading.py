@@ -26,7 +26,7 @@ def test_it_is_heard_once_the_import_is_whole(twin: Twin, monkeypatch: pytest.Mo
 
     found: List[str] = []
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run where it is ignored
-    name = f"{twin.package}.matmul"
+    name = f"{twin.package}.from_onnx"
     monkeypatch.delitem(sys.modules, name)
     monkeypatch.delattr(name)
     monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
