@@ -14,7 +14,7 @@ from typing import Dict, Iterable, List, Mapping, Optional, Set, Tuple
 from caffe2.proto import caffe2_pb2
 from caffe2.python import core, workspace
 
-from caffe2_impl import winograd
+from caffe2_impl import runtime, winograd
 from caffe2_impl.recycling import rename, shared_names
 from caffe2_impl.runtime import CPU, IDEEP
 from common.network.layers import BatchNorm
@@ -88,20 +88,13 @@ class Correction:
     factor: str  # blob that holds share / (n - 1), n = values per channel in a batch
 
 
+@core.GradientRegistry.RegisterGradient("CopyCPUToIDEEP")
 @core.GradientRegistry.RegisterGradient("CopyIDEEPToCPU")
 def _copy_gradient(operator: caffe2_pb2.OperatorDef, gradients: List[str]) -> Tuple[List[caffe2_pb2.OperatorDef], List[str]]:
-    """Caffe2 knows no gradient for this copy; it is the copy the other way."""
+    """Caffe2 knows no gradient for these copies; it is the copy the other way."""
+    back = "CopyCPUToIDEEP" if operator.type == "CopyIDEEPToCPU" else "CopyIDEEPToCPU"
     gradient = operator.input[0] + "_grad"
-    return [core.CreateOperator("CopyCPUToIDEEP", [gradients[0]], [gradient],
-                                device_option=IDEEP)], [gradient]
-
-
-@core.GradientRegistry.RegisterGradient("CopyCPUToIDEEP")
-def _copy_back_gradient(operator: caffe2_pb2.OperatorDef, gradients: List[str]
-                        ) -> Tuple[List[caffe2_pb2.OperatorDef], List[str]]:
-    gradient = operator.input[0] + "_grad"
-    return [core.CreateOperator("CopyIDEEPToCPU", [gradients[0]], [gradient],
-                                device_option=IDEEP)], [gradient]
+    return [core.CreateOperator(back, [gradients[0]], [gradient], device_option=IDEEP)], [gradient]
 
 
 def to_rows(network: Construction, x: str) -> str:
@@ -216,14 +209,27 @@ def _quick(op: caffe2_pb2.OperatorDef) -> List[caffe2_pb2.OperatorDef]:
     return operators
 
 
+def edge() -> caffe2_pb2.DeviceOption:
+    """The device on which a network's input arrives and its logits leave."""
+    return runtime.CUDA if runtime.on_gpu() else CPU
+
+
+def net_of(name: str, operator: caffe2_pb2.OperatorDef) -> core.Net:
+    """A net of one operator, ready to run."""
+    net = core.Net(name)
+    net.Proto().op.extend([operator])
+    workspace.CreateNet(net)
+    return net
+
+
 def give_back(scope: str) -> None:
-    """Empty the workspace of what begins with `scope`: the nets and blobs of a model that nobody holds."""
+    """Empty the workspace of what begins with `scope`: the nets and blobs of what nobody holds; it would keep them all."""
     for net in workspace.C.nets():
         if net.startswith(scope):
             workspace.C.delete_net(net)
     for blob in workspace.Blobs():
         if blob.startswith(scope):
-            workspace.ResetBlob(blob)
+            workspace.C.Workspace.current._remove_blob(blob)
 
 
 def declare_inputs(net: core.Net) -> None:

@@ -20,7 +20,17 @@ from caffe2.proto import caffe2_pb2
 from caffe2.python import core, workspace
 
 from caffe2_impl import layers, runtime, to_onnx, winograd
-from caffe2_impl.construction import Construction, create, declare_inputs, finish, found_layouts, give_back, to_plain
+from caffe2_impl.construction import (
+    Construction,
+    create,
+    declare_inputs,
+    edge,
+    finish,
+    found_layouts,
+    give_back,
+    net_of,
+    to_plain,
+)
 from common.network import onnx_file
 from common.network import params as parameters
 from common.network.folding import fold_batch_norm, folded_spec
@@ -59,7 +69,8 @@ class Model:
         self._layouts: Dict[Tuple[int, ...], Dict[str, str]] = {}  # shape of input -> what oneDNN chose
         # What Caffe2 makes of it; of the testing net with the first prediction, of the other with the first inspection.
         self._create_training_nets()
-        self._size_net = self._create_size_net()
+        self._size_net = net_of(f"{self._scope}size", core.CreateOperator(  # tells the input's shape without a copy of the input
+            "Shape", [self.input_blobs[0]], [f"{self._scope}size"], device_option=edge()))
         self._inspecting: Optional[core.Net] = None
 
     @property
@@ -73,7 +84,7 @@ class Model:
         return self.training.net, self.testing.net
 
     def stage(self, spectrograms: np.ndarray, speakers: Optional[np.ndarray] = None) -> None:
-        blobs, device = self.input_blobs, self._tail_device()
+        blobs, device = self.input_blobs, edge()
         workspace.FeedBlob(blobs[0], np.ascontiguousarray(spectrograms[:, np.newaxis], np.float32),
                            device_option=device)
         if speakers is not None:
@@ -179,10 +190,6 @@ class Model:
             create(self._inspecting, self.training, self.training.outputs.values(), f"{self._scope}inspect/")
         return self._inspecting
 
-    def _tail_device(self) -> caffe2_pb2.DeviceOption:
-        """Where inputs arrive and logits leave."""
-        return runtime.CUDA if runtime.on_gpu() else runtime.CPU
-
     def _add_update(self, net: core.Net) -> None:
         """Append the formula of `common.network.optimizer` for every parameter."""
         for p in self._parameters:
@@ -240,12 +247,12 @@ class Model:
     def _feed_learning_rate(self, value: float) -> None:
         # IDEEP's update, too, wants it as a plain CPU tensor.
         workspace.FeedBlob(f"{self._scope}learning_rate", np.full(1, value, np.float32),
-                           device_option=self._tail_device())
+                           device_option=edge())
 
     def _feed_constants(self) -> None:
         for scope in (self._scope, self._test_scope):
             for name, value in {**layers.constants(self.spec), **layers.loss_constants(self.spec)}.items():
-                workspace.FeedBlob(scope + name, value, device_option=self._tail_device())
+                workspace.FeedBlob(scope + name, value, device_option=edge())
             for name, value in winograd.constants(self.spec, self._plan).items():
                 workspace.FeedBlob(scope + name, value)
         # What the update reads, on each device on which parameters live.
@@ -258,14 +265,6 @@ class Model:
         for net in (self.training.net, self._backward, self._forward):  # each the beginning of the one before
             finish(net, self.training)
             names = create(net, self.training, (), self._scope, names)
-
-    def _create_size_net(self) -> core.Net:
-        """What tells the input's shape without a copy of the input."""
-        net = core.Net(f"{self._scope}size")
-        net.Proto().op.extend([core.CreateOperator(
-            "Shape", [self.input_blobs[0]], [f"{self._scope}size"], device_option=self._tail_device())])
-        workspace.CreateNet(net)
-        return net
 
     def _adapt(self, scope: str) -> Tuple[int, ...]:
         """Feed what the nets of a scope have to know about the shape of the staged batch; returns it."""
