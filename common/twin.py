@@ -113,6 +113,12 @@ def train_on(model: Model, batch: Batch, learning_rate: float) -> StepResult:
     return model.train_staged(learning_rate)
 
 
+def predict_on(model: Model, spectrograms: np.ndarray) -> np.ndarray:
+    """Stage float32 (N, 512, frames), and return their logits (N, num_speakers)."""
+    model.stage(spectrograms)
+    return model.predict_staged()
+
+
 @dataclass(frozen=True)
 class Twin:
     """One framework's implementation."""

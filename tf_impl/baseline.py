@@ -39,6 +39,7 @@ from common.speed.bench import Bench
 from common.speed.engine import INFERENCE, RATE, TRAINING, Engine
 from common.speed.blocks import Tick
 from common.speed.worker import serve
+from tf_impl.construction import to_canonical, to_framework
 
 
 class Network:
@@ -92,7 +93,7 @@ class Network:
     def _values(self, what: str, sign: int) -> Params:
         names = iter([p.name for p in self._spec.parameters() if p.trainable or what == "weights"])
         return {next(names): sign * value for layer in self._spec.layers for value in _canonical(
-            layer, [variable.numpy() for variable in self._variables(layer, what)], self._spec)}
+            layer, [variable.value for variable in self._variables(layer, what)], self._spec)}
 
     def _variables(self, layer: Layer, what: str) -> List[keras.Variable]:
         """Of a layer, in canonical order."""
@@ -200,19 +201,22 @@ _BUILDERS: Dict[type, Callable[[Layer, keras.Regularizer, bool], List[keras.Laye
 
 
 def _weights(layer: Layer, own: List[np.ndarray], spec: NetworkSpec) -> List[np.ndarray]:
-    """A layer's canonical tensors as Keras has them: kernels (high, wide, in, out) and (in, out)."""
-    if isinstance(layer, Convolution):
-        kernel = own[0].transpose(2, 3, 1, 0)
-        return [kernel[0] if isinstance(spec.layers[0], BinsAsChannels) else kernel, own[1]]
-    return [own[0].T, own[1]] if isinstance(layer, Dense) else own
+    """A layer's canonical tensors as Keras has them: kernels (high, wide, in, out) or (wide, in, out), and (in, out)."""
+    first, *others = map(to_framework, own)
+    return [first[0] if _over_time(layer, spec) else first, *others]
 
 
-def _canonical(layer: Layer, own: List[np.ndarray], spec: NetworkSpec) -> List[np.ndarray]:
+def _canonical(layer: Layer, own: List[tf.Variable], spec: NetworkSpec) -> List[np.ndarray]:
     """The other way round."""
-    if isinstance(layer, Convolution):
-        kernel = own[0][np.newaxis] if isinstance(spec.layers[0], BinsAsChannels) else own[0]
-        return [kernel.transpose(3, 2, 0, 1), own[1]]
-    return [own[0].T, own[1]] if isinstance(layer, Dense) else own
+    if not own:
+        return []
+    first, *others = own
+    return [to_canonical(value) for value in (first[tf.newaxis] if _over_time(layer, spec) else first, *others)]
+
+
+def _over_time(layer: Layer, spec: NetworkSpec) -> bool:
+    """Whether it convolves over time alone."""
+    return isinstance(layer, Convolution) and isinstance(spec.layers[0], BinsAsChannels)
 
 
 if __name__ == "__main__":

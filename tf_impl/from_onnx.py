@@ -5,6 +5,7 @@
 """
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Callable
 
@@ -13,6 +14,7 @@ import numpy as np
 from common.network.layers import NetworkSpec
 from common.network.onnx_file import read_parameters
 from common.network.optimizer import SGD
+from common.twin import predict_on
 from tf_impl.model import Model
 
 
@@ -23,9 +25,4 @@ def import_onnx(path: Path, spec: NetworkSpec) -> Callable[[np.ndarray], np.ndar
     the export must hold them by their canonical names, as Caffe2's does.
     """
     model = Model(spec, read_parameters(path, spec), SGD())
-
-    def predict(spectrograms: np.ndarray) -> np.ndarray:
-        model.stage(spectrograms)
-        return model.predict_staged()
-
-    return predict
+    return functools.partial(predict_on, model)

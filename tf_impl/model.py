@@ -59,8 +59,8 @@ class Model:
         self._tables: Dict[bool, Tuple[Tuple[int, ...], _Tables]] = {}  # training -> last size and its
         batch = _SPECTROGRAMS, _SPEAKERS, self._table_specs(training=True)
         self._train = _traced(self._train_step, (*batch, _SCALAR))
-        self._inspect = _traced(self._gradients, batch)
-        self._parts = {"forward": _traced(self._loss, batch),
+        self._inspect = _traced(lambda *staged: self._backward(*staged)[:3], batch)
+        self._parts = {"forward": _traced(lambda *staged: self._forward(*staged)[:1], batch),
                        "backward": _traced(self._gradients_alone, batch)}
         self._predict: Optional[tf.types.experimental.ConcreteFunction] = None
         self._batch: Tuple[tf.Tensor, Optional[tf.Tensor]]
@@ -164,19 +164,11 @@ class Model:
     def _new_tables(self, size: Tuple[int, int], training: bool) -> Dict[str, np.ndarray]:
         return network_tables(self.spec, self._plan, *size, training)
 
-    def _loss(self, spectrograms: tf.Tensor, speakers: tf.Tensor, tables: _Tables) -> Tuple[tf.Tensor]:
-        return (self._forward(spectrograms, speakers, tables)[0],)
-
     def _gradients_alone(self, spectrograms: tf.Tensor, speakers: tf.Tensor, tables: _Tables
                          ) -> List[tf.Tensor]:
         """The loss and every gradient: a result of the function, or TensorFlow would leave it out."""
         loss, _, gradients, _ = self._backward(spectrograms, speakers, tables)
         return [loss, *gradients.values()]
-
-    def _gradients(self, spectrograms: tf.Tensor, speakers: tf.Tensor, tables: _Tables
-                   ) -> Tuple[tf.Tensor, Dict[str, tf.Tensor], Dict[str, tf.Tensor]]:
-        loss, outputs, gradients, _ = self._backward(spectrograms, speakers, tables)
-        return loss, outputs, gradients
 
     def _forward(self, spectrograms: tf.Tensor, speakers: tf.Tensor, tables: _Tables
                  ) -> Tuple[tf.Tensor, Dict[str, tf.Tensor], List[Statistics]]:

@@ -17,6 +17,7 @@ from common.errors import UserError
 from common.network.layers import EMBEDDING, INPUT, OUTPUT
 from common.network.onnx_session import open_session
 from common.training.trained import Trained
+from common.twin import predict_on
 
 if TYPE_CHECKING:  # slow to import, and ONNX Runtime needs neither
     from common.data.batches import BatchReader
@@ -55,10 +56,10 @@ class TwinEngine:
         return self._twin.framework
 
     def logits(self, spectrograms: np.ndarray) -> np.ndarray:
-        return _predict(self._whole, spectrograms)
+        return predict_on(self._whole, spectrograms)
 
     def embeddings(self, spectrograms: np.ndarray) -> np.ndarray:
-        return _predict(self._beheaded, spectrograms)
+        return predict_on(self._beheaded, spectrograms)
 
     def predict(self, reader: BatchReader) -> Answers:
         from common.training.evaluation import predict
@@ -82,11 +83,6 @@ class TwinEngine:
         spec = self.checkpoint.spec.embedding
         params = {p.name: self.checkpoint.params[p.name] for p in spec.parameters()}
         return self._twin.model(spec, params, self.checkpoint.config.optimizer)
-
-
-def _predict(model: Model, spectrograms: np.ndarray) -> np.ndarray:
-    model.stage(spectrograms)
-    return model.predict_staged()
 
 
 class OnnxEngine:

@@ -16,7 +16,7 @@ from common.network.optimizer import SGD
 from common.network.params import Params
 from common.network.winograd import Plan
 from common.speed.blocks import Tick, repeat
-from common.twin import Model, Twin
+from common.twin import Model, Twin, predict_on
 
 TRAINING, INFERENCE, FORWARD, BACKWARD, LATENCY = "training", "inference", "forward", "backward", "latency"
 
@@ -86,8 +86,7 @@ class TwinRunner:
         return self.model.train_staged(learning_rate).loss
 
     def answer(self, spectrograms: np.ndarray) -> np.ndarray:
-        self.model.stage(spectrograms)
-        return self.model.predict_staged()
+        return predict_on(self.model, spectrograms)
 
     def facts(self) -> Dict[str, str]:
         return self.model.facts()
