@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Callable, List, Mapping, Optional, Sequence
 
 from common.commands.options import add_options, add_out_options, data_or_embedded, prepare_machine
-from common.errors import UserError
 from common.outputs import output
-from common.parser import Parser
+from common.parser import Parser, number
 from common.twin import Twin
 
 if TYPE_CHECKING:
@@ -29,8 +28,6 @@ _WRITES = ("crossover.md", "crossover.json", "crossover.png", "half.npz")
 def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
     """Print the differences and draw the curves; exit status 1 if the loss noticed."""
     options = _parser().parse_args(argv)
-    if options.steps < 1:
-        raise UserError("--steps must be at least 1")
     threads = prepare_machine(options, loads.values())
 
     from common.data.dataset import open_dataset
@@ -74,7 +71,7 @@ def _write(folder: Path, study: CrossoverStudy, lines: Sequence[str], of_what: s
 def _parser() -> argparse.ArgumentParser:
     parser = Parser("python compare.py crossover", _DESCRIPTION)
     add_options(parser, "--data", "--network", "--width", "--batch-size", "--learning-rate", learning_rate=1e-3)
-    parser.add_argument("--steps", type=int, default=20, help="before and after the switch (20)")
+    parser.add_argument("--steps", type=number, default=20, help="before and after the switch (20)")
     add_out_options(parser, "crossover-NETWORK", "crossover.md, crossover.json and crossover.png")
     add_options(parser, "--device", "--threads")
     return parser

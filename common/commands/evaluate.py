@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Iterable, List, Optional, Sequence
 from common.commands import breakdown
 from common.commands.options import Load, add_engine_options, add_options, add_out_options, model_of_kind, open_engine
 from common.commands.utterances import Selection, add_side_options, choose, open_for
-from common.errors import UserError
 from common.outputs import output
 from common.parser import Parser
 
@@ -48,8 +47,6 @@ WRITES = ("evaluation.json", "confusion.csv", "predictions.csv")
 def run(prog: str, load: Load, argv: Optional[List[str]]) -> int:
     """Evaluate as the options say; returns the exit status."""
     options = _parser(prog, load).parse_args(argv)
-    if options.batch_size < 1:
-        raise UserError(f"--batch-size must be at least 1, not {options.batch_size}")
     options.model = model_of_kind(prog, load, options.model)
     engine = open_engine(prog, load, options)
 

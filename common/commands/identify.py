@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, List, Optional
 
 from common.commands.options import Load, add_engine_options, add_options, open_engine
 from common.commands.sound_files import HELP, exit_status, say, sources
-from common.errors import UserError
-from common.parser import Parser
+from common.parser import Parser, number
 
 if TYPE_CHECKING:  # slow to import, and only named in annotations
     from common.identify.speakers import Answer
@@ -29,8 +28,6 @@ recordings one that cannot be used is said to be so, and the exit status is then
 def run(prog: str, load: Load, argv: Optional[List[str]]) -> int:
     """Identify the speakers of the recordings given; returns the exit status."""
     options = _parser(prog, load).parse_args(argv)
-    if options.top < 1:
-        raise UserError(f"--top must be at least 1, not {options.top}")
     with contextlib.ExitStack() as held:
         meant = sources(options.recordings, held)
         engine = open_engine(prog, load, options)
@@ -56,7 +53,7 @@ def _parser(prog: str, load: Load) -> argparse.ArgumentParser:
     parser = Parser(prog, _DESCRIPTION.format(prog=prog, model=model))
     add_engine_options(parser, load)
     parser.add_argument("recordings", nargs="+", metavar="RECORDING", help=HELP)
-    parser.add_argument("--top", type=int, default=5, metavar="N", help="how many speakers to list (5)")
+    parser.add_argument("--top", type=number, default=5, metavar="N", help="how many speakers to list (5)")
     how = parser.add_mutually_exclusive_group()
     add_options(how, "--json")
     how.add_argument("--csv", action="store_true", help="a table: recording, seconds, rank, speaker, probability, ...")

@@ -16,6 +16,7 @@ from common.errors import UserError
 from common.files import word
 from common.machine import THREAD_VARIABLES, available_cores
 from common.network.architectures import NETWORKS
+from common.parser import number
 from common.training.config import WHAT, TrainingConfig
 from common.twin import AUTO, CONVOLUTIONS, DEVICES
 
@@ -66,8 +67,8 @@ _SHARED: Dict[str, _Shared] = {
     "--network": _Shared(_SETTINGS["network"], "tdnn", {"choices": list(NETWORKS)}),
     "--width": _Shared(_SETTINGS["width"], 1.0, {"type": float}),
     "--speakers": _Shared("number of speakers", 50, {"type": int}),
-    "--frames": _Shared("of an utterance", NUM_FRAMES, {"type": int}),
-    "--batch-size": _Shared(f"{_SETTINGS['batch_size']}, or at once", BATCH_SIZE, {"type": int}),
+    "--frames": _Shared("of an utterance", NUM_FRAMES, {"type": number}),
+    "--batch-size": _Shared(f"{_SETTINGS['batch_size']}, or at once", BATCH_SIZE, {"type": number}),
     "--crop-frames": _Shared(f"{_SETTINGS['crop_frames']}; what is timed or tested is whole", NUM_FRAMES, {
         "type": int, "metavar": "N"}),
     "--learning-rate": _Shared(_SETTINGS["learning_rate"], 1e-2, {"type": float}),

@@ -6,10 +6,9 @@ import sys
 from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, Optional
 
 from common.commands.options import add_options, add_out_options, prepare_machine
-from common.errors import UserError
 from common.network.architectures import NETWORKS
 from common.outputs import output
-from common.parser import Parser
+from common.parser import Parser, number
 from common.twin import Twin
 
 if TYPE_CHECKING:  # slow to import, and only named in annotations
@@ -30,8 +29,6 @@ _WRITES = ("profile.md", "profile.json", *(f"{name}.png" for name in NETWORKS))
 def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> int:
     """Profile, print the tables and write them."""
     options = _parser().parse_args(argv)
-    if min(options.batch_size, options.steps, options.frames) < 1:
-        raise UserError("--batch-size, --steps and --frames must be at least 1")
     threads = prepare_machine(options, loads.values())
 
     from common.compare.verdict import FAILED, of_proofs
@@ -61,7 +58,7 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
 def _parser() -> argparse.ArgumentParser:
     parser = Parser("python compare.py profile", _DESCRIPTION)
     add_options(parser, "--networks", "--width", "--batch-size", "--frames", "--speakers")
-    parser.add_argument("--steps", type=int, default=3, help="profiled steps of each kind (3)")
+    parser.add_argument("--steps", type=number, default=3, help="profiled steps of each kind (3)")
     add_out_options(parser, "profile", "tables and plots")
     add_options(parser, "--device", "--threads")
     return parser

@@ -11,7 +11,7 @@ from common.data.form import NUM_FRAMES
 from common.errors import UserError
 from common.network.architectures import NETWORKS
 from common.outputs import output
-from common.parser import Parser
+from common.parser import Parser, number
 from common.progress import Progress
 from common.twin import Twin
 
@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
                                 ("frames", [100, 200, 300, 500, 1000], "of an utterance"),
                                 ("speakers", [50, 1251, 5994], "to tell apart")):
         shown = "" if default is None else f" ({' '.join(map(str, default))})"
-        parser.add_argument(f"--{name}", nargs="*", type=int, default=default, metavar="N",
+        parser.add_argument(f"--{name}", nargs="*", type=number, default=default, metavar="N",
                             help=f"{what}{shown}; no value: not this axis")
     add_out_options(parser, "scaling", "tables and plots")
     return parser
@@ -107,8 +107,6 @@ def _values(options: argparse.Namespace, most: int) -> Dict[str, List[int]]:
     values = {axis: sorted(set(each)) for axis, each in values.items() if each}
     if not values:
         raise UserError("no axis has a value; give one of --batch-sizes, --threads, --frames, --speakers")
-    if min(map(min, values.values())) < 1:
-        raise UserError("sizes and numbers of threads must be at least 1")
     for name in options.networks:
         for speakers in values.get(SPEAKERS, [_SPEAKERS]):
             build(name, speakers, options.width).steps(min(values.get(FRAMES, [_FRAMES])))

@@ -26,7 +26,7 @@ from common.data.dataset import record_files
 from common.data.records import RECORD_BYTES, RECORD_FLOATS, RecordSet
 from common.errors import UserError, friendly
 from common.measured import facts, told
-from common.parser import Parser
+from common.parser import Parser, number
 
 MEMORY_LIMIT = 2 * 2**30  # bytes of its own that the reading process may have
 _COPY, _MAPPED, _READ, _READER = (
@@ -58,11 +58,11 @@ def measure_speed(paths: Sequence[Path], batch_size: int, rounds: int) -> Dict[s
         _READ: lambda epoch: _read(paths, batch),
         _READER: lambda epoch: sum(each.spectrograms.nbytes for each in reader.epoch(epoch))}
     speeds: Dict[str, List[float]] = {way: [] for way in ways}
-    for number in range(-1, rounds):  # the first brings files into the page cache and does not count
+    for turn in range(-1, rounds):  # the first brings files into the page cache and does not count
         for way, run in ways.items():
             start = time.perf_counter()
-            copied = run(number + 1)
-            if number >= 0:
+            copied = run(turn + 1)
+            if turn >= 0:
                 speeds[way].append(copied / (time.perf_counter() - start))
     return speeds
 
@@ -125,10 +125,7 @@ def _read_through(paths: Sequence[Path], batch_size: int) -> Memory:
 
 def _resident() -> Dict[str, float]:
     """Resident memory by kind in MiB, as Linux tells it."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        raise UserError("memory by kind is measured on Linux only: there is no /proc/self/status") from None
+    lines = Path("/proc/self/status").read_text().splitlines()
     return {name: int(value.split()[0]) / 2**10 for name, _, value in (line.partition(":") for line in lines)
             if name in ("RssAnon", "RssFile")}
 
@@ -156,8 +153,8 @@ def memory_table(found: Sequence[Memory]) -> str:
 @friendly
 def main(argv: Optional[List[str]] = None) -> int:
     options = _parser().parse_args(argv)
-    if min(options.batch_size, options.rounds) < 1 or min(options.memory, default=1) <= 0:
-        raise UserError("--batch-size, --rounds and --memory must be above 0")
+    if min(options.memory, default=1) <= 0:
+        raise UserError("--memory must be above 0")
     print(_report(options))
     return 0
 
@@ -165,8 +162,8 @@ def main(argv: Optional[List[str]] = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser("python -m common.data.reading_speed", __doc__)
     parser.add_argument("data", nargs="+", type=Path, help="data folders or record files")
-    parser.add_argument("--batch-size", type=int, default=32, help="records (32)")
-    parser.add_argument("--rounds", type=int, default=9, help="of each way (9)")
+    parser.add_argument("--batch-size", type=number, default=32, help="records (32)")
+    parser.add_argument("--rounds", type=number, default=9, help="of each way (9)")
     parser.add_argument("--memory", nargs="+", type=float, default=[], metavar="GB",
                         help="sizes of sparse data sets to read through under a limit of memory")
     parser.add_argument("--scratch", type=Path, metavar="FOLDER",

@@ -28,7 +28,7 @@ from common.data.form import NUM_BINS, NUM_FRAMES, SAMPLE_RATE, SEGMENT_SAMPLES
 from common.errors import UserError, friendly
 from common.files import read_json
 from common.measured import facts, told
-from common.parser import Parser
+from common.parser import Parser, number
 from common.prepare.audio import load_audio
 from common.prepare.features import (
     DEVIATION_FLOOR,
@@ -139,7 +139,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("tree", type=Path, help="folder of recordings, SPEAKER/SESSION/*")
     parser.add_argument("out", type=Path, nargs="?", help=argparse.SUPPRESS)
     parser.add_argument("--only", choices=PLAIN, help=argparse.SUPPRESS)  # how it starts the plain pipelines
-    parser.add_argument("--rounds", type=int, default=3, help="of each pipeline (default 3)")
+    parser.add_argument("--rounds", type=number, default=3, help="of each pipeline (default 3)")
     parser.add_workers("processes")
     return parser
 
@@ -147,8 +147,6 @@ def build_parser() -> argparse.ArgumentParser:
 @friendly
 def main(argv: Optional[List[str]] = None) -> int:
     args = build_parser().parse_args(argv)
-    if args.rounds < 1:
-        raise UserError("--rounds must be above 0")
     try:
         import librosa
     except ImportError as error:
@@ -159,10 +157,10 @@ def main(argv: Optional[List[str]] = None) -> int:
     print(told(facts(threads=1)))
     print(f"librosa {librosa.__version__}, {args.workers} processes; largest difference {compare_records(args.tree):.1g}")
     rounds: Dict[str, List[Round]] = {name: [] for name in (LOOP, POOL, OURS)}
-    for number in range(1, args.rounds + 1):
+    for turn in range(1, args.rounds + 1):
         for name, done in rounds.items():
             done.append(measure(name, args.tree, args.workers))
-            print(f"round {number}: {name:15s} {done[-1].utterances} utterances in {done[-1].seconds:6.1f} s, "
+            print(f"round {turn}: {name:15s} {done[-1].utterances} utterances in {done[-1].seconds:6.1f} s, "
                   f"{done[-1].utterances / done[-1].seconds:4.0f} a second")
     for name in PLAIN:
         pairs = list(zip(rounds[name], rounds[OURS]))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple
 from common.data.randomness import seed
 from common.errors import UserError, friendly
 from common.files import read_text, write_text
-from common.parser import Parser
+from common.parser import Parser, number
 
 if TYPE_CHECKING:
     from common.prepare.sources import Recording
@@ -117,15 +117,12 @@ def main(argv: Optional[List[str]] = None) -> int:
     parser = Parser("python -m common.verify.trials", __doc__)
     parser.add_argument("recordings", type=Path, help="folder of recordings, SPEAKER/SESSION/*")
     parser.add_argument("out", type=Path, help="the list to write")
-    parser.add_argument("--targets", type=int, default=TARGETS, metavar="N",
+    parser.add_argument("--targets", type=number, default=TARGETS, metavar="N",
                         help=f"trials of one voice, at most ({TARGETS}); in two sessions where the voice has several")
-    parser.add_argument("--nontargets", type=int, default=NONTARGETS, metavar="N",
+    parser.add_argument("--nontargets", type=number, default=NONTARGETS, metavar="N",
                         help=f"trials of two voices, at most ({NONTARGETS})")
     parser.add_argument("--seed", type=seed, default=0, help="which are drawn (0)")
     options = parser.parse_args(argv)
-    for name in ("targets", "nontargets"):
-        if getattr(options, name) < 1:
-            raise UserError(f"--{name} must be at least 1, not {getattr(options, name)}")
     from common.prepare.sources import find_recordings
 
     trials = draw_trials(find_recordings(options.recordings).recordings, options.targets, options.nontargets, options.seed)

@@ -26,7 +26,7 @@ from common.data.randomness import seed
 from common.errors import UserError, friendly
 from common.files import cache_folder, locked, make_folder
 from common.machine import available_cores
-from common.parser import Parser
+from common.parser import Parser, number
 from common.prepare.processes import CONTEXT, start_worker, starting
 from common.progress import Progress
 
@@ -166,14 +166,11 @@ def main(argv: Optional[List[str]] = None) -> int:
     parser.add_argument("--cache", type=Path, help="folder to keep it in (default: the user's cache)")
     for field in dataclasses.fields(Corpus):
         if isinstance(field.default, int):
-            parser.add_argument(f"--{field.name}", type=seed if field.name == "seed" else int, default=field.default,
+            parser.add_argument(f"--{field.name}", type=seed if field.name == "seed" else number, default=field.default,
                                 help=f"default {field.default}")
     args = vars(parser.parse_args(argv))
     cache = args.pop("cache")
-    corpus = Corpus(**args)
-    if min(corpus.speakers, corpus.sessions, corpus.utterances) < 1:
-        raise UserError("--speakers, --sessions and --utterances must be above 0")
-    print(default_corpus(cache, corpus))
+    print(default_corpus(cache, Corpus(**args)))
     return 0
 
 

@@ -226,7 +226,7 @@ QUICK_ERRORS = [
     (f"{EVALUATE} @model.npz @missing.bin", "missing.bin"),
     (f"{EVALUATE} @model.npz @others", "classes.txt and the speakers of the model differ"),
     (f"{EVALUATE} @model.npz @truncated/part-1.bin", "truncated tail"),
-    (f"{EVALUATE} @model.npz @data --batch-size 0", "--batch-size must be at least 1"),
+    (f"{EVALUATE} @model.npz @data --batch-size 0", "--batch-size: must be at least 1, not 0"),
     (f"{EVALUATE} @model.npz @data --split @missing.json", "there is no split missing.json"),
     (f"{EVALUATE} @model.npz @data --split @model.npz", "model.npz"),
     (f"{EVALUATE} @model.npz @twice/part-1.bin --split @split.json", "split.json: this split was made for other data"),
@@ -248,7 +248,7 @@ QUICK_ERRORS = [
     (f"{IDENTIFY} @model.npz @data", "data: no recordings in this folder"),
     (f"{IDENTIFY} @damaged.npz @short.wav", "damaged.npz"),
     (f"{IDENTIFY} @model.npz @silent.wav", "silent.wav: silent: nothing in it is louder than -90 dB"),
-    (f"{IDENTIFY} @model.npz @short.wav --top 0", "--top must be at least 1"),
+    (f"{IDENTIFY} @model.npz @short.wav --top 0", "--top: must be at least 1, not 0"),
     (f"{IDENTIFY} @model.npz @short.wav --json --csv", "--csv: not allowed with argument --json"),
     (f"{IDENTIFY} @speaker.onnx @short.wav", "is an ONNX file, .*: python -m common.identify speaker.onnx"),
     (f"{IDENTIFY} @model.npz", "missing: RECORDING; such as in: python -m caffe2_impl.identify runs/first hello.wav"),
@@ -286,7 +286,7 @@ QUICK_ERRORS = [
     ("compare.py predictions @model.npz @foreign.npz --data @data", "foreign.npz was trained by Theano"),
     ("compare.py crossover --data @data --batch-size 8 --out @file", "file: cannot make this folder"),
     ("compare.py crossover --data @data --batch-size 25 --out @new", "24 utterances do not fill one batch of 25"),
-    ("compare.py crossover --data @data --batch-size 8 --steps 0 --out @new", "--steps must be at least 1"),
+    ("compare.py crossover --data @data --batch-size 8 --steps 0 --out @new", "--steps: must be at least 1, not 0"),
 ]
 
 

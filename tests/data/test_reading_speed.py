@@ -37,6 +37,8 @@ def test_command(tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture)
     assert "2 record files, 28 MiB" in text
     assert all(f"| {way}" in text for way in ("memcpy, array to array", "memcpy out of", "read() of whole records", "the reader"))
     assert main([str(tmp_path)]) == 2 and main([str(tiny_data), "--rounds", "0"]) == 2
+    assert "--rounds: must be at least 1, not 0" in capsys.readouterr().err
+    assert main([str(tiny_data), "--memory", "1", "0"]) == 2 and "--memory must be above 0" in capsys.readouterr().err
 
 
 def test_memory_table() -> None:

@@ -114,7 +114,7 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("wrong, message", [
-    (["--batch-sizes", "0"], "must be at least 1"), (["--frames", "5"], "cannot take 5 frames"), (["--speakers", "1"], "at least 2"),
+    (["--batch-sizes", "0"], "--batch-sizes: must be at least 1, not 0"), (["--frames", "5"], "cannot take 5 frames"), (["--speakers", "1"], "at least 2"),
     (["--batch-sizes", "--threads", "--frames", "--speakers"], "no axis has a value")])
 def test_command_refuses(tmp_path: Path, wrong: List[str], message: str, capsys: pytest.CaptureFixture) -> None:
     from compare import main
