@@ -106,16 +106,11 @@ def check_values(scan: Scan) -> List[Finding]:
         findings.append(warning("vanishing-values", vanishing.size, "records with values so small that their square is 0 "
                                 f"(below 4e-23, denormals among them): {vanishing.size}; a network takes them for 0, "
                                 "slowly, and whoever wrote them may have meant something else", places))
-    constant = np.flatnonzero(~comparable(scan) & (measures["bad"] == 0))
-    if constant.size:
-        findings.append(warning("constant", constant.size, "spectrograms of a single value (silence, or an error in "
-                                f"preparing them): {constant.size}; repair leaves them out", scan.places(constant)))
-    mirrored = np.flatnonzero(measures["mirrored"])
-    if mirrored.size:
-        findings.append(warning("mirrored", mirrored.size, "spectrograms whose bins 257 to 511 repeat 255 to 1, as a "
-                                "512-point FFT with its mirror image does (the paper's authors' released code): "
-                                f"{mirrored.size}; half of such an input says nothing new", scan.places(mirrored)))
-    return findings
+    return findings + _marked(
+        scan, ~comparable(scan) & (measures["bad"] == 0), "constant", "spectrograms of a single value (silence, or an error in "
+        "preparing them): {}; repair leaves them out") + _marked(
+        scan, measures["mirrored"], "mirrored", "spectrograms whose bins 257 to 511 repeat 255 to 1, as a 512-point FFT with its "
+        "mirror image does (the paper's authors' released code): {}; half of such an input says nothing new")
 
 
 def check_levels(scan: Scan, normalised: str, scale: str) -> List[Finding]:
@@ -126,25 +121,25 @@ def check_levels(scan: Scan, normalised: str, scale: str) -> List[Finding]:
     """
     usable = comparable(scan)
     if normalised == "bins" and scale == "magnitude":
-        noise = np.flatnonzero(usable & (np.abs(scan.measures["skewness"] - NOISE_SKEWNESS) < NOISE_SPREAD))
-        return [warning("noise", noise.size, "records that are stationary noise and no speech, as silence is once its "
-                        f"rounding noise is normalised: {noise.size}", scan.places(noise))] if noise.size else []
+        return _marked(scan, usable & (np.abs(scan.measures["skewness"] - NOISE_SKEWNESS) < NOISE_SPREAD), "noise", "records that "
+                       "are stationary noise and no speech, as silence is once its rounding noise is normalised: {}")
     if normalised != "none" or scale not in ("magnitude", "log"):
         return []
     largest = scan.measures["maximum"].astype(np.float64)
     if scale == "log":
         largest = np.exp(np.minimum(largest, 700))
-    findings = []
-    silent = np.flatnonzero(usable & (largest < NOISE_PEAK * SILENCE + LOG_FLOOR * (scale == "log")))
-    if silent.size:
-        findings.append(warning("silent", silent.size, "records no louder than the rounding noise of 16-bit audio "
-                                f"({SILENCE_DB:.0f} dB of full scale), which a network learns as if it were a voice: "
-                                f"{silent.size}", scan.places(silent)))
-    loud = np.flatnonzero(usable & (largest > WINDOW_SUM * MOST))
-    if loud.size:
-        findings.append(warning("above-full-scale", loud.size, f"records of samples above {MOST:g} times full scale, such as "
-                                f"integers that were never divided by 32,768: {loud.size}", scan.places(loud)))
-    return findings
+    return _marked(
+        scan, usable & (largest < NOISE_PEAK * SILENCE + LOG_FLOOR * (scale == "log")), "silent", "records no louder than the "
+        f"rounding noise of 16-bit audio ({SILENCE_DB:.0f} dB of full scale), which a network learns as if it were a voice: "
+        "{}") + _marked(
+        scan, usable & (largest > WINDOW_SUM * MOST), "above-full-scale", f"records of samples above {MOST:g} times full scale, such "
+        "as integers that were never divided by 32,768: {}")
+
+
+def _marked(scan: Scan, records: np.ndarray, code: str, message: str) -> List[Finding]:
+    """A warning of the records that bool (N,) marks, if there are any; {} in the message: how many."""
+    found = np.flatnonzero(records)
+    return [warning(code, found.size, message.format(found.size), scan.places(found))] if found.size else []
 
 
 def _first_bad(scan: Scan, records: np.ndarray) -> Tuple[Place, ...]:
