@@ -101,29 +101,19 @@ class RecordSet:
             values = self._files[file][record, 1:1 + _MARKED_BINS * NUM_FRAMES]
             marks[position] = int.from_bytes(hashlib.blake2b(values, digest_size=8).digest(), "little")
             if not self._kept[indices[position]]:
-                self._advise("MADV_DONTNEED", file, record, _MAPPED_AROUND)
+                self._advise(mmap.MADV_DONTNEED, file, record, _MAPPED_AROUND)
         return marks
 
-    def locate(self, index: int) -> Tuple[Path, int, int]:
-        """(file, record number in that file counting from 0, byte offset of the record) of record `index`."""
-        file, record = self._find(index)
-        return self.paths[file], record, record * RECORD_BYTES
-
-    def read(self, indices: Indices, out: Optional[np.ndarray] = None) -> Tuple[np.ndarray, np.ndarray]:
+    def read(self, indices: Indices) -> Tuple[np.ndarray, np.ndarray]:
         """Copy records, in the order of `indices` but touching the files from front to back.
 
-        out: float32 (B, 512, 300), C order, filled and returned when given
         Returns (spectrograms float32 (B, 512, 300), labels int32 (B,)).
         Raises `RecordError` when a value cannot be used (looked for when a record is read first, see `bad_values`)
         or a file has shrunk, `IndexError` outside 0..N-1.
         """
         wanted = np.asarray(indices, np.int64)
-        shape = (len(wanted), NUM_BINS, NUM_FRAMES)
-        if out is None:
-            out = aligned_empty(shape)
-        elif out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
-            raise ValueError(f"out must be float32 {shape} in C order, not {out.dtype} {out.shape}")
-        flat = out.reshape(len(wanted), -1)  # (B, 512 * 300)
+        spectrograms = aligned_empty((len(wanted), NUM_BINS, NUM_FRAMES))
+        flat = spectrograms.reshape(len(wanted), -1)  # (B, 512 * 300)
         places = [(position, *self._find(int(wanted[position]))) for position in np.argsort(wanted, kind="stable")]
         for file in sorted({file for _, file, _ in places}):
             self._check_not_shrunk(file)
@@ -131,12 +121,12 @@ class RecordSet:
             self._read_ahead(int(wanted[position]), file, record)
         for position, file, record in places:
             self._copy(int(wanted[position]), file, record, flat[position])
-        return out, self.labels[wanted]
+        return spectrograms, self.labels[wanted]
 
     def _read_ahead(self, index: int, file: int, record: int) -> None:
         """Have the system read a record that is not mapped, and decide whether it stays mapped."""
         if not self._kept[index]:
-            self._advise("MADV_WILLNEED", file, record)
+            self._advise(mmap.MADV_WILLNEED, file, record)
             if self._room:
                 self._kept[index] = True
                 self._room -= 1
@@ -146,7 +136,7 @@ class RecordSet:
         target[:] = self._files[file][record, 1:]
         if not self._kept[index]:
             # Drop the mapping, not the page cache: else 9 GB of data would count as our memory.
-            self._advise("MADV_DONTNEED", file, record, _MAPPED_AROUND)
+            self._advise(mmap.MADV_DONTNEED, file, record, _MAPPED_AROUND)
         if not self._checked[index]:
             self._check_values(target, file, record)
             self._checked[index] = True
@@ -158,12 +148,11 @@ class RecordSet:
         file = int(np.searchsorted(self._starts, index, side="right")) - 1
         return file, index - int(self._starts[file])
 
-    def _advise(self, advice: str, file: int, record: int, around: int = 0) -> None:
+    def _advise(self, advice: int, file: int, record: int, around: int = 0) -> None:
         """Tell the system about a record's pages, and so many bytes before and after them."""
-        if hasattr(mmap, advice):  # not on every system
-            start = max(0, record * RECORD_BYTES - around) // mmap.PAGESIZE * mmap.PAGESIZE
-            end = min((record + 1) * RECORD_BYTES + around, len(self._maps[file]))
-            self._maps[file].madvise(getattr(mmap, advice), start, end - start)
+        start = max(0, record * RECORD_BYTES - around) // mmap.PAGESIZE * mmap.PAGESIZE
+        end = min((record + 1) * RECORD_BYTES + around, len(self._maps[file]))
+        self._maps[file].madvise(advice, start, end - start)
 
     def _check_not_shrunk(self, file: int) -> None:
         """Reading a map past the end of its file kills the process, so look before."""

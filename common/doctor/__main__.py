@@ -51,7 +51,10 @@ def main(argv: Optional[List[str]] = None) -> int:
     from common.doctor.report import as_json, as_text
 
     if args.plots is not None:
-        _vacate(args.plots, args.force)
+        from common.doctor.plots import WRITES
+        from common.outputs import vacate
+
+        vacate(args.plots, WRITES, args.force, "--plots")
     scan = _scan([file for path in args.data for file in record_files(path)], args.workers)
     diagnosis = diagnose(scan, args.split)
     report = diagnosis.report
@@ -75,13 +78,6 @@ def _scan(paths: List[Path], workers: int) -> Scan:
     # One BLAS thread: each of our own threads has a core already.
     with threadpool_limits(1), Progress(BYTES) as progress:
         return scan_files(paths, workers, lambda records: progress.show("reading", records * RECORD_BYTES, size))
-
-
-def _vacate(folder: Path, force: bool) -> None:
-    from common.doctor.plots import WRITES
-    from common.outputs import vacate
-
-    vacate(folder, WRITES, force, "--plots")
 
 
 def _plot(scan: Scan, diagnosis: Diagnosis, folder: Path) -> None:

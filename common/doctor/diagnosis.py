@@ -23,12 +23,9 @@ from common.doctor.checks import (
 from common.doctor.duplicates import NearPairs, comparable, exact_groups, near_pairs
 from common.doctor.kind import Kind, check_kind
 from common.doctor.leakage import check_leakage
-from common.doctor.report import PROBLEM, WARNING, Finding, Report, problem, warning
+from common.doctor.report import PROBLEM, Finding, Report, harmful_if_many, problem, warning
 from common.doctor.scan import Scan
 from common.errors import UserError
-
-TOLERATED_SHARE = 0.01  # of records that are duplicates where they do harm: more is a problem
-
 
 class Diagnosis(NamedTuple):
     """The report, and what a repair needs to know."""
@@ -51,7 +48,7 @@ def diagnose(scan: Scan, split_path: Optional[Path] = None) -> Diagnosis:
                  + check_levels(scan, kind.normalised, kind.scale) + check_balance(counts, speakers)
                  + kind.findings + duplicate_findings)
     dataset, open_findings = _open(scan, speakers or [str(label) for label in range(len(counts))], findings)
-    checked, leaks = (None, []) if dataset is None else check_leakage(dataset, split_path, _pairs(exact, near))
+    checked, leaks = (None, []) if dataset is None else check_leakage(dataset, scan, split_path, _pairs(exact, near))
     findings += open_findings + leaks + _description(dataset, kind)
 
     good = label_ok & comparable(scan) & ~conflicting
@@ -112,8 +109,7 @@ def _duplicates(scan: Scan, exact: Sequence[np.ndarray], near: NearPairs) -> Tup
                                 f"noise, loudness or up to 5 frames: {count}; repair keeps them", scan.places(seconds)))
     clashes = [pair for pair in _pairs(exact, near) if scan.labels[pair[0]] != scan.labels[pair[1]]]
     if clashes:
-        severity = PROBLEM if len(clashes) > TOLERATED_SHARE * len(scan.labels) else WARNING
-        findings.append(Finding("two-speakers-one-recording", severity, len(clashes), "recordings that are there under two "
-                                f"speakers, so that one label is wrong: {len(clashes)}; repair leaves exact copies out",
-                                scan.places(np.array([second for _, second in clashes]))))
+        findings.append(harmful_if_many("two-speakers-one-recording", len(clashes), len(scan.labels), "recordings that are there "
+                                        f"under two speakers, so that one label is wrong: {len(clashes)}; repair leaves exact "
+                                        "copies out", scan.places(np.array([second for _, second in clashes]))))
     return conflicting, findings

@@ -36,7 +36,7 @@ def check_kind(scan: Scan) -> Kind:
     if not usable.size:
         return Kind("unknown", "unknown", [])
     normalised, findings = _normalisation(scan, usable)
-    files = scan.file_of()[usable]
+    files = np.repeat(np.arange(len(scan.files)), [file.records for file in scan.files])[usable]  # the number of each record's
     scales = {scan.files[file].path.name: _scale(scan.measures[usable[files == file]]) for file in np.unique(files)}
     scale = "mixed" if len(set(scales.values())) > 1 else next(iter(scales.values()))
     if scale == "mixed":

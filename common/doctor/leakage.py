@@ -11,14 +11,12 @@ import numpy as np
 
 from common.data.dataset import SIDES, Dataset
 from common.data.splits import load_split, shortcomings, split_dataset
-from common.doctor.report import PROBLEM, WARNING, Finding, problem, warning
-from common.doctor.scan import MAX_PLACES, Place
+from common.doctor.report import Finding, harmful_if_many, problem, warning
+from common.doctor.scan import Scan
 from common.errors import UserError
 
-_TOLERATED_SHARE = 0.01  # of records whose double is on another side: more is a problem
 
-
-def check_leakage(dataset: Dataset, split_path: Optional[Path],
+def check_leakage(dataset: Dataset, scan: Scan, split_path: Optional[Path],
                   duplicates: Sequence[Tuple[int, int]]) -> Tuple[str, List[Finding]]:
     """(which split was checked, findings). duplicates: pairs of record numbers that sound the same."""
     findings: List[Finding] = []
@@ -38,9 +36,7 @@ def check_leakage(dataset: Dataset, split_path: Optional[Path],
     across = [second for first, second in duplicates
               if side[first] != side[second] and min(side[first], side[second]) >= 0]
     if across:
-        severity = PROBLEM if len(across) > _TOLERATED_SHARE * len(dataset.records) else WARNING
-        places = tuple(Place(str(path), record, byte)
-                       for path, record, byte in map(dataset.records.locate, across[:MAX_PLACES]))
-        findings.append(Finding("duplicates-across-split", severity, len(across), "recordings that sound the same as one "
-                                f"on another side of the split, where accuracy is then memory: {len(across)}", places))
+        findings.append(harmful_if_many("duplicates-across-split", len(across), len(dataset.records), "recordings that sound the "
+                                        f"same as one on another side of the split, where accuracy is then memory: {len(across)}",
+                                        scan.places(np.array(across))))
     return name, findings

@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from common.doctor.scan import Place
 
 PROBLEM, WARNING = "problem", "warning"
+TOLERATED_SHARE = 0.01  # of records that are duplicates where they do harm: more is a problem
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ def problem(code: str, count: int, message: str, places: Tuple[Place, ...] = ())
 def warning(code: str, count: int, message: str, places: Tuple[Place, ...] = ()) -> Finding:
     """A finding to know about."""
     return Finding(code, WARNING, count, message, places)
+
+
+def harmful_if_many(code: str, count: int, records: int, message: str, places: Tuple[Place, ...]) -> Finding:
+    """A problem where it is met so often among so many records that it decides, else a warning."""
+    return Finding(code, PROBLEM if count > TOLERATED_SHARE * records else WARNING, count, message, places)
 
 
 @dataclass(frozen=True)
@@ -63,10 +69,7 @@ class Report:
 
 def as_json(report: Report) -> Dict[str, Any]:
     """A value for `json.dumps`, with the verdict."""
-    value = {"format": 1, "verdict": report.verdict, **asdict(report)}
-    for finding, stated in zip(report.findings, value["findings"]):
-        stated["places"] = [place._asdict() for place in finding.places]
-    return value
+    return {"format": 1, "verdict": report.verdict, **asdict(report)}
 
 
 def as_text(report: Report) -> str:

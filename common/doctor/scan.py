@@ -22,7 +22,8 @@ MAX_PLACES = 5
 _CHUNK = 32  # records that one worker takes at a time, 20 MB
 
 
-class Place(NamedTuple):
+@dataclass(frozen=True)
+class Place:
     """Where a record lies: the byte offset is that of its label unless said otherwise."""
 
     path: str
@@ -70,10 +71,6 @@ class Scan:
     def places(self, records: np.ndarray) -> Tuple[Place, ...]:
         """The places of the first few of some records, to show to a person."""
         return tuple(self.locate(int(record)) for record in records[:MAX_PLACES])
-
-    def file_of(self) -> np.ndarray:
-        """int64 (N,): the number of the file that holds each record."""
-        return np.repeat(np.arange(len(self.files)), [file.records for file in self.files])
 
     def read(self, index: int) -> np.ndarray:
         """The spectrogram of record `index`, float32 (512, 300)."""

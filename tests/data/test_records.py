@@ -44,22 +44,9 @@ def test_several_files_are_one_data_set(tmp_path: Path) -> None:
     records = RecordSet.open([tmp_path / "a.bin", tmp_path / "b.bin"], num_speakers=3)
     assert len(records) == 5
     assert records.labels.dtype == np.int32 and records.labels.tolist() == [2, 0, 1, 1, 2]
-    assert records.locate(4) == (tmp_path / "b.bin", 1, RECORD_BYTES)
     values, labels = records.read([4, 0, 4, 2])
     assert values.dtype == np.float32 and labels.dtype == np.int32 and labels.tolist() == [2, 2, 2, 1]
     np.testing.assert_array_equal(values, [second[1], first[0], second[1], first[2]])
-
-
-def test_read_fills_the_buffer_it_is_given(tmp_path: Path) -> None:
-    expected = write(tmp_path / "a.bin", [0, 1])
-    records = RecordSet.open([tmp_path / "a.bin"])
-    buffer = np.full((2, NUM_BINS, NUM_FRAMES), 9, dtype=np.float32)
-    values, _ = records.read([1, 0], out=buffer)
-    assert values is buffer
-    np.testing.assert_array_equal(buffer, expected[::-1])
-    for wrong in (buffer[:1], buffer.astype(np.float64), np.asfortranarray(buffer)):
-        with pytest.raises(ValueError, match="out must be"):
-            records.read([1, 0], out=wrong)
 
 
 @pytest.mark.parametrize("index", [-1, 1])
@@ -80,15 +67,14 @@ def test_memory_stays_bounded_on_a_large_sparse_file(tmp_path: Path, monkeypatch
         file.truncate(records * RECORD_BYTES)
     data = RecordSet.open([path], num_speakers=1)
     assert len(data) == records
-    buffer = np.empty((8, NUM_BINS, NUM_FRAMES), dtype=np.float32)
 
     def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
-    data.read(range(8), out=buffer)
+    data.read(range(8))
     before = resident()
     for start in range(0, records - 8, 150):
-        data.read(range(start, start + 8), out=buffer)  # 800 records, 490 MB
+        data.read(range(start, start + 8))  # 800 records, 490 MB
     assert resident() - before < 10e6
 
 
