@@ -1,11 +1,13 @@
 """Files read defensively and written whole or not at all, and locks on what one process may write at a time.
 
-    from common.files import locked, read_json, read_text, replacing, write_json, write_text
+    from common.files import csv_text, locked, read_json, read_text, replacing, write_json, write_text
 """
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
+import io
 import json
 import os
 import re
@@ -14,7 +16,7 @@ import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
-from typing import IO, Any, Dict, Iterator, List, NoReturn, Tuple
+from typing import IO, Any, Dict, Iterable, Iterator, List, NoReturn, Sequence, Tuple
 
 from common.errors import UserError
 
@@ -114,6 +116,13 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any, sort: bool = True) -> None:
     """Write `value` as indented JSON; with sorted keys the same value gives the same bytes."""
     write_text(path, json.dumps(value, indent=1, sort_keys=sort, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def csv_text(rows: Iterable[Sequence[object]], line_end: str = "\n") -> str:
+    """Rows as CSV."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator=line_end).writerows(rows)
+    return text.getvalue()
 
 
 def word(path: Path) -> str:

@@ -3,11 +3,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
 import dataclasses
-import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterable, List, Optional, Sequence
+from typing import TYPE_CHECKING, List, Optional, Sequence
 
 from common.commands import breakdown
 from common.commands.options import Load, add_engine_options, add_options, add_out_options, model_of_kind, open_engine
@@ -108,17 +106,10 @@ def _calibration(temperature: Optional[float], logits: np.ndarray, speakers: np.
 
 def write_results(folder: Path, choice: Selection, evaluation: Evaluation, confusion: np.ndarray, names: Sequence[str],
                   speakers: np.ndarray, logits: np.ndarray) -> None:
-    from common.files import write_json, write_text
+    from common.files import csv_text, write_json, write_text
     from common.proof.stored import write_answers
 
     write_json(folder / "evaluation.json", {**dataclasses.asdict(evaluation), "of": choice.told or "all"})
-    write_text(folder / "confusion.csv", _table(["spoken by / taken for", *names], (
-        [name, *row] for name, row in zip(names, confusion.tolist()))))
+    write_text(folder / "confusion.csv", csv_text([["spoken by / taken for", *names], *(
+        [name, *row] for name, row in zip(names, confusion.tolist()))], line_end="\r\n"))
     write_answers(folder / "predictions.csv", choice.indices, speakers, names, logits)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """CSV."""
-    text = io.StringIO()
-    csv.writer(text).writerows([head, *rows])
-    return text.getvalue()

@@ -26,7 +26,7 @@ from common.data.classes import read_classes
 from common.data.form import AUDIO_SUFFIXES, SCALES, composed
 from common.data.records import RecordSet
 from common.errors import UserError
-from common.files import natural_key, read_json, read_text, write_text
+from common.files import csv_text, natural_key, read_json, read_text, write_text
 
 SIDES = ("train", "dev", "test")  # VoxCeleb1's iden_split.txt numbers them 1, 2, 3
 _MAX_FIELD = 1000        # characters of one field of a sidecar
@@ -171,9 +171,7 @@ def sidecar_path(records_path: Path) -> Path:
 
 def write_sessions(records_path: Path, rows: Sequence[SessionRow]) -> None:
     """Write the sidecar of a record file: one row for each record, in order. Raises `UserError`."""
-    table = io.StringIO()
-    csv.writer(table, lineterminator="\n").writerows(rows)
-    write_text(sidecar_path(Path(records_path)), table.getvalue())
+    write_text(sidecar_path(Path(records_path)), csv_text(rows))
 
 
 def read_sessions(records_path: Path, records: int, more: bool = False) -> List[SessionRow]:

@@ -9,15 +9,14 @@ the probabilities are of a network that is mostly too sure.
 """
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 from dataclasses import dataclass
 from typing import Iterable, Iterator, List, Sequence
 
 import numpy as np
 
+from common.files import csv_text
 from common.identify.engines import Engine
 from common.identify.pieces import Source, answers
 from common.training.metrics import probabilities
@@ -57,14 +56,9 @@ def identify(engine: Engine, sources: Iterable[Source], top: int) -> Iterator[An
 def about(trained: Trained) -> str:
     """What answers, and what its probabilities are worth, in a line."""
     voices = "SYNTHETIC voices" if trained.synthetic else "voices"
-    return f"{trained.network} trained by {trained.trained_by}: {len(trained.speakers)} {voices}; {calibration(trained)}"
-
-
-def calibration(trained: Trained) -> str:
-    """Whether probabilities can be taken at their word, in words."""
-    if trained.temperature is None:
-        return "probabilities are not calibrated"
-    return f"probabilities are calibrated on its development side (temperature {trained.temperature:.3g})"
+    calibrated = "not calibrated" if trained.temperature is None else \
+        f"calibrated on its development side (temperature {trained.temperature:.3g})"
+    return f"{trained.network} trained by {trained.trained_by}: {len(trained.speakers)} {voices}; probabilities are {calibrated}"
 
 
 def as_json(engine: Engine, told: Sequence[Answer]) -> str:
@@ -79,13 +73,11 @@ def as_json(engine: Engine, told: Sequence[Answer]) -> str:
 
 def as_csv(told: Sequence[Answer]) -> str:
     """A row for each speaker of each recording, one without a speaker for a recording with an error."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["recording", "seconds", "rank", "speaker", "probability", "remarks", "error"])
+    rows: List[Sequence[object]] = [["recording", "seconds", "rank", "speaker", "probability", "remarks", "error"]]
     for answer in told:
         remarks = "; ".join(answer.remarks)
         for rank, candidate in enumerate(answer.speakers, start=1):
-            table.writerow([answer.recording, answer.seconds, rank, candidate.speaker, candidate.probability, remarks, ""])
+            rows.append([answer.recording, answer.seconds, rank, candidate.speaker, candidate.probability, remarks, ""])
         if answer.error:
-            table.writerow([answer.recording, answer.seconds, "", "", "", remarks, answer.error])
-    return text.getvalue()
+            rows.append([answer.recording, answer.seconds, "", "", "", remarks, answer.error])
+    return csv_text(rows)

@@ -8,25 +8,22 @@ dataset.json is written last. Only one process at a time works on a folder.
 """
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import os
 import shutil
-from collections import Counter
 from pathlib import Path
 from typing import Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from common.data.classes import write_classes
 from common.errors import UserError
-from common.files import locked, read_json, write_json, write_text
+from common.files import csv_text, locked, read_json, write_json, write_text
 from common.prepare.options import Copies
 from common.prepare.parts import PartJob, PartReport, Tally, build_part, read_report, start_part_worker
 from common.prepare.plan import Preparation
 from common.prepare.processes import CONTEXT, starting
 from common.prepare.samples import pick_samples
 from common.prepare.sources import Found
-from common.prepare.summary import Summary, read_summary, reason_kind, summarise
+from common.prepare.summary import Summary, read_summary, summarise
 from common.prepare.twice import find_twice
 
 POLL_SECONDS = 0.1
@@ -175,8 +172,8 @@ def _finish(out: Path, work: Path, plan: Preparation, reports: List[Tuple[PartJo
     # What cannot be used has no copies either: once is enough.
     originals = [report for job, report in reports if not job.copy]
     skipped = sorted([*found.left_out, *(tuple(item) for report in originals for item in report.skipped)])
-    summary = _summary(plan, originals, skipped, sum(report.records for job, report in reports if job.copy),
-                       notes, found)
+    copies = sum(report.records for job, report in reports if job.copy)
+    summary = summarise(plan, originals, skipped, copies, notes.get("split"), found)
     if not summary.records:
         shutil.rmtree(work)
         raise UserError(f"none of the {plan.recordings} recordings could be used. {skipped[0][0]}: {skipped[0][1]}")
@@ -184,9 +181,7 @@ def _finish(out: Path, work: Path, plan: Preparation, reports: List[Tuple[PartJo
         if path.exists():
             os.replace(path, out / path.name)
     if skipped:
-        table = io.StringIO()
-        csv.writer(table, lineterminator="\n").writerows([("recording", "reason"), *skipped])
-        write_text(out / "skipped.csv", table.getvalue())
+        write_text(out / "skipped.csv", csv_text([("recording", "reason"), *skipped]))
     write_json(out / "dataset.json", {
         "synthetic": False, "made_by": "common.prepare", "plan": plan.fingerprint,
         "scale": plan.options.scale, "normalised": plan.options.normalise,
@@ -194,22 +189,3 @@ def _finish(out: Path, work: Path, plan: Preparation, reports: List[Tuple[PartJo
         **({"copies": summary.copies} if plan.copies else {})})
     shutil.rmtree(work, ignore_errors=True)
     return summary
-
-
-def _summary(plan: Preparation, reports: List[PartReport], skipped: List[Tuple[str, str]], copies: int,
-             notes: Mapping[str, object], found: Found) -> Summary:
-    """reports: of the recordings themselves; copies: records that were made of them for training."""
-    all_kept = {name: kept for report in reports for name, kept in report.kept.items()}
-    recordings = [recording for part in plan.parts for recording in part]
-    speakers = {recording.speaker for recording in recordings if recording.name in all_kept}
-    remarks: Dict[str, Tuple[int, str]] = {}
-    for name, remark in sorted((name, remark) for name, kept in all_kept.items() for remark in kept.remarks):
-        count, first = remarks.get(reason_kind(remark), (0, name))
-        remarks[reason_kind(remark)] = count + 1, first
-    return summarise(
-        recordings, {name: kept.records for name, kept in all_kept.items()}, skipped, notes.get("split"), plan.options.seed,
-        recordings=plan.recordings + len(found.left_out), copies=copies,
-        records=sum(kept.records for kept in all_kept.values()) + copies,
-        absent=[name for name in plan.speakers if name not in speakers],
-        silent=sum(kept.silent for kept in all_kept.values()), remarks=remarks, ignored=dict(found.ignored),
-        rates=dict(Counter(str(rate) for kept in all_kept.values() for rate in kept.rates)))

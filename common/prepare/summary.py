@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -15,7 +15,9 @@ from common.data.dataset import SIDES
 from common.data.form import SAMPLE_RATE, SEGMENT_SAMPLES
 from common.data.splits import Split, make_split, shortcomings
 from common.errors import UserError
-from common.prepare.sources import Recording
+from common.prepare.parts import Kept, PartReport
+from common.prepare.plan import Preparation
+from common.prepare.sources import Found, Recording
 
 _SHOWN = 12  # speakers, suffixes, rates; more would hide the rest
 
@@ -60,26 +62,37 @@ class Summary:
         return self.left_out + self.in_part
 
 
-def summarise(planned: Iterable[Recording], made: Mapping[str, int], skipped: Iterable[Tuple[str, str]],
-              split: Optional[Mapping[str, str]], seed: int, **others: Any) -> Summary:
-    """made: records by name of the recording; split: the side of each, else drawn as for training; others: fields as they are."""
-    used = [recording for recording in planned if made.get(recording.name)]
+def summarise(plan: Preparation, reports: Sequence[PartReport], skipped: Sequence[Tuple[str, str]], copies: int,
+              split: Optional[Mapping[str, str]], found: Found) -> Summary:
+    """reports: of the recordings themselves; copies: records that were made of them for training
+
+    skipped: (recording, reason); split: the side of each recording, else drawn as for training
+    """
+    kept = {name: each for report in reports for name, each in report.kept.items()}
+    used = [recording for part in plan.parts for recording in part if recording.name in kept]
     speakers = sorted({recording.speaker for recording in used})
-    skipped = list(skipped)
-    in_part = sum(name in made for name, _ in skipped)
-    drawn, labels = _split(used, made, speakers, split, seed)
+    in_part = sum(name in kept for name, _ in skipped)
+    remarks: Dict[str, Tuple[int, str]] = {}
+    for name, remark in sorted((name, remark) for name, each in kept.items() for remark in each.remarks):
+        count, first = remarks.get(reason_kind(remark), (0, name))
+        remarks[reason_kind(remark)] = count + 1, first
+    drawn, labels = _split(used, kept, speakers, split, plan.options.seed)
     return Summary(
-        left_out=len(skipped) - in_part, in_part=in_part, speakers=speakers,
+        recordings=plan.recordings + len(found.left_out), left_out=len(skipped) - in_part, in_part=in_part,
+        records=sum(each.records for each in kept.values()) + copies, copies=copies, speakers=speakers,
         sessions=len({(recording.speaker, recording.session) for recording in used}),
+        absent=[name for name in plan.speakers if name not in speakers],
+        silent=sum(each.silent for each in kept.values()),
         reasons=dict(Counter(reason_kind(reason) for _, reason in skipped)),
-        split_by=drawn.by, sides={side: len(getattr(drawn, side)) for side in SIDES},
-        warnings=[message for _, message in shortcomings(drawn, labels, speakers)], **others)
+        rates=dict(Counter(str(rate) for each in kept.values() for rate in each.rates)), remarks=remarks,
+        ignored=dict(found.ignored), split_by=drawn.by, sides={side: len(getattr(drawn, side)) for side in SIDES},
+        warnings=[message for _, message in shortcomings(drawn, labels, speakers)])
 
 
-def _split(used: List[Recording], records: Mapping[str, int], speakers: List[str], given: Optional[Mapping[str, str]],
+def _split(used: List[Recording], kept: Mapping[str, Kept], speakers: List[str], given: Optional[Mapping[str, str]],
            seed: int) -> Tuple[Split, np.ndarray]:
     """The split of the records that training would make, and their labels (N,)."""
-    counts = [records[recording.name] for recording in used]
+    counts = [kept[recording.name].records for recording in used]
     number = {name: label for label, name in enumerate(speakers)}
     labels = np.repeat([number[recording.speaker] for recording in used], counts)
     if given is not None:

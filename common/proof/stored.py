@@ -17,7 +17,7 @@ from typing import Dict, List, NamedTuple, Sequence, Tuple
 import numpy as np
 
 from common.errors import UserError
-from common.files import read_text, write_text
+from common.files import csv_text, read_text, write_text
 from common.proof.disagreement import Disagreement, analyse, p_told
 
 
@@ -33,12 +33,9 @@ Answers = Dict[int, Prediction]  # by number of the record
 
 def write_answers(path: Path, indices: np.ndarray, speakers: np.ndarray, names: Sequence[str], logits: np.ndarray) -> None:
     """The answers to the records `indices` (n,) of `speakers` (n,), from logits (n, num_speakers), as CSV."""
-    text = io.StringIO()
-    rows = csv.writer(text)
-    rows.writerow(["record", "speaker", "predicted", "logit"])
-    for index, speaker, own in zip(indices.tolist(), speakers.tolist(), logits):
-        rows.writerow([index, names[speaker], names[own.argmax()], float(own.max())])
-    write_text(path, text.getvalue())
+    write_text(path, csv_text([["record", "speaker", "predicted", "logit"], *(
+        [index, names[speaker], names[own.argmax()], float(own.max())]
+        for index, speaker, own in zip(indices.tolist(), speakers.tolist(), logits))], line_end="\r\n"))
 
 
 def read_answers(path: Path) -> Answers:

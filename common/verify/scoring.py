@@ -6,8 +6,6 @@
 """
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
@@ -15,6 +13,7 @@ from typing import Dict, List, Sequence, Tuple
 import numpy as np
 
 from common.errors import UserError
+from common.files import csv_text
 from common.identify.engines import Engine
 from common.identify.pieces import Source
 from common.training.metrics import wilson_interval
@@ -54,12 +53,9 @@ class Scored:
 
     def table(self) -> str:
         """As CSV: trial by trial, in the list's order."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["target", "first", "second", "score"])
-        writer.writerows([int(trial.target), trial.first, trial.second, f"{score:.6f}"]
-                         for trial, score in zip(self.trials, self.scores.tolist()))
-        return text.getvalue()
+        return csv_text([["target", "first", "second", "score"], *(
+            [int(trial.target), trial.first, trial.second, f"{score:.6f}"]
+            for trial, score in zip(self.trials, self.scores.tolist()))])
 
 
 @dataclass(frozen=True)
