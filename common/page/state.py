@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import threading
-import unicodedata
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import IO, Iterator, List, Optional, Sequence
 
 import numpy as np
 
+from common.data.form import composed
 from common.page.answers import Row, Said, agreement, ask, first, rows
 from common.page.engines import EMBEDDINGS, LOGITS, Asked
 from common.page.listening import Heard, listen
@@ -89,8 +89,9 @@ class Page:
     def enroll(self, voice: str, stream: IO[bytes], name: str) -> None:
         """Add a recording to a voice, be it a new one or not. Raises UserError."""
         heard = listen(stream, name, self.trained)
-        embedding = mean_direction(first(self.engines[::-1], EMBEDDINGS, heard.spectrograms))  # ONNX Runtime is always there
-        voice = unicodedata.normalize("NFC", voice.strip())
+        # Backwards: the last is ONNX Runtime, where it is there, which never has to start.
+        embedding = mean_direction(first(self.engines[::-1], EMBEDDINGS, heard.spectrograms))
+        voice = composed(voice.strip())
         with self._changed() as gallery:
             known = gallery.voices.get(voice)
             before = [known.embedding] * known.recordings if known else []

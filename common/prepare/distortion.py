@@ -10,13 +10,12 @@ from __future__ import annotations
 import functools
 from itertools import takewhile
 from pathlib import Path
-from typing import Iterator, List
 
 import numpy as np
 
 from common.data.form import SAMPLE_RATE
 from common.errors import UserError
-from common.prepare.audio import read_blocks
+from common.prepare.audio import Heard, read_blocks
 from common.prepare.decoding import AudioError
 from common.prepare.options import Copies
 
@@ -48,20 +47,15 @@ def distort(samples: np.ndarray, copies: Copies, generator: np.random.Generator)
 @functools.lru_cache(maxsize=_KEPT_FILES)
 def load(path: str) -> np.ndarray:
     """(n,) float32 at 16 kHz: the first minute of a noise or impulse response. Raises UserError."""
+    heard = Heard()
+    blocks = takewhile(lambda block: heard.samples - len(block) < MAX_SECONDS * SAMPLE_RATE, read_blocks(Path(path), heard))
     try:
-        samples = np.concatenate([np.zeros(0, np.float32), *_first_minute(Path(path))])
+        samples = np.concatenate([np.zeros(0, np.float32), *blocks])
     except AudioError as error:
         raise UserError(f"{error}; repair it or take it out of the folder") from error
     if rms(samples) < _SILENCE:
         raise UserError(f"{path}: is silent, so it is neither noise nor an impulse response; take it out of the folder")
     return samples
-
-
-def _first_minute(path: Path) -> Iterator[np.ndarray]:
-    seen: List[int] = [0]
-    for block in takewhile(lambda block: seen[0] < MAX_SECONDS * SAMPLE_RATE, read_blocks(path)):
-        seen[0] += len(block)
-        yield block
 
 
 def convolved(samples: np.ndarray, response: np.ndarray) -> np.ndarray:

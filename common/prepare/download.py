@@ -15,6 +15,7 @@ from typing import BinaryIO, Iterator, Optional
 
 from common.errors import UserError
 from common.files import lock, read_json, write_json
+from common.typed import typed
 
 
 @dataclass(frozen=True)
@@ -94,11 +95,10 @@ class Download:
     def _stored(self, url: str) -> Source:
         """What an earlier download knew. Nothing, if that was another address or the file is damaged."""
         try:
-            source = Source(**read_json(self._state, "state of a download"))
-        except (UserError, TypeError):
+            source = typed(Source, read_json(self._state, "state of a download"), "")
+        except UserError:
             return Source(url)
-        sound = type(source.length) in (int, type(None)) and isinstance(source.validator, (str, type(None)))
-        return source if sound and source.url == url else Source(url)
+        return source if source.url == url else Source(url)
 
 
 def _part_path(target: Path) -> Path:

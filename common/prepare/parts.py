@@ -17,7 +17,7 @@ import numpy as np
 
 from common.data.dataset import SessionRow, read_sessions, sidecar_path, write_sessions
 from common.data.form import NUM_BINS, NUM_FRAMES, SAMPLE_RATE, SEGMENT_SAMPLES
-from common.data.records import RECORD_BYTES, NoRecords, RecordWriter, open_record_file
+from common.data.records import NoRecords, RecordSet, RecordWriter
 from common.errors import UserError
 from common.files import read_json, write_json
 from common.prepare.audio import Heard, read_blocks
@@ -187,14 +187,11 @@ def _append_all(writer: RecordWriter, rows: List[SessionRow], job: PartJob, repo
 
 def _copy_kept(writer: RecordWriter, rows: List[SessionRow], job: PartJob, report: PartReport) -> List[SessionRow]:
     """Write the records of the part as it is, but for those of recordings that are there twice. Returns their rows."""
-    bins = np.empty((NUM_BINS, NUM_FRAMES), np.float32)
-    with open_record_file(job.records_path) as file:
-        for index, row in enumerate(rows):
-            if row.recording in report.kept:
-                file.seek(index * RECORD_BYTES + 4)
-                if file.readinto(memoryview(bins).cast("B")) != bins.nbytes:
-                    raise UserError(f"{job.records_path}: changed while it was read; start again")
-                writer.append(bins, job.labels[row.speaker])
+    records = RecordSet.open([job.records_path])
+    for index, row in enumerate(rows):
+        if row.recording in report.kept:
+            (bins,), _ = records.read([index])
+            writer.append(bins, job.labels[row.speaker])
     for recording in job.recordings:
         _report_progress(report.kept[recording.name].records if recording.name in report.kept else 0)
     return [row for row in rows if row.recording in report.kept]

@@ -7,6 +7,7 @@ Works on a stream of blocks, so a recording of any length costs the memory of on
 """
 from __future__ import annotations
 
+import itertools
 from typing import Iterable, Iterator, Tuple
 
 import numpy as np
@@ -26,7 +27,7 @@ def cut_windows(blocks: Iterable[np.ndarray], crop: str, hop: int, seed: int) ->
     if crop == "sliding":
         return _sliding(blocks, hop)
     if crop == "fixed":
-        return _first(blocks)
+        return itertools.islice(_sliding(blocks, SEGMENT_SAMPLES), 1)
     if crop == "random":
         return _random(blocks, seed)
     raise ValueError(f"crop must be one of {CROPS}, not {crop!r}")
@@ -38,12 +39,6 @@ def _sliding(blocks: Iterable[np.ndarray], hop: int) -> Iterator[Window]:
         while start + SEGMENT_SAMPLES <= offset + len(held):
             yield start, held[start - offset:start - offset + SEGMENT_SAMPLES]
             start += hop
-
-
-def _first(blocks: Iterable[np.ndarray]) -> Iterator[Window]:
-    for window in _sliding(blocks, hop=SEGMENT_SAMPLES):
-        yield window
-        return
 
 
 def _random(blocks: Iterable[np.ndarray], seed: int) -> Iterator[Window]:

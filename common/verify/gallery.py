@@ -14,7 +14,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import unicodedata
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Optional
 
 import numpy as np
 
+from common.data.form import composed
 from common.errors import UserError
 from common.files import locked
 from common.network import params as parameters
@@ -69,7 +69,7 @@ class Gallery:
 
         Raises UserError for a name that is there already, unless it is to be replaced, or that is none.
         """
-        name = unicodedata.normalize("NFC", name)
+        name = composed(name)
         if not _is_name(name):
             raise UserError(f"{name[:LONGEST_NAME]!r} is no name for a voice: 1 to {LONGEST_NAME} printable characters "
                             "without spaces around them")
@@ -79,7 +79,7 @@ class Gallery:
 
     def refuse(self, names: Iterable[str]) -> None:
         """Raise UserError if one of these is enrolled already."""
-        for name in (unicodedata.normalize("NFC", name) for name in names):
+        for name in map(composed, names):
             if name in self.voices:
                 raise UserError(f"{name} is enrolled already, by {counted(self.voices[name].recordings, 'recording')}; --force replaces "
                                 "the voice")
@@ -87,11 +87,11 @@ class Gallery:
     def remove(self, name: str) -> None:
         """Take a voice out. Raises UserError for a name that is not there."""
         self.voice(name)
-        del self.voices[unicodedata.normalize("NFC", name)]
+        del self.voices[composed(name)]
 
     def voice(self, name: str) -> Voice:
         """Raises UserError for a name that is not there."""
-        name = unicodedata.normalize("NFC", name)
+        name = composed(name)
         if name not in self.voices:
             raise UserError(f"{name} is not enrolled; enrolled are {', '.join(self.voices) or 'none'}")
         return self.voices[name]
