@@ -20,9 +20,6 @@ def load() -> Twin:
 
 def _ask_mkl_for_avx2() -> None:
     """MKL 2020 gives AMD's processors its slowest kernels, a quarter as fast, unless told otherwise."""
-    try:
-        processor = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return
+    processor = Path("/proc/cpuinfo").read_text()
     if "AuthenticAMD" in processor and " avx2 " in processor:
         os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")

@@ -2,9 +2,9 @@
 
 Rooms, the lower ones first (tests/test_imports.py holds the order): data and network (records, layers as data), prepare and
 voices (from recordings to records), training, proof (are the numbers right?), speed, identify and verify (who speaks?),
-compare, show (pictures, pages), doctor, page, commands. Below them all, without a room: errors and parser (options), machine,
-memory and device (where it runs), files, outputs and remembered (what is kept), measured, typed, tables and progress (how it
-is told).
+compare, show (pictures, pages), doctor, page, commands. Without a room, below them all: errors and parser (options), contenders
+(who is measured), machine, memory and device (where it runs), files, outputs and remembered (what is kept), measured, typed,
+tables and progress (how it is told); and below training: twin (what a framework offers).
 
 Where something new goes:
     a layer     network/layers.py, network/reference_layers.py, BUILDERS in both twins' layers.py and baseline.py

@@ -30,7 +30,7 @@ class Split:
 
     by: what was kept whole of the speakers on the test side: "session", "recording" (each has a single session, or none
         is known), MIXED, "record" (nothing is known about the records), "official" (the sides that came with the data);
-        in files of before "session" also stands for the other two of these three
+        in the stored files of results/real-speech "session" also stands for the other two of these three
     """
 
     train: np.ndarray

@@ -3,8 +3,10 @@
     python -m common.doctor data
     python -m common.doctor data --repair data-repaired
 
-Finds truncated files, labels that are no class, NaN and infinity, constant and mirrored spectrograms,
-exact and near duplicates, recordings on both sides of a split, and tells how the spectrograms were made.
+Finds truncated files, labels that are no class, speakers without records, NaN, infinity and values of no sensible
+magnitude, constant and mirrored spectrograms, silence, noise, samples far above full scale, exact and near duplicates,
+recordings on both sides of a split and data too small for one; tells how the spectrograms were made, and where they
+were not made alike or otherwise than dataset.json says.
 Near duplicates are copies that differ by noise, loudness or up to 5 frames (0.05 s): the same recording
 cut at another place is not told by its sound, only by its name in the sidecars.
 Exit status: 0 sound or usable with warnings, 1 not usable (with --strict also for warnings), 2 cannot look.

@@ -132,8 +132,8 @@ def check_levels(scan: Scan, normalised: str, scale: str) -> List[Finding]:
         scan, usable & (largest < NOISE_PEAK * SILENCE + LOG_FLOOR * (scale == "log")), "silent", "records no louder than the "
         f"rounding noise of 16-bit audio ({SILENCE_DB:.0f} dB of full scale), which a network learns as if it were a voice: "
         "{}") + _marked(
-        scan, usable & (largest > WINDOW_SUM * MOST), "above-full-scale", f"records of samples above {MOST:g} times full scale, such "
-        "as integers that were never divided by 32,768: {}")
+        scan, usable & (largest > WINDOW_SUM * MOST), "above-full-scale", f"records of samples above {MOST:g} times full "
+        "scale, such as integers that were never divided by 32,768: {}")
 
 
 def _marked(scan: Scan, records: np.ndarray, code: str, message: str) -> List[Finding]:
