@@ -18,7 +18,7 @@ import pytest
 from commands import PATHS, PROJECT
 
 from common.doctor.plots import plot
-from common.doctor.report import Report
+from common.doctor.report import HealthReport
 from common.errors import UserError, friendly
 from common.files import cache_folder, locked, replacing, temporary_root, write_text
 from common.network import params as parameters
@@ -48,7 +48,7 @@ def write_onnx(path: Path) -> None:
 
 def write_plot(path: Path) -> None:
     """The doctor's, whose name is its own."""
-    report = Report((), 0, 2, {"Ada": 3, "Bea": 4}, "bins", "log", 0, 0, 0, None, ())
+    report = HealthReport((), 0, 2, {"Ada": 3, "Bea": 4}, "bins", "log", 0, 0, 0, None, ())
     os.replace(plot(None, report, path.parent)[0], path)
 
 

@@ -13,7 +13,7 @@ from common.outputs import output
 if TYPE_CHECKING:  # slow to import, and only named in annotations
     from common.identify.engines import Engine
     from common.verify.gallery import Threshold
-    from common.verify.scoring import Scored, Verification
+    from common.verify.scoring import ErrorRates, Scored
 
 WRITES = ("verification.json", "scores.csv", "scores.png")
 CALIBRATE_EQUAL = "equal"  # in place of a rate of false accepts
@@ -21,7 +21,7 @@ CALIBRATE_EQUAL = "equal"  # in place of a rate of false accepts
 
 def evaluate(engine: Engine, options: argparse.Namespace) -> int:
     """Score a list of trials as the options say; returns the exit status."""
-    from common.verify.scoring import Verification, score
+    from common.verify.scoring import ErrorRates, score
     from common.verify.trials import read_trials
 
     trials = read_trials(options.trials)
@@ -29,7 +29,7 @@ def evaluate(engine: Engine, options: argparse.Namespace) -> int:
     with contextlib.nullcontext() if options.out is None else output(
             options.out, "verify", WRITES, options.force) as folder:
         scored = score(engine, trials, options.root or options.trials.parent, options.trials)
-        found = Verification.of(scored)
+        found = ErrorRates.of(scored)
         if options.calibrate is not None:
             known = _calibrate(scored, options)
             _keep(options.gallery, engine, known)
@@ -73,7 +73,7 @@ def _keep(gallery: Optional[Path], engine: Engine, threshold: Threshold) -> None
             voices.threshold = threshold
 
 
-def _facts(engine: Engine, found: Verification, scored: Scored, threshold: Optional[Threshold]) -> Dict[str, Any]:
+def _facts(engine: Engine, found: ErrorRates, scored: Scored, threshold: Optional[Threshold]) -> Dict[str, Any]:
     """All that was found, for JSON."""
     from common.typed import plain
 

@@ -15,7 +15,7 @@ from common.data.records import RECORD_BYTES
 from common.data.values import label_hint, number_hint, what_is_bad
 from common.doctor.duplicates import comparable
 from common.doctor.report import Finding, problem, warning
-from common.doctor.scan import Place, Scan
+from common.doctor.scan import RecordPlace, Scan
 from common.errors import UserError
 from common.prepare.features import LOG_FLOOR
 from common.prepare.levels import MOST, SILENCE, SILENCE_DB
@@ -54,7 +54,7 @@ def check_lengths(scan: Scan) -> List[Finding]:
     """Findings for files that do not hold a whole number of records."""
     findings = []
     for file in scan.files:
-        tail = (Place(str(file.path), file.records, file.records * RECORD_BYTES),)
+        tail = (RecordPlace(str(file.path), file.records, file.records * RECORD_BYTES),)
         if file.bytes == 0:
             findings.append(problem("empty-file", 1, f"{file.path}: the file is empty", tail))
         elif file.tail_bytes:
@@ -142,13 +142,13 @@ def _marked(scan: Scan, records: np.ndarray, code: str, message: str) -> List[Fi
     return [warning(code, found.size, message.format(found.size), scan.places(found))] if found.size else []
 
 
-def _first_bad(scan: Scan, records: np.ndarray) -> Tuple[Place, ...]:
+def _first_bad(scan: Scan, records: np.ndarray) -> Tuple[RecordPlace, ...]:
     return tuple(_at_value(place, int(first)) for place, first in zip(scan.places(records), scan.measures["first"][records]))
 
 
-def _at_value(place: Place, value: int) -> Place:
+def _at_value(place: RecordPlace, value: int) -> RecordPlace:
     """The place of a value (counting from 0) in the record at `place`."""
-    return Place(place.path, place.record, place.byte + 4 * (1 + value))
+    return RecordPlace(place.path, place.record, place.byte + 4 * (1 + value))
 
 
 def check_balance(counts: np.ndarray, speakers: Optional[Sequence[str]]) -> List[Finding]:

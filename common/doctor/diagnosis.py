@@ -23,14 +23,14 @@ from common.doctor.checks import (
 from common.doctor.duplicates import NearPairs, comparable, exact_groups, near_pairs
 from common.doctor.kind import Kind, check_kind
 from common.doctor.leakage import check_leakage
-from common.doctor.report import PROBLEM, Finding, Report, harmful_if_many, problem, warning
+from common.doctor.report import PROBLEM, Finding, HealthReport, harmful_if_many, problem, warning
 from common.doctor.scan import Scan
 from common.errors import UserError
 
 class Diagnosis(NamedTuple):
     """The report, and what a repair needs to know."""
 
-    report: Report
+    report: HealthReport
     good: np.ndarray               # bool (N,): the records a repair keeps
     speakers: Optional[List[str]]  # None without a classes file
 
@@ -54,7 +54,7 @@ def diagnose(scan: Scan, split_path: Optional[Path] = None) -> Diagnosis:
     good = label_ok & comparable(scan) & ~conflicting
     for group in exact:
         good[group[1:]] = False
-    report = Report(
+    report = HealthReport(
         files=tuple({"path": str(file.path), "bytes": file.bytes, "records": file.records} for file in scan.files),
         records=len(scan.labels),
         speakers=int((counts > 0).sum()) if speakers is None else len(speakers),

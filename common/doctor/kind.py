@@ -23,7 +23,7 @@ _TURNED = 0.1
 
 
 class Kind(NamedTuple):
-    """What `Report` says of them, and what is wrong with it."""
+    """What `HealthReport` says of them, and what is wrong with it."""
 
     normalised: str
     scale: str

@@ -10,7 +10,7 @@ from typing import List
 import numpy as np
 
 from common.data.form import NUM_BINS, NUM_FRAMES
-from common.doctor.report import Report
+from common.doctor.report import HealthReport
 from common.doctor.scan import Scan
 from common.show.drawing import named, panels, save
 
@@ -19,7 +19,7 @@ _SPECTROGRAMS = 12
 _FRAME_SECONDS, _BIN_KILOHERTZ = 0.010, 8.0 / NUM_BINS
 
 
-def plot(scan: Scan, report: Report, folder: Path) -> List[Path]:
+def plot(scan: Scan, report: HealthReport, folder: Path) -> List[Path]:
     """Write `speakers.png` and `spectrograms.png` into `folder`, which exists. Returns what was written."""
     written = []
     if report.records_by_speaker:

@@ -1,13 +1,13 @@
 """What the doctor has to say: facts, findings and a verdict, as text and as JSON.
 
-    from common.doctor.report import Finding, Report, as_text
+    from common.doctor.report import Finding, HealthReport, as_text
 """
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
-from common.doctor.scan import Place
+from common.doctor.scan import RecordPlace
 
 PROBLEM, WARNING = "problem", "warning"
 TOLERATED_SHARE = 0.01  # of records that are duplicates where they do harm: more is a problem
@@ -21,26 +21,26 @@ class Finding:
     severity: str
     count: int
     message: str
-    places: Tuple[Place, ...] = ()
+    places: Tuple[RecordPlace, ...] = ()
 
 
-def problem(code: str, count: int, message: str, places: Tuple[Place, ...] = ()) -> Finding:
+def problem(code: str, count: int, message: str, places: Tuple[RecordPlace, ...] = ()) -> Finding:
     """A finding that makes the data not usable."""
     return Finding(code, PROBLEM, count, message, places)
 
 
-def warning(code: str, count: int, message: str, places: Tuple[Place, ...] = ()) -> Finding:
+def warning(code: str, count: int, message: str, places: Tuple[RecordPlace, ...] = ()) -> Finding:
     """A finding to know about."""
     return Finding(code, WARNING, count, message, places)
 
 
-def harmful_if_many(code: str, count: int, records: int, message: str, places: Tuple[Place, ...]) -> Finding:
+def harmful_if_many(code: str, count: int, records: int, message: str, places: Tuple[RecordPlace, ...]) -> Finding:
     """A problem where it is met so often among so many records that it decides, else a warning."""
     return Finding(code, PROBLEM if count > TOLERATED_SHARE * records else WARNING, count, message, places)
 
 
 @dataclass(frozen=True)
-class Report:
+class HealthReport:
     """All that was found. `records_by_speaker` counts valid labels only.
 
     normalised:  "bins" (over time, as the paper), "frames", "utterance", "none", "mixed" or "unknown"
@@ -67,12 +67,12 @@ class Report:
         return "not usable" if PROBLEM in severities else "usable" if severities else "sound"
 
 
-def as_json(report: Report) -> Dict[str, Any]:
+def as_json(report: HealthReport) -> Dict[str, Any]:
     """A value for `json.dumps`, with the verdict."""
     return {"format": 1, "verdict": report.verdict, **asdict(report)}
 
 
-def as_text(report: Report) -> str:
+def as_text(report: HealthReport) -> str:
     """The report for a person, the verdict last."""
     from common.tables import table  # slow to import, and --help does not need it
 
@@ -95,7 +95,7 @@ def as_text(report: Report) -> str:
     return "\n".join(lines + [f"verdict: {_verdict(report)}"])
 
 
-def _counts(report: Report) -> str:
+def _counts(report: HealthReport) -> str:
     ranked = sorted(report.records_by_speaker.items(), key=lambda item: item[1])
     if not ranked:
         return str(report.speakers)
@@ -104,7 +104,7 @@ def _counts(report: Report) -> str:
             f"({ranked[-1][0]}), median {middle}")
 
 
-def _verdict(report: Report) -> str:
+def _verdict(report: HealthReport) -> str:
     problems: List[Finding] = [finding for finding in report.findings if finding.severity == PROBLEM]
     warnings = len(report.findings) - len(problems)
     return {"sound": "sound",

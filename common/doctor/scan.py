@@ -23,7 +23,7 @@ _CHUNK = 32  # records that one worker takes at a time, 20 MB
 
 
 @dataclass(frozen=True)
-class Place:
+class RecordPlace:
     """Where a record lies: the byte offset is that of its label unless said otherwise."""
 
     path: str
@@ -60,15 +60,15 @@ class Scan:
     measures: np.ndarray
     descriptors: np.ndarray
 
-    def locate(self, index: int) -> Place:
+    def locate(self, index: int) -> RecordPlace:
         """The place of record `index` of all."""
         for file in self.files:
             if index < file.records:
-                return Place(str(file.path), int(index), int(index) * RECORD_BYTES)
+                return RecordPlace(str(file.path), int(index), int(index) * RECORD_BYTES)
             index -= file.records
         raise IndexError(f"record {index} is beyond the last")
 
-    def places(self, records: np.ndarray) -> Tuple[Place, ...]:
+    def places(self, records: np.ndarray) -> Tuple[RecordPlace, ...]:
         """The places of the first few of some records, to show to a person."""
         return tuple(self.locate(int(record)) for record in records[:MAX_PLACES])
 

@@ -24,7 +24,7 @@ from common.training.trained import Trained
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Hypothesis:
     """A speaker and how probable it is that he was heard."""
 
     speaker: str
@@ -37,7 +37,7 @@ class Answer:
 
     recording: str
     seconds: float
-    speakers: List[Candidate]  # the most probable first
+    speakers: List[Hypothesis]  # the most probable first
     remarks: List[str]
     error: str
 
@@ -46,10 +46,10 @@ def identify(engine: Engine, sources: Iterable[Source], top: int) -> Iterator[An
     """An answer for every recording in turn, with its `top` most probable speakers. Raises UserError for a model's NaN."""
     names = engine.trained.speakers
     for heard, logits in answers(engine.logits, sources, engine.trained):
-        best: List[Candidate] = []
+        best: List[Hypothesis] = []
         if not heard.error:
             shares = probabilities(logits, engine.trained.temperature)
-            best = [Candidate(names[i], float(shares[i])) for i in np.argsort(-shares, kind="stable")[:top]]
+            best = [Hypothesis(names[i], float(shares[i])) for i in np.argsort(-shares, kind="stable")[:top]]
         yield Answer(heard.name, round(heard.seconds, 3), best, heard.remarks, heard.error)
 
 

@@ -32,7 +32,7 @@ STARTING, READY, FAILED = "starting", "ready", "failed"
 # Their times are shown side by side: each is to have all cores to itself. Other visitors wait for their turn.
 _ONE_AT_A_TIME = threading.Lock()
 
-Told = Tuple[np.ndarray, float]  # (N, values) float32, and the seconds that the engine took
+Timed = Tuple[np.ndarray, float]  # (N, values) float32, and the seconds that the engine took
 
 
 class Asked(Protocol):
@@ -42,7 +42,7 @@ class Asked(Protocol):
     state: str  # STARTING | READY | FAILED
     problem: str  # why it does not answer; "" if it does
 
-    def ask(self, what: str, spectrograms: np.ndarray) -> Told:
+    def ask(self, what: str, spectrograms: np.ndarray) -> Timed:
         """LOGITS or EMBEDDINGS of float32 (N, 512, frames). Raises UserError if it does not answer."""
 
     def close(self) -> None:
@@ -57,7 +57,7 @@ class Here:
     def __init__(self, engine: OnnxEngine) -> None:
         self.name, self._engine = engine.name, engine
 
-    def ask(self, what: str, spectrograms: np.ndarray) -> Told:
+    def ask(self, what: str, spectrograms: np.ndarray) -> Timed:
         with _ONE_AT_A_TIME:
             return _timed(self._engine, what, spectrograms)
 
@@ -74,7 +74,7 @@ class Apart:
         self.worker: Optional[Worker] = None  # another whenever it is started again
         self._start()
 
-    def ask(self, what: str, spectrograms: np.ndarray) -> Told:
+    def ask(self, what: str, spectrograms: np.ndarray) -> Timed:
         with _ONE_AT_A_TIME:
             if self.state == FAILED:
                 self._start()
@@ -127,7 +127,7 @@ class Answering:
         return {"values": _packed(values), "seconds": seconds}
 
 
-def _timed(engine: Engine, what: str, spectrograms: np.ndarray) -> Told:
+def _timed(engine: Engine, what: str, spectrograms: np.ndarray) -> Timed:
     start = time.perf_counter()
     values = {LOGITS: engine.logits, EMBEDDINGS: engine.embeddings}[what](spectrograms)
     return values, time.perf_counter() - start

@@ -21,7 +21,7 @@ MOST_SECONDS = 600
 
 
 @dataclass(frozen=True)
-class Heard:
+class Upload:
     """seconds: of sound; spectrograms: float32 (pieces, 512, frames), of what is not silent; samples: all, (n,) at 16 kHz."""
 
     name: str
@@ -31,12 +31,12 @@ class Heard:
     samples: np.ndarray
 
 
-def listen(stream: IO[bytes], name: str, trained: Trained) -> Heard:
+def listen(stream: IO[bytes], name: str, trained: Trained) -> Upload:
     """Read a recording of any format as a model's training data were made. Raises UserError if it cannot be used."""
     listening = Listening(name)
     with kept(stream, name) as source:
         try:
             spectrograms = list(pieces(source, trained, listening, MOST_SECONDS))
-            return Heard(name, listening.seconds, np.stack(spectrograms), listening.remarks, load_audio(source.path))
+            return Upload(name, listening.seconds, np.stack(spectrograms), listening.remarks, load_audio(source.path))
         except AudioError as error:
             raise UserError(f"{name}: {error.problem}") from None

@@ -19,7 +19,7 @@ import numpy as np
 from common.data.form import composed
 from common.page.answers import Row, Said, agreement, ask, first, rows
 from common.page.engines import EMBEDDINGS, LOGITS, Asked
-from common.page.listening import Heard, listen
+from common.page.listening import Upload, listen
 from common.page.picture import draw
 from common.training.metrics import probabilities
 from common.training.trained import Trained
@@ -33,7 +33,7 @@ _SURE = 0.5  # the likeliest speaker is as likely as all others together
 class Shown:
     """Of one recording, what the templates show: speakers that the model knows, and enrolled voices with their scores."""
 
-    heard: Heard
+    heard: Upload
     said: List[Said]
     speakers: List[Row]
     voices: List[Row]

@@ -28,10 +28,10 @@ from common.prepare.twice import find_twice
 
 POLL_SECONDS = 0.1
 
-Told = Callable[[int, int], None]  # recordings done, records written
+OnRecords = Callable[[int, int], None]  # recordings done, records written
 
 
-def build(tree: Path, out: Path, plan: Preparation, workers: int, progress: Told = lambda recordings, records: None,
+def build(tree: Path, out: Path, plan: Preparation, workers: int, progress: OnRecords = lambda recordings, records: None,
           notes: Optional[Mapping[str, object]] = None, found: Found = Found()) -> Summary:
     """Build the data folder `out` from the recordings below `tree`, or complete it.
 
@@ -113,7 +113,7 @@ def _copy_jobs(jobs: List[PartJob], copies: Copies) -> List[PartJob]:
     return made
 
 
-def _complete(jobs: List[PartJob], workers: int, progress: Told) -> Dict[int, PartReport]:
+def _complete(jobs: List[PartJob], workers: int, progress: OnRecords) -> Dict[int, PartReport]:
     """The reports of all jobs, by number; what is not built yet is built."""
     reports = {job.number: report for job in jobs for report in [read_report(job)] if report}
     missing = [job for job in jobs if job.number not in reports]
@@ -121,7 +121,7 @@ def _complete(jobs: List[PartJob], workers: int, progress: Told) -> Dict[int, Pa
     return reports
 
 
-def _going_on(progress: Told, jobs: List[PartJob], reports: Dict[int, PartReport]) -> Told:
+def _going_on(progress: OnRecords, jobs: List[PartJob], reports: Dict[int, PartReport]) -> OnRecords:
     """What is told of progress counts what an earlier run has done."""
     recordings = sum(len(job.recordings) for job in jobs if job.number in reports)
     records = sum(report.records for report in reports.values())
@@ -129,7 +129,7 @@ def _going_on(progress: Told, jobs: List[PartJob], reports: Dict[int, PartReport
     return lambda more_recordings, more_records: progress(recordings + more_recordings, records + more_records)
 
 
-def _build_parts(jobs: List[PartJob], workers: int, progress: Told) -> Dict[int, PartReport]:
+def _build_parts(jobs: List[PartJob], workers: int, progress: OnRecords) -> Dict[int, PartReport]:
     """Build parts in worker processes, each by one of them. Returns their reports by number."""
     from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
     from concurrent.futures.process import BrokenProcessPool

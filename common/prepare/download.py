@@ -19,7 +19,7 @@ from common.typed import typed
 
 
 @dataclass(frozen=True)
-class Source:
+class RemoteFile:
     """A file on a server."""
 
     url: str
@@ -57,7 +57,7 @@ class Download:
         """Bytes that need not be asked for again."""
         return self.size if self.source.length is not None and self.size <= self.source.length else 0
 
-    def start(self, source: Source) -> None:
+    def start(self, source: RemoteFile) -> None:
         """Forget the bytes, and begin `source` from its first. Raises UserError if the disk is too small."""
         self._file.truncate(0)
         self.size = 0
@@ -92,13 +92,13 @@ class Download:
         self._state.unlink(missing_ok=True)
         return name
 
-    def _stored(self, url: str) -> Source:
+    def _stored(self, url: str) -> RemoteFile:
         """What an earlier download knew. Nothing, if that was another address or the file is damaged."""
         try:
-            source = typed(Source, read_json(self._state, "state of a download"), "")
+            source = typed(RemoteFile, read_json(self._state, "state of a download"), "")
         except UserError:
-            return Source(url)
-        return source if source.url == url else Source(url)
+            return RemoteFile(url)
+        return source if source.url == url else RemoteFile(url)
 
 
 def _part_path(target: Path) -> Path:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Callable, Iterator, List, Optional
 from urllib.parse import unquote, urlsplit
 
 from common.errors import UserError
-from common.prepare.download import Download, Source
+from common.prepare.download import Download, RemoteFile
 from common.progress import BYTES, Progress
 
 if TYPE_CHECKING:
@@ -32,14 +32,14 @@ PAUSE_SECONDS = 1.0  # after the first of them; it doubles with each
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _GONE = (403, 404, 410)  # 403: what S3 says of a file that is not there
 
-Told = Callable[[int, Optional[int]], None]  # bytes there, bytes in all if the server says
+OnBytes = Callable[[int, Optional[int]], None]  # bytes there, bytes in all if the server says
 
 
 class _Interrupted(Exception):
     """The connection failed, or its answer does not fit: worth another attempt."""
 
 
-def fetch(url: str, folder: Path, progress: Told = lambda there, total: None) -> Path:
+def fetch(url: str, folder: Path, progress: OnBytes = lambda there, total: None) -> Path:
     """Download `url` into `folder`, or the rest of it; returns the file. Raises UserError."""
     target = folder / file_name(url)
     if target.exists():
@@ -71,7 +71,7 @@ def file_name(url: str) -> str:
     return name
 
 
-def _attempt(download: Download, progress: Told) -> None:
+def _attempt(download: Download, progress: OnBytes) -> None:
     """One request for what is missing. Returns once all is there.
 
     Raises _Interrupted where another attempt may do better, UserError where it will not.
@@ -84,14 +84,14 @@ def _attempt(download: Download, progress: Told) -> None:
         if response.status_code == 200:  # from the first byte, whatever was asked for
             download.start(_source(response, download.source.url))
         elif not begin or not _continues(response, download.source, begin):
-            download.start(Source(download.source.url))
+            download.start(RemoteFile(download.source.url))
             raise _Interrupted(f"the server answers {response.status_code} {response.reason}, which does not continue "
                                "what is here")
         _receive(response, download, progress)
 
 
 @contextlib.contextmanager
-def _request(source: Source, begin: int) -> Iterator[requests.Response]:
+def _request(source: RemoteFile, begin: int) -> Iterator[requests.Response]:
     """An open response to a request for the bytes from `begin` on."""
     import requests
 
@@ -123,16 +123,16 @@ def _refuse_failures(response: requests.Response, url: str) -> None:
         raise UserError(f"{url}: the server sends a web page in place of the file; open the address in a browser")
 
 
-def _source(response: requests.Response, url: str) -> Source:
+def _source(response: requests.Response, url: str) -> RemoteFile:
     """What the head of a full answer says of the file."""
     length = response.headers.get("Content-Length", "")
     tag = response.headers.get("ETag", "")
     if not tag or tag.startswith("W/"):  # a weak one does not promise equal bytes
         tag = response.headers.get("Last-Modified", "")
-    return Source(url, int(length) if length.isdigit() else None, tag or None)
+    return RemoteFile(url, int(length) if length.isdigit() else None, tag or None)
 
 
-def _continues(response: requests.Response, source: Source, begin: int) -> bool:
+def _continues(response: requests.Response, source: RemoteFile, begin: int) -> bool:
     """Whether a partial answer holds the rest of the same file, from `begin` on."""
     found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if response.status_code != 206 or not found or source.length is None:
@@ -140,7 +140,7 @@ def _continues(response: requests.Response, source: Source, begin: int) -> bool:
     return tuple(map(int, found.groups())) == (begin, source.length - 1, source.length)
 
 
-def _receive(response: requests.Response, download: Download, progress: Told) -> None:
+def _receive(response: requests.Response, download: Download, progress: OnBytes) -> None:
     """Append the body. Raises _Interrupted if it ends before, or goes beyond, the length that was announced."""
     import urllib3
 

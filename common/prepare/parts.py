@@ -29,7 +29,7 @@ from common.prepare.options import Copies, Options
 from common.prepare.processes import CONTEXT, start_worker
 from common.prepare.samples import write_sample
 from common.prepare.sources import Recording
-from common.prepare.twice import Trace, first_spectrogram, trace
+from common.prepare.twice import SoundTrace, first_spectrogram, trace
 from common.prepare.windows import cut_windows
 
 
@@ -73,7 +73,7 @@ class Kept(NamedTuple):
     silent: int
     rates: List[int]
     remarks: List[str]
-    trace: Optional[Trace]
+    trace: Optional[SoundTrace]
 
 
 @dataclass
@@ -135,7 +135,7 @@ def _stored_report(job: PartJob) -> Optional[PartReport]:
     report = PartReport(**read_json(job.done_path, "report of a finished part"))
     for name, stored in report.kept.items():
         *facts, found = stored
-        report.kept[name] = Kept(*facts, None if found is None else Trace(*found))
+        report.kept[name] = Kept(*facts, None if found is None else SoundTrace(*found))
     report.skipped = [(name, reason) for name, reason in report.skipped]
     return report
 
@@ -217,7 +217,7 @@ def _append_or_skip(writer: RecordWriter, rows: List[SessionRow], job: PartJob, 
 
 
 def _append(writer: RecordWriter, rows: List[SessionRow], job: PartJob, recording: Recording,
-            buffer: np.ndarray, heard: Heard) -> Tuple[int, Optional[Trace]]:
+            buffer: np.ndarray, heard: Heard) -> Tuple[int, Optional[SoundTrace]]:
     """All utterances of one recording. Returns how many were left out as silent, and the recording's trace.
 
     buffer: (512, 300) float32 for the spectrograms, one after the other. Raises AudioError if there is no utterance.
@@ -247,7 +247,7 @@ def _append(writer: RecordWriter, rows: List[SessionRow], job: PartJob, recordin
         raise AudioError(path, f"silent: nothing in it is louder than {SILENCE_DB:.0f} dB of full scale")
     if not found:
         raise AudioError(path, f"shorter than {SEGMENT_SAMPLES / SAMPLE_RATE} s: {heard.samples / SAMPLE_RATE:.2f} s")
-    return silent, None if job.copy else Trace(0 if crop == "fixed" else heard.samples, picture)
+    return silent, None if job.copy else SoundTrace(0 if crop == "fixed" else heard.samples, picture)
 
 
 def _report_reading(job: PartJob, position: int) -> None:

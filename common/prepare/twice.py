@@ -1,7 +1,7 @@
 """The same recording under two names, found by what is heard: another suffix, rate or loudness, or a copy.
 
     from common.prepare.twice import find_twice, trace
-    twice = find_twice(tree, recordings, {recording.name: Trace(length, trace(bins)), ...}, workers=2)
+    twice = find_twice(tree, recordings, {recording.name: SoundTrace(length, trace(bins)), ...}, workers=2)
 
 Every recording leaves a trace: a coarse picture of its first spectrogram below 3.6 kHz, which all of the
 codecs and rates keep, and its length. Those alike are read again and compared in full.
@@ -34,7 +34,7 @@ _AT_ONCE = 256  # traces compared with as many others, so that all of it stays i
 _MAX_PAIRS = 20_000  # that are compared in full, some 20 ms each
 
 
-class Trace(NamedTuple):
+class SoundTrace(NamedTuple):
     """length: samples at 16 kHz, 0 where nobody listened to the end; picture: see `trace`."""
 
     length: int
@@ -50,7 +50,7 @@ def trace(bins: np.ndarray) -> str:
     return base64.b64encode(np.clip(np.rint(blocks), -127, 127).astype(np.int8).tobytes()).decode()
 
 
-def find_twice(tree: Path, recordings: Sequence[Recording], traces: Dict[str, Trace], workers: int) -> Dict[str, str]:
+def find_twice(tree: Path, recordings: Sequence[Recording], traces: Dict[str, SoundTrace], workers: int) -> Dict[str, str]:
     """{name: reason} of the recordings to leave out: of each set of equal ones all but the largest file.
 
     If they are of different speakers one label must be wrong, and none of them is kept.
@@ -88,7 +88,7 @@ def _reasons(sets: List[List[Recording]]) -> Dict[str, str]:
     return reasons
 
 
-def _alike(traces: List[Trace]) -> Iterator[Tuple[int, int, bool]]:
+def _alike(traces: List[SoundTrace]) -> Iterator[Tuple[int, int, bool]]:
     """(first, second, whether that is certain) of traces, sorted by length, that may be of one recording."""
     pictures = _pictures(traces)
     lengths = np.array([item.length for item in traces])
@@ -111,7 +111,7 @@ def _alike(traces: List[Trace]) -> Iterator[Tuple[int, int, bool]]:
                 yield top + int(a), left + int(b), False
 
 
-def _pictures(traces: List[Trace]) -> np.ndarray:
+def _pictures(traces: List[SoundTrace]) -> np.ndarray:
     """float32 (N, 700), each of unit length."""
     stored = b"".join(base64.b64decode(item.picture) for item in traces)
     pictures = np.frombuffer(stored, np.int8).reshape(len(traces), -1).astype(np.float32)

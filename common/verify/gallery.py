@@ -48,7 +48,7 @@ class Threshold:
 
 
 @dataclass(frozen=True)
-class Voice:
+class EnrolledVoice:
     """Embedding float32 (units,) of length 1, and how many recordings it is the mean of."""
 
     embedding: np.ndarray
@@ -61,7 +61,7 @@ class Gallery:
 
     network: str
     parameters: str  # their fingerprint
-    voices: Dict[str, Voice] = field(default_factory=dict)
+    voices: Dict[str, EnrolledVoice] = field(default_factory=dict)
     threshold: Optional[Threshold] = None
 
     def enroll(self, name: str, embeddings: np.ndarray, replace: bool = False) -> None:
@@ -75,7 +75,7 @@ class Gallery:
                             "without spaces around them")
         if not replace:
             self.refuse([name])
-        self.voices[name] = Voice(mean_direction(embeddings), len(embeddings))
+        self.voices[name] = EnrolledVoice(mean_direction(embeddings), len(embeddings))
 
     def refuse(self, names: Iterable[str]) -> None:
         """Raise UserError if one of these is enrolled already."""
@@ -89,7 +89,7 @@ class Gallery:
         self.voice(name)
         del self.voices[composed(name)]
 
-    def voice(self, name: str) -> Voice:
+    def voice(self, name: str) -> EnrolledVoice:
         """Raises UserError for a name that is not there."""
         name = composed(name)
         if name not in self.voices:
@@ -168,7 +168,7 @@ def load_gallery(path: Path, trained: Trained) -> Gallery:
                         "cannot be compared: name that model, or another gallery")
     embeddings = groups.get("voices", {}).get("embeddings")
     _check(facts, embeddings, path)
-    voices = {name: Voice(embedding, count) for name, embedding, count in zip(facts.names, embeddings, facts.recordings)}
+    voices = {name: EnrolledVoice(embedding, count) for name, embedding, count in zip(facts.names, embeddings, facts.recordings)}
     return Gallery(facts.network, facts.parameters, voices, facts.threshold)
 
 

@@ -1,6 +1,6 @@
 """How often a verifier errs: false accepts and false rejects at every threshold, EER and minimum detection cost.
 
-    curve = Curve.of(targets, scores)          # whether one voice speaks in both, and how alike they are
+    curve = DetCurve.of(targets, scores)       # whether one voice speaks in both, and how alike they are
     curve.eer, curve.min_dcf(0.01), curve.threshold()
     interval(targets, scores, units)           # of the EER, 95 %
 
@@ -22,20 +22,23 @@ DRAWS = 300  # of an interval
 
 
 @dataclass(frozen=True)
-class Curve:
-    """Error rates by threshold, each float64 (n,); thresholds fall from infinity, where nothing is accepted."""
+class DetCurve:
+    """Detection error trade-off (DET): error rates by threshold, each float64 (n,).
+
+    Thresholds fall from infinity, where nothing is accepted.
+    """
 
     thresholds: np.ndarray
     false_accepts: np.ndarray
     false_rejects: np.ndarray
 
     @staticmethod
-    def of(targets: np.ndarray, scores: np.ndarray, weights: Optional[np.ndarray] = None) -> Curve:
+    def of(targets: np.ndarray, scores: np.ndarray, weights: Optional[np.ndarray] = None) -> DetCurve:
         """Of trials: bool (n,), float (n,) and, if some count more than once, how often (n,). Both kinds are needed."""
         from sklearn.metrics import roc_curve  # slow to import
 
         false_accepts, accepts, thresholds = roc_curve(targets, scores, sample_weight=weights, drop_intermediate=False)
-        return Curve(thresholds, false_accepts, 1 - accepts)
+        return DetCurve(thresholds, false_accepts, 1 - accepts)
 
     @property
     def eer(self) -> float:
@@ -93,5 +96,5 @@ def interval(targets: np.ndarray, scores: np.ndarray, units: Sequence[Tuple[str,
         times = np.bincount(random.integers(0, len(names), len(names)), minlength=len(names))
         weights = np.where(first == second, times[first], times[first] * times[second])
         if weights[targets].any() and weights[~targets].any():
-            rates.append(Curve.of(targets, scores, weights).eer)
+            rates.append(DetCurve.of(targets, scores, weights).eer)
     return tuple(np.percentile(rates, (2.5, 97.5)).tolist()) if rates else (math.nan, math.nan)

@@ -1,7 +1,7 @@
 """A list of trials scored by an engine, and how often it errs on it.
 
     scored = score(engine, read_trials(path), root, path)
-    found = Verification.of(scored)
+    found = ErrorRates.of(scored)
     found.eer, found.eer_interval
 """
 from __future__ import annotations
@@ -18,7 +18,7 @@ from common.identify.engines import Engine
 from common.identify.pieces import Source
 from common.training.metrics import wilson_interval
 from common.verify.answers import embed
-from common.verify.rates import P_TARGETS, Curve, interval
+from common.verify.rates import P_TARGETS, DetCurve, interval
 from common.verify.trials import Trial
 
 _AT_ONCE = 4096  # trials whose embeddings are copied
@@ -37,8 +37,8 @@ class Scored:
         return np.array([trial.target for trial in self.trials])
 
     @property
-    def curve(self) -> Curve:
-        return Curve.of(self.targets, self.scores)
+    def curve(self) -> DetCurve:
+        return DetCurve.of(self.targets, self.scores)
 
     @property
     def counts(self) -> str:
@@ -74,7 +74,7 @@ class Errors:
 
 
 @dataclass(frozen=True)
-class Verification:
+class ErrorRates:
     """How well an engine tells voices on a list of trials.
 
     eer_interval: 95 %, by bootstrap over `units`, "voices" or "recordings", of which there are `num_units`
@@ -91,10 +91,10 @@ class Verification:
     min_dcf: Dict[str, float]
 
     @staticmethod
-    def of(scored: Scored) -> Verification:
+    def of(scored: Scored) -> ErrorRates:
         kind, units = _units(scored.trials)
         targets, curve = scored.targets, scored.curve
-        return Verification(
+        return ErrorRates(
             int(targets.sum()), int((~targets).sum()), len({name for trial in scored.trials for name in (trial.first, trial.second)}),
             curve.eer, interval(targets, scored.scores, units), kind, len({unit for pair in units for unit in pair}),
             {f"{p_target:g}": curve.min_dcf(p_target) for p_target in P_TARGETS})

@@ -26,7 +26,7 @@ from common.errors import UserError  # noqa: E402
 from common.page import app as app_module  # noqa: E402
 from common.page import listening
 from common.page.app import make_app, make_server  # noqa: E402
-from common.page.engines import READY, Here, Told  # noqa: E402
+from common.page.engines import READY, Here, Timed  # noqa: E402
 from common.page.state import Page  # noqa: E402
 from common.training.trained import Trained  # noqa: E402
 from common.verify.gallery import Threshold, changed, load_gallery  # noqa: E402
@@ -236,7 +236,7 @@ def test_several_visitors_at_once_each_get_their_answer() -> None:
 
 
 def test_an_engine_that_does_not_answer_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: Here, *_: Any) -> Told:
+    def refuse(self: Here, *_: Any) -> Timed:
         raise UserError("its process ended")
 
     broken, sound = Here(Engine("Caffe2")), Here(Engine())
