@@ -47,8 +47,8 @@ def _drawings() -> Dict[str, Callable[[Path], List[Path]]]:
     from common.files import read_json
     from common.show.crossing_curves import draw_crossings
     from common.show.learning_curves import draw_learning
-    from common.show.profile_bars import draw_profiles
-    from common.show.scaling_curves import draw_scaling
+    from common.show.profile import draw_profiles
+    from common.show.scaling import draw_scaling
     from common.show.speed_bars import draw_speed
     from common.speed.profile import ProfileStudy
     from common.speed.scaling import ScalingStudy

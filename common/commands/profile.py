@@ -2,8 +2,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, Optional
+from typing import TYPE_CHECKING, Callable, List, Mapping, Optional
 
 from common.commands.options import add_options, add_out_options, prepare_machine
 from common.network.architectures import NETWORKS
@@ -13,7 +12,6 @@ from common.twin import Twin
 
 if TYPE_CHECKING:  # slow to import, and only named in annotations
     from common.speed.bench import Work
-    from common.speed.profile import Profile
 
 _DESCRIPTION = """Show where the time of a step goes: forward, backward and update of every layer.
 
@@ -31,10 +29,10 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     options = _parser().parse_args(argv)
     threads = prepare_machine(options, loads.values())
 
-    from common.compare.verdict import FAILED, of_proofs
+    from common.compare.verdict import status_of
     from common.files import write_json, write_text
     from common.measured import facts
-    from common.show.profile_bars import draw_profiles
+    from common.show.profile import draw_profiles, profile_text
     from common.speed.profile import ProfileStudy, profile_network
     from common.typed import plain
 
@@ -42,17 +40,12 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     with output(options.out, "profile", _WRITES, options.force) as folder:
         found = {name: profile_network(work, options.steps) for name, work in works.items()}
         study = ProfileStudy(facts(threads), *({name: each[part] for name, each in found.items()} for part in (0, 1)))
-        failed = of_proofs(study.proofs)
-        text = "".join(f"{line}\n" for line in failed) + _head(options, study.measured) + "".join(
-            _tables(study.networks[name], work) for name, work in works.items())
+        text = profile_text(study, works, options.steps)
         write_text(folder / "profile.md", text)
         write_json(folder / "profile.json", plain(study))
         drawn = [path.name for path in draw_profiles(study, folder)]
     print(text + f"\nwritten to {folder}: {', '.join(['profile.md', 'profile.json', *drawn])}")
-    if failed:
-        print("\n".join(failed), file=sys.stderr)
-        return FAILED
-    return 0
+    return status_of(study.proofs)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,27 +64,3 @@ def _work(network: str, options: argparse.Namespace, threads: int) -> Work:
                 device=options.device, threads=threads)
     work.spec.steps(options.frames)  # refuses what cannot be
     return work
-
-
-def _head(options: argparse.Namespace, measured: Mapping[str, str]) -> str:
-    from common.measured import told
-
-    stated = {**measured, "batch": options.batch_size, "frames": options.frames, "speakers": options.speakers,
-             "width": options.width, "profiled steps": options.steps}
-    return ("# Where the time of a step goes\n\n"
-            + told(stated) + "\n\nMilliseconds a step by each framework's own profiler; %: of the step by the clock; "
-            "MMAC: millions of multiply-accumulates of one utterance, forward; GFLOP/s: a layer's "
-            "multiplications and additions, backward counted twice, over the time of both. "
-            "A fused operator counts for the convolution in it.\n")
-
-
-def _tables(profiles: Dict[str, Profile], work: Work) -> str:
-    from common.speed.profile import rows_of_layers
-    from common.tables import table_of_numbers
-
-    parts = []
-    for kind, each in profiles.items():
-        rows = rows_of_layers(work.spec, each, work.frames, work.batch_size)
-        parts.append(f"\n## {work.network}, {kind}\n\n"
-                     + table_of_numbers(rows, ".1f") + "\n")
-    return "".join(parts)

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Callable, Dict, List, Mapping, Optional
 
 from common.commands.options import add_options, add_out_options, choose_device, prepare_threads
@@ -35,10 +34,10 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     values = _values(options, most)
     options.device = choose_device(options.device, loads.values()).device
 
-    from common.compare.verdict import FAILED
+    from common.compare.verdict import status_of
     from common.files import write_json, write_text
     from common.measured import facts
-    from common.show.scaling_curves import draw_scaling
+    from common.show.scaling import draw_scaling, scaling_text
     from common.speed import gate
     from common.speed.bench import Work
     from common.speed.convolutions import as_known
@@ -47,7 +46,6 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
     from common.typed import plain
 
     study = ScalingStudy(facts(most), [], [])
-    text = _head(options, study.measured)
     with output(options.out, "scaling", _WRITES, options.force) as folder, Progress() as progress:
         for name in options.networks:
             base = Work(name, _SPEAKERS, options.width, _FRAMES, _BATCH_SIZE,
@@ -56,29 +54,15 @@ def run(loads: Mapping[str, Callable[[], Twin]], argv: Optional[List[str]]) -> i
                 for framework in FRAMEWORKS:
                     gate.ensure(CONTENDERS[framework], as_known(CONTENDERS[framework], base), workers)
             scaling = Scaling(base, FRAMEWORKS, progress.show)
-            points = scaling.run(values)
-            study.points.extend(points)
+            study.points.extend(scaling.run(values))
             study.left_out.extend(scaling.left_out)
-            text += _tables(name, points)
             # After each network: a run takes long, and what is measured should outlive its end.
-            failed = failed_points(study.points)
-            write_text(folder / "scaling.md", "".join(f"{line}\n" for line in failed) + text + _notes(study.left_out))
+            text = scaling_text(study, f"batch of {_BATCH_SIZE}, {_FRAMES} frames, {_SPEAKERS} speakers, width {options.width:g}")
+            write_text(folder / "scaling.md", text)
             write_json(folder / "scaling.json", plain(study))
-            draw_scaling(study, folder)
-    print(text + _notes(study.left_out) + f"\nwritten to {folder}: scaling.md, scaling.json, "
-          + ", ".join(f"scaling-{name}.png" for name in options.networks))
-    if failed:
-        print("\n".join(failed), file=sys.stderr)
-        return FAILED
-    return 0
-
-
-def failed_points(points: List) -> List[str]:
-    """What stands above all if somebody computed wrong numbers at some point."""
-    from common.compare.verdict import of_proofs
-
-    return of_proofs({f"{point.network}, {point.axis} {point.value}, {point.framework}": point.proof
-                      for point in points if point.proof is not None})
+            drawn = [path.name for path in draw_scaling(study, folder)]
+    print(f"{text}\nwritten to {folder}: {', '.join(['scaling.md', 'scaling.json', *drawn])}")
+    return status_of(study.proofs)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -111,26 +95,3 @@ def _values(options: argparse.Namespace, most: int) -> Dict[str, List[int]]:
         for speakers in values.get(SPEAKERS, [_SPEAKERS]):
             build(name, speakers, options.width).steps(min(values.get(FRAMES, [_FRAMES])))
     return values
-
-
-def _head(options: argparse.Namespace, measured: Mapping[str, str]) -> str:
-    from common.measured import told
-
-    return ("# How the cost of a step grows\n\n" + told({**measured, "width": options.width})
-            + f"\n\nBase: batch of {_BATCH_SIZE}, {_FRAMES} frames, {_SPEAKERS} speakers; one of them "
-            "changes at a time. Milliseconds an utterance: median [fastest, slowest step]. Relative: to the "
-            "first value; where cost grows as arithmetic does, it equals the MAC's. MiB: most memory of the "
-            "framework's process; *: both at once would not have fitted, so one was timed after the other.\n")
-
-
-def _notes(left_out: List[str]) -> str:
-    return "".join(f"\nNot measured: {each}.\n" for each in left_out)
-
-
-def _tables(network: str, points: List) -> str:
-    from common.speed.scaling import rows_of_costs
-    from common.tables import table_of_numbers
-
-    axes = dict.fromkeys(point.axis for point in points)
-    return "".join(f"\n## {network}, by {axis}\n\n"
-                   + table_of_numbers(rows_of_costs(points, axis), ".1f") + "\n" for axis in axes)

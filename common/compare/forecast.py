@@ -11,7 +11,8 @@ from typing import Callable, List, NamedTuple, Optional, Sequence
 
 from common.contenders import CONTENDERS
 from common.speed.engine import INFERENCE, LATENCY
-from common.speed.rounds import PROOF_STEPS, TimingPlan, lanes
+from common.speed.bench import PROOF_STEPS
+from common.speed.rounds import TimingPlan, lanes
 from common.speed.tuning import SECONDS
 from common.twin import RESIDENT
 

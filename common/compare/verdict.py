@@ -11,13 +11,15 @@ run, and so are each baseline's, and so is a training step of each. What is judg
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Iterator, List, Mapping, Optional, Sequence
 
 from common.contenders import label
 from common.proof.crosscheck import LOGIT_TOLERANCE, CrossCheck
 from common.speed.engine import INFERENCE, TRAINING
-from common.speed.rounds import PROOF_STEPS, PROOF_TOLERANCE, Measured, Proof
+from common.speed.bench import PROOF_STEPS
+from common.speed.rounds import PROOF_TOLERANCE, Measured, Proof
 from common.twin import RESIDENT
 
 if TYPE_CHECKING:
@@ -142,6 +144,13 @@ def of_proofs(proofs: Mapping[str, Proof]) -> List[str]:
     checks = [check for what, proof in proofs.items() for check in _same_network((what,), proof) if not check.passed]
     return [f"{INVALID}: no figure below may be used, as wrong numbers were computed",
             *(f"{check.whom[0]}: {check.what}: {check.found}, allowed below {check.limit:g}" for check in checks)] if checks else []
+
+
+def status_of(proofs: Mapping[str, Proof]) -> int:
+    """The exit status of a command with such figures; what failed is told again on standard error: the page has scrolled away."""
+    failed = of_proofs(proofs)
+    print(*(f"{line}\n" for line in failed), sep="", end="", file=sys.stderr)
+    return FAILED if failed else 0
 
 
 def failures(results: Sequence[NetworkResult]) -> List[str]:

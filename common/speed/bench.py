@@ -40,6 +40,7 @@ from common.speed.engine import INFERENCE, LATENCY, TRAINING, Engine, TwinRunner
 from common.speed.tuning import Candidate, Race, Steps, search
 from common.twin import END_TO_END, RESIDENT
 
+PROOF_STEPS, PROOF_RATE = 3, 1e-3  # the first steps by which an engine proves which network it runs
 _STABLE = 0.05  # warm-up ends when the last three steps differ by no more
 PATIENCE = 5.0  # or after so many seconds: what has not settled by then is told
 # Before a block: threads of the process that computed before may still be waiting for work, awake. Those of
@@ -137,7 +138,7 @@ class Bench:
             deviations = selfcheck.hold(self.runner.model)
         return {"facts": self.runner.facts(), "deviations": [dataclasses.asdict(each) for each in deviations]}
 
-    def evidence(self, steps: int, learning_rate: float) -> Dict[str, Any]:
+    def evidence(self, steps: int = PROOF_STEPS, learning_rate: float = PROOF_RATE) -> Dict[str, Any]:
         """What the network says of the staged batch, and its losses over the first steps.
 
         To be asked right after `build`: by its answers an engine proves which network it runs. Also

@@ -19,7 +19,7 @@ from common.speed import gate
 from common.speed.bench import Work
 from common.speed.engine import BACKWARD, FORWARD, INFERENCE, TRAINING
 from common.speed.convolutions import as_known
-from common.speed.rounds import PROOF_RATE, PROOF_STEPS, Proof
+from common.speed.rounds import Proof
 from common.speed.worker import Worker, Workers
 from common.twin import OpTime
 
@@ -65,7 +65,7 @@ def profile_network(work: Work, steps: int) -> Tuple[Dict[str, Dict[str, Profile
             gate.ensure(CONTENDERS[framework], own, workers)
         with Worker.of(CONTENDERS[framework], work.threads) as worker:
             worker.ask("build", work=dataclasses.asdict(own))
-            evidence.append(worker.ask("evidence", steps=PROOF_STEPS, learning_rate=PROOF_RATE))
+            evidence.append(worker.ask("evidence"))
             for kind, each in profiles.items():
                 each[framework] = _profile_step(worker.ask, kind, steps)
     return profiles, Proof.of(evidence[-1], evidence[0])
@@ -115,52 +115,3 @@ def operations(spec: NetworkSpec, frames: int, batch_size: int) -> Dict[str, Dic
         found[step.layer.name] = {FORWARD: forward, BACKWARD: forward if first else 2 * forward}
         first = first and not step.macs
     return found
-
-
-def rows_of_layers(spec: NetworkSpec, profiles: Dict[str, Profile], frames: int, batch_size: int
-          ) -> List[Dict[str, object]]:
-    """A row for each layer and for what belongs to none; profiles: framework -> of the same step.
-
-    Milliseconds of each phase that occurs, share of the step in per cent, and GFLOP/s where a layer
-    multiplies; the last rows hold sums, the step by the clock and how much of it is covered.
-    """
-    work = operations(spec, frames, batch_size)
-    phases = [phase for phase in PHASES if any(
-        op.phase == phase for profile in profiles.values() for op in profile.operators)]
-    rows = []
-    for name in (*work, *OUTSIDE):
-        flops = work.get(name, {})
-        row: Dict[str, object] = {"layer": name, "MMAC": _or_blank(flops.get(FORWARD, 0) / 2e6 / batch_size)}
-        for framework, profile in profiles.items():
-            row.update(_cells(framework, profile, name, phases, flops))
-        rows.append(row)
-    return rows + _last_rows(profiles, phases)
-
-
-def _cells(framework: str, profile: Profile, name: str, phases: Sequence[str],
-           flops: Dict[str, float]) -> Dict[str, object]:
-    """The columns of one framework in the row of one layer."""
-    cells: Dict[str, object] = {f"{framework} {phase}": _or_blank(1000 * profile.total(name, phase))
-                                for phase in phases}
-    cells[f"{framework} %"] = _or_blank(100 * profile.total(name) / profile.seconds)
-    multiplying = [phase for phase in phases if phase in flops]
-    seconds = sum(profile.total(name, phase) for phase in multiplying)
-    done = sum(flops[phase] for phase in multiplying)
-    cells[f"{framework} GFLOP/s"] = _or_blank(done / seconds / 1e9 if seconds else 0)
-    return cells
-
-
-def _last_rows(profiles: Dict[str, Profile], phases: Sequence[str]) -> List[Dict[str, object]]:
-    operators: Dict[str, object] = {"layer": "all operators"}
-    clock: Dict[str, object] = {"layer": "step by the clock, ms"}
-    for framework, profile in profiles.items():
-        for phase in phases:
-            operators[f"{framework} {phase}"] = 1000 * sum(
-                op.seconds for op in profile.operators if op.phase == phase)
-        operators[f"{framework} %"] = 100 * profile.covered
-        clock[f"{framework} {phases[0]}"] = 1000 * profile.seconds
-    return [operators, clock]
-
-
-def _or_blank(value: float) -> Optional[float]:
-    return value or None

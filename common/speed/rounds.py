@@ -28,7 +28,6 @@ _TRAININGS_SHARE = 0.6  # of the budget; inference has what is left
 # Of products that are over before a busy machine takes the core away, as steps of a small network are: 2 ms on two cores.
 _SHORT_SIZE = 512
 _LONGEST = 20.0  # times as long as wanted a block of the slowest may be; who is quicker than the others by more is broken
-PROOF_STEPS, PROOF_RATE = 3, 1e-3  # the first steps by which a baseline proves what it is
 PROOF_TOLERANCE = 1e-3  # of the scale of logits and losses: what rounding explains, with room
 
 
@@ -126,8 +125,7 @@ class Timing:
         """Have every contender say what its network says; its first step is timed on the way."""
         for name, worker in self._workers.items():
             self._step(f"{name}, first steps")
-            self._evidence[name] = worker.ask("evidence", steps=PROOF_STEPS,
-                                              learning_rate=PROOF_RATE)
+            self._evidence[name] = worker.ask("evidence")
 
     def warm_up(self) -> None:
         """Run every kind until it takes the same time again and again, every lane at least once."""

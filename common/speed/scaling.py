@@ -20,7 +20,7 @@ from common.machine import available_memory_mib
 from common.speed.bench import Work
 from common.speed.engine import INFERENCE, TRAINING
 from common.speed.blocks import turns
-from common.speed.rounds import PROOF_RATE, PROOF_STEPS, Proof
+from common.speed.rounds import Proof
 from common.speed.convolutions import as_known
 from common.speed.worker import Worker
 
@@ -62,6 +62,12 @@ class ScalingStudy:
     measured: Dict[str, str]  # see common.measured.facts
     points: List[Point]
     left_out: List[str]  # what was not measured, and why
+
+    @property
+    def proofs(self) -> Dict[str, Proof]:
+        """Point -> that it computes what the first framework does."""
+        return {f"{point.network}, {point.axis} {point.value}, {point.framework}": point.proof
+                for point in self.points if point.proof is not None}
 
 
 # (what is being done, values done, values in all) -> None
@@ -119,7 +125,7 @@ class Scaling:
                        for name in names}
             for name, worker in workers.items():
                 worker.ask("build", work=dataclasses.asdict(as_known(CONTENDERS[name], work)))
-                evidence[name] = worker.ask("evidence", steps=PROOF_STEPS, learning_rate=PROOF_RATE)
+                evidence[name] = worker.ask("evidence")
             for kind, each in seconds.items():
                 steps = {name: _steps(worker.ask("warm_up", kind=kind, most=5)["seconds"])
                          for name, worker in workers.items()}
@@ -135,30 +141,3 @@ class Scaling:
 def _steps(warm_up: Sequence[float]) -> int:
     """Steps in a block, so that it is neither a blink nor a minute."""
     return max(1, min(_MOST_STEPS, math.ceil(_BLOCK_SECONDS / warm_up[-1])))
-
-
-def rows_of_costs(points: Sequence[Point], axis: str) -> List[Dict[str, object]]:
-    """A row for each value and kind of step on one axis of one network.
-
-    Cost and multiply-accumulates are of one utterance, relative to the axis' first value: where cost
-    grows as arithmetic does, the two are equal.
-    """
-    chosen = [point for point in points if point.axis == axis]
-    rows: Dict[object, Dict[str, object]] = {}
-    first: Dict[object, Point] = {}
-    for point in chosen:
-        start = first.setdefault((point.kind, point.framework), point)
-        row = rows.setdefault((point.kind, point.value), {
-            "step": point.kind, axis: point.value, "MMAC": point.macs / 1e6,
-            "MAC, relative": f"{point.macs / start.macs:.2f}"})
-        row[f"{point.framework}, ms an utterance"] = _spread(point)
-        row[f"{point.framework}, cost, relative"] = f"{point.per_utterance / start.per_utterance:.2f}"
-        row[f"{point.framework}, MiB"] = f"{point.peak_memory_mib:,.0f}" + ("" if point.together else " *")
-    order = {kind: number for number, kind in enumerate(KINDS)}
-    return [rows[key] for key in sorted(rows, key=lambda key: (order[key[0]], key[1]))]
-
-
-def _spread(point: Point) -> str:
-    scale = 1000 / point.batch_size
-    return (f"{point.per_utterance:.1f} [{scale * min(point.seconds):.1f}, "
-            f"{scale * max(point.seconds):.1f}]")

@@ -15,7 +15,7 @@ from studies import made_profile, point
 from common.contenders import CONTENDERS, FRAMEWORKS
 from common.files import write_json
 from common.network import params as parameters
-from common.show import breakdown, drawing, learning_curves, scaling_curves, speed_bars
+from common.show import breakdown, drawing, learning_curves, scaling, speed_bars
 from common.show.confusion import confusion_png
 from common.show.run_page import RunPage
 from common.speed.profile import ProfileStudy
@@ -47,7 +47,7 @@ STORED: Dict[str, Any] = {
 def figures(monkeypatch: pytest.MonkeyPatch) -> List[Any]:
     """What would be written."""
     seen: List[Any] = []
-    for module in (breakdown, learning_curves, scaling_curves, speed_bars):
+    for module in (breakdown, learning_curves, scaling, speed_bars):
         monkeypatch.setattr(module, "save", lambda figure, path: seen.append(figure))
     return seen
 
@@ -73,7 +73,7 @@ def test_what_cannot_be_drawn_is_said(name: str, content: str, words: str, tmp_p
 def test_no_step_is_cut_off_and_logarithms_are_declared(figures: List[Any], tmp_path: Path) -> None:
     """One step took a hundred times as long as the others."""
     slow = point(100, seconds=[4.0, 4.0, 400.0])
-    scaling_curves.draw_scaling(ScalingStudy(MEASURED, [slow, *POINTS], []), tmp_path)
+    scaling.draw_scaling(ScalingStudy(MEASURED, [slow, *POINTS], []), tmp_path)
     axis = figures[0].axes[0]
     assert axis.get_ylim()[1] > slow.per_utterance * 100 > 1
     for each in figures[0].axes:

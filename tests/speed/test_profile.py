@@ -15,7 +15,8 @@ from common.network.architectures import build
 from common.network.layers import BatchNorm, Convolution, Dense, MaxPool
 from common.network.optimizer import SGD
 from common.speed.engine import BACKWARD, FORWARD
-from common.speed.profile import LOSS, OUTSIDE, PHASES, Profile, layer_of, operations, rows_of_layers, weighted_layer
+from common.show.profile import rows_of_layers
+from common.speed.profile import LOSS, OUTSIDE, PHASES, Profile, layer_of, operations, weighted_layer
 from common.twin import Twin
 
 

@@ -10,12 +10,13 @@ import pytest
 from commands import run
 from studies import point
 
-from common.commands.scaling import failed_points
+from common.compare.verdict import of_proofs
 from common.contenders import FRAMEWORKS, Contender
 from common.network.architectures import build
+from common.show.scaling import rows_of_costs
 from common.speed import scaling
 from common.speed.bench import Work
-from common.speed.scaling import BATCH, FRAMES, SPEAKERS, THREADS, Point, Scaling, rows_of_costs
+from common.speed.scaling import BATCH, FRAMES, SPEAKERS, THREADS, Point, Scaling, ScalingStudy
 
 LOGITS = {"tensorflow": 2.0, "caffe2": 2.0}
 BASE = Work("tdnn", 50, width=0.1, batch_size=8, threads=2)
@@ -68,10 +69,11 @@ def test_one_axis_changes_at_a_time(asked: List) -> None:
 
 def test_wrong_numbers_at_any_point_are_a_failure(asked: List, monkeypatch: pytest.MonkeyPatch) -> None:
     points, _ = measured({BATCH: [4]})
-    assert [point.proof for point in points[::2]] == [None] * 2 and failed_points(points) == []
+    assert [point.proof for point in points[::2]] == [None] * 2 and of_proofs(ScalingStudy({}, points, []).proofs) == []
     monkeypatch.setitem(LOGITS, "caffe2", 2.1)
     points, _ = measured({BATCH: [4]})
-    assert failed_points(points)[0].startswith("INVALID: ") and failed_points(points)[1].startswith("tdnn, batch size 4, caffe2: logits before")
+    invalid, line, *_ = of_proofs(ScalingStudy({}, points, []).proofs)
+    assert invalid.startswith("INVALID: ") and line.startswith("tdnn, batch size 4, caffe2: logits before")
 
 
 def test_frameworks_take_turns(asked: List) -> None:

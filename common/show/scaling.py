@@ -1,18 +1,64 @@
-"""Curves of how the cost of an utterance grows, a picture for each network.
+"""How the cost of an utterance grows: tables, and a picture for each network.
 
+    text = scaling_text(study, stated)
     draw_scaling(study, folder)
 """
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, List, Mapping, Sequence
+from typing import TYPE_CHECKING, Dict, List, Mapping, Sequence
 
+from common.compare.verdict import of_proofs
 from common.contenders import CONTENDERS
+from common.measured import told
 from common.show.drawing import entitle, line_look, logarithmic, panels, save, where
 from common.speed.scaling import KINDS, THREADS, Point, ScalingStudy
+from common.tables import table_of_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+_LEGEND = """one of them changes at a time. Milliseconds an utterance: median [fastest, slowest step]. Relative: to the \
+first value; where cost grows as arithmetic does, it equals the MAC's. MiB: most memory of the framework's process; \
+*: both at once would not have fitted, so one was timed after the other."""
+
+
+def scaling_text(study: ScalingStudy, base: str) -> str:
+    """The page that a study comes to, in Markdown. base: where the other axes are measured."""
+    parts = [*of_proofs(study.proofs), f"# How the cost of a step grows\n\n{told(study.measured)}\n\nBase: {base}; {_LEGEND}"]
+    for network in dict.fromkeys(point.network for point in study.points):
+        points = [point for point in study.points if point.network == network]
+        parts += [f"\n## {network}, by {axis}\n\n{table_of_numbers(rows_of_costs(points, axis), '.1f')}"
+                  for axis in dict.fromkeys(point.axis for point in points)]
+    return "\n".join([*parts, *(f"\nNot measured: {each}." for each in study.left_out), ""])
+
+
+def rows_of_costs(points: Sequence[Point], axis: str) -> List[Dict[str, object]]:
+    """A row for each value and kind of step on one axis of one network.
+
+    Cost and multiply-accumulates are of one utterance, relative to the axis' first value: where cost
+    grows as arithmetic does, the two are equal.
+    """
+    chosen = [point for point in points if point.axis == axis]
+    rows: Dict[object, Dict[str, object]] = {}
+    first: Dict[object, Point] = {}
+    for point in chosen:
+        start = first.setdefault((point.kind, point.framework), point)
+        row = rows.setdefault((point.kind, point.value), {
+            "step": point.kind, axis: point.value, "MMAC": point.macs / 1e6,
+            "MAC, relative": f"{point.macs / start.macs:.2f}"})
+        row[f"{point.framework}, ms an utterance"] = _spread(point)
+        row[f"{point.framework}, cost, relative"] = f"{point.per_utterance / start.per_utterance:.2f}"
+        row[f"{point.framework}, MiB"] = f"{point.peak_memory_mib:,.0f}" + ("" if point.together else " *")
+    order = {kind: number for number, kind in enumerate(KINDS)}
+    return [rows[key] for key in sorted(rows, key=lambda key: (order[key[0]], key[1]))]
+
+
+def _spread(point: Point) -> str:
+    scale = 1000 / point.batch_size
+    return (f"{point.per_utterance:.1f} [{scale * min(point.seconds):.1f}, "
+            f"{scale * max(point.seconds):.1f}]")
 
 
 def draw_scaling(study: ScalingStudy, folder: Path) -> List[Path]:
