@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from typing import Any, Type, TypeVar
 
@@ -24,6 +25,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def json_text(value: Any) -> str:
+    """What is `plain` of a value, for programs to read from standard output: names as they are, no NaN."""
+    return json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def typed(kind: Type[T], value: Any, refusal: str) -> T:

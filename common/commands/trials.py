@@ -3,12 +3,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Optional
 
 from common.outputs import output
+from common.typed import json_text, plain
 
 if TYPE_CHECKING:  # slow to import, and only named in annotations
     from common.identify.engines import Engine
@@ -37,7 +36,7 @@ def evaluate(engine: Engine, options: argparse.Namespace) -> int:
         if folder is not None:
             _write(folder, facts, scored, known, f"{engine.trained.network} on {options.trials.name}")
     if options.json:
-        print(json.dumps(facts, indent=1))
+        print(json_text(facts))
         return 0
     print(f"{options.trials}: {found}")
     if known is not None:
@@ -75,13 +74,10 @@ def _keep(gallery: Optional[Path], engine: Engine, threshold: Threshold) -> None
 
 def _facts(engine: Engine, found: ErrorRates, scored: Scored, threshold: Optional[Threshold]) -> Dict[str, Any]:
     """All that was found, for JSON."""
-    from common.typed import plain
-
     trained = engine.trained
     return plain({
         "engine": engine.name, "network": trained.network, "parameters": trained.parameters, "synthetic": trained.synthetic,
-        **dataclasses.asdict(found), "threshold": threshold and dataclasses.asdict(threshold),
-        "at_threshold": threshold and dataclasses.asdict(scored.errors(threshold.value))})
+        **vars(found), "threshold": threshold, "at_threshold": threshold and scored.errors(threshold.value)})
 
 
 def _write(folder: Path, facts: Dict[str, Any], scored: Scored, threshold: Optional[Threshold], title: str) -> None:

@@ -3,8 +3,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, List, Optional, Union
@@ -14,6 +12,7 @@ from common.commands.sound_files import HELP, exit_status, say, sources
 from common.commands.trials import CALIBRATE_EQUAL, evaluate
 from common.errors import UserError
 from common.parser import Parser
+from common.typed import json_text
 
 if TYPE_CHECKING:  # slow to import, and only named in annotations
     from common.identify.engines import Engine
@@ -116,7 +115,6 @@ def _in_words(answer: Verification, gallery: Gallery, claimed: bool) -> str:
 
 
 def _as_json(engine: Engine, gallery: Gallery, told: List[Verification]) -> str:
-    return json.dumps({
+    return json_text({
         "engine": engine.name if any(answer.scores for answer in told) else None, "network": gallery.network,
-        "parameters": gallery.parameters, "threshold": gallery.threshold and dataclasses.asdict(gallery.threshold),
-        "recordings": [dataclasses.asdict(answer) for answer in told]}, indent=1, ensure_ascii=False)
+        "parameters": gallery.parameters, "threshold": gallery.threshold, "recordings": told})

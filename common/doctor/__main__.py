@@ -14,7 +14,6 @@ Exit status: 0 sound or usable with warnings, 1 not usable (with --strict also f
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, List, Optional
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, List, Optional
 from common.errors import friendly
 from common.parser import Parser
 from common.progress import BYTES, Progress
+from common.typed import json_text
 
 if TYPE_CHECKING:  # slow to import, and --help does not need them
     from common.doctor.diagnosis import Diagnosis
@@ -60,7 +60,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     scan = _scan([file for path in args.data for file in record_files(path)], args.workers)
     diagnosis = diagnose(scan, args.split)
     report = diagnosis.report
-    print(json.dumps(as_json(report), indent=1) if args.json else as_text(report))
+    print(json_text(as_json(report)) if args.json else as_text(report))
     if args.plots is not None:
         _plot(scan, diagnosis, args.plots)
     if args.repair is not None:

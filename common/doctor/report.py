@@ -68,7 +68,7 @@ class HealthReport:
 
 
 def as_json(report: HealthReport) -> Dict[str, Any]:
-    """A value for `json.dumps`, with the verdict."""
+    """A value for `json_text`, with the verdict."""
     return {"format": 1, "verdict": report.verdict, **asdict(report)}
 
 

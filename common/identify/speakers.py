@@ -9,8 +9,6 @@ the probabilities are of a network that is mostly too sure.
 """
 from __future__ import annotations
 
-import dataclasses
-import json
 from dataclasses import dataclass
 from typing import Iterable, Iterator, List, Sequence
 
@@ -21,6 +19,7 @@ from common.identify.engines import Engine
 from common.identify.pieces import Source, answers
 from common.training.metrics import probabilities
 from common.training.trained import Trained
+from common.typed import json_text
 
 
 @dataclass(frozen=True)
@@ -64,11 +63,10 @@ def about(trained: Trained) -> str:
 def as_json(engine: Engine, told: Sequence[Answer]) -> str:
     """All of it, for programs."""
     trained = engine.trained
-    return json.dumps({
+    return json_text({
         "engine": engine.name if any(answer.speakers for answer in told) else None, "network": trained.network,
         "trained_by": trained.trained_by, "parameters": trained.parameters, "synthetic": trained.synthetic,
-        "temperature": trained.temperature, "recordings": [dataclasses.asdict(answer) for answer in told]},
-        indent=1, ensure_ascii=False)
+        "temperature": trained.temperature, "recordings": told})
 
 
 def as_csv(told: Sequence[Answer]) -> str:
