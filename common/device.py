@@ -16,14 +16,13 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from common.errors import UserError
+from common.machine import PROJECT
 
 Version = Tuple[int, int]
 
-_ROOT = Path(__file__).resolve().parents[1]
 _CODE = re.compile(r"(?P<kind>sm|compute)_(?P<major>\d+)(?P<minor>\d)(?P<only>[af]?)")
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR of cuda.h
 
@@ -148,7 +147,7 @@ def ask_build(package: str) -> Build:
     source = ("import dataclasses, json\n"
               f"from {package}.cards import build\n"
               "print(json.dumps(dataclasses.asdict(build())))")
-    done = subprocess.run([sys.executable, "-c", source], cwd=_ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", source], cwd=PROJECT, capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"{package} cannot tell which cards it drives; use --device cpu:\n{done.stderr}")
     values = json.loads(done.stdout)

@@ -11,13 +11,16 @@ import re
 import resource
 import time
 from pathlib import Path
-from typing import Callable, Dict, Optional
+from typing import Callable, Dict, Optional, Tuple, TypeVar
 
+PROJECT = Path(__file__).resolve().parents[1]  # where this code is
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # read by libraries as they are loaded
 _CPU = Path("/sys/devices/system/cpu/cpu0")
 _HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 _HUGE = re.compile(r"\[(\w+)\]")  # the one of its words that is in force
 MATRIX_SIZE = 1536  # large enough for full speed, 9 MB a matrix, about 50 ms a product on two cores
+
+T = TypeVar("T")
 
 
 def available_cores() -> int:
@@ -95,13 +98,23 @@ def best_gflops(multiply: Callable[[], object], size: int) -> float:
     The practical ceiling for convolutions: they are matrix products too.
     """
     multiply()  # warm-up
-    return 2 * size**3 / min(_seconds(multiply) for _ in range(3)) / 1e9
+    return 2 * size**3 / min(clocked(multiply)[1] for _ in range(3)) / 1e9
 
 
-def _seconds(function: Callable[[], object]) -> float:
+def clocked(function: Callable[[], T]) -> Tuple[T, float]:
+    """What it returns, and the seconds it took."""
     start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
+    return function(), time.perf_counter() - start
+
+
+def installed_version(package: str) -> Optional[str]:
+    """Of a Python package, which is not imported; None where there is none."""
+    from importlib import metadata  # slow to import for --help
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def peak_memory_mib() -> float:

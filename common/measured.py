@@ -6,20 +6,17 @@ from __future__ import annotations
 
 import datetime
 import subprocess
-from importlib import metadata
 from pathlib import Path
 from typing import Dict, Mapping
 
 from common.contenders import CONTENDERS
-from common.machine import describe
+from common.machine import PROJECT, describe, installed_version
 from common.remembered import settings
-
-_PROJECT = Path(__file__).parents[1]
 
 
 def facts(threads: int) -> Dict[str, str]:
     """Date, commit, machine, versions, threads, and the variables that choose kernels, if any."""
-    return {"date": datetime.date.today().isoformat(), "commit": commit(_PROJECT), **describe(), **_versions(),
+    return {"date": datetime.date.today().isoformat(), "commit": commit(PROJECT), **describe(), **_versions(),
             "threads": str(threads), "variables": " ".join(f"{name}={value}" for name, value in settings().items()) or "none"}
 
 
@@ -45,10 +42,5 @@ def _git(folder: Path, *arguments: str) -> str:
 
 def _versions() -> Dict[str, str]:
     """Of what contenders need, as far as it is installed; none is imported. NumPy stands with the machine."""
-    found = {}
-    for package in dict.fromkeys(row.package for row in CONTENDERS.values()):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    found = {row.package: installed_version(row.package) for row in CONTENDERS.values()}
+    return {package: version for package, version in found.items() if version is not None}

@@ -12,15 +12,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from importlib import metadata
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Sequence
 
 from common.contenders import CONTENDERS
 from common.files import cache_folder
-from common.machine import THREAD_VARIABLES
+from common.machine import PROJECT, THREAD_VARIABLES, installed_version
 
-_ROOT = Path(__file__).resolve().parents[1]
 # Variables by which libraries choose kernels, devices and threads begin so. Keras's are kept from it, see `tf_impl`.
 _CHOOSING = ("DNNL_", "ONEDNN_", "TF_", "XLA_", "MKL_", "OPENBLAS_", "OMP_", "KMP_", "GOMP_", "CAFFE2_", "ATEN_", "LRU_CACHE_",
              "NPY_", "CUDA_", "CUDNN_", "NVIDIA_", "LD_PRELOAD", "LD_LIBRARY_PATH", "GLIBC_TUNABLES")
@@ -46,7 +44,7 @@ def remembered(kind: str, name: str, code: Sequence[str], device: str, known: Ma
     """
     packages = {"numpy", *(row.package for row in CONTENDERS.values() if row.is_twin)}
     key = {"code": _hash_of(code), "device": [device, _cards(device)], "processor": _processor(),
-           "versions": {package: _version(package) for package in packages}, "settings": settings(), **known}
+           "versions": {package: installed_version(package) for package in packages}, "settings": settings(), **known}
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     return cache_folder() / kind / f"{name}-{digest}.json"
 
@@ -63,17 +61,10 @@ def _cards(device: str) -> List[str]:
     return [path.read_text(errors="replace") for path in files if path.exists()]
 
 
-def _version(package: str) -> Optional[str]:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
 def _hash_of(code: Sequence[str]) -> str:
     digest = hashlib.sha256()
     for place in code:
-        path = _ROOT / place
+        path = PROJECT / place
         for file in [path] if path.is_file() else sorted(path.glob("*.py")):
             digest.update(file.read_bytes())
     return digest.hexdigest()[:16]

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, List, Optional
 
 from common.commands.options import add_options, prepare_threads
 from common.errors import UserError, friendly
+from common.machine import PROJECT
 from common.parser import Parser
 
 if TYPE_CHECKING:  # slow to import, and --help does not need it
     from common.page.state import Page
 
-_ROOT = Path(__file__).resolve().parents[2]
-_SHIPPED = _ROOT / "results" / "models" / "real35"
-_PACKAGES, _REQUIREMENTS = ("flask", "waitress"), _ROOT / ".requirements-page.txt"
+_SHIPPED = PROJECT / "results" / "models" / "real35"
+_PACKAGES, _REQUIREMENTS = ("flask", "waitress"), PROJECT / ".requirements-page.txt"
 
 
 @friendly

@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import threading
-import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional, Protocol, Tuple
 
@@ -22,6 +21,7 @@ from common.contenders import Contender
 from common.data.form import NUM_BINS, NUM_FRAMES
 from common.errors import UserError
 from common.identify.engines import Engine, OnnxEngine, TwinEngine
+from common.machine import clocked
 from common.speed.worker import Worker, WorkerError
 from common.training.checkpoint import load_checkpoint
 from common.twin import Twin
@@ -128,9 +128,7 @@ class Answering:
 
 
 def _timed(engine: Engine, what: str, spectrograms: np.ndarray) -> Timed:
-    start = time.perf_counter()
-    values = {LOGITS: engine.logits, EMBEDDINGS: engine.embeddings}[what](spectrograms)
-    return values, time.perf_counter() - start
+    return clocked(lambda: {LOGITS: engine.logits, EMBEDDINGS: engine.embeddings}[what](spectrograms))
 
 
 def _packed(values: np.ndarray) -> Dict[str, Any]:

@@ -26,7 +26,7 @@ from common.data.dataset import open_dataset
 from common.data.form import NUM_BINS, NUM_FRAMES
 from common.data.splits import split_dataset
 from common.errors import UserError
-from common.machine import best_gflops, peak_memory_mib
+from common.machine import best_gflops, clocked, peak_memory_mib
 from common.memory import freed_memory_kept
 from common.network import params as parameters
 from common.network.architectures import build
@@ -35,7 +35,7 @@ from common.network.optimizer import SGD
 from common.network.params import Params
 from common.network.winograd import Plan
 from common.proof import selfcheck
-from common.speed.blocks import Tick, clocked, repeat, timed
+from common.speed.blocks import Tick, repeat, timed
 from common.speed.engine import INFERENCE, LATENCY, TRAINING, Engine, TwinRunner
 from common.speed.tuning import Candidate, Race, Steps, search
 from common.twin import END_TO_END, RESIDENT

@@ -10,7 +10,7 @@ import gc
 import resource
 import time
 from dataclasses import dataclass
-from typing import Callable, List, Optional, Sequence, Tuple, TypeVar
+from typing import Callable, List, Optional, Sequence, TypeVar
 
 import numpy as np
 
@@ -54,12 +54,6 @@ def timed(run: Callable[[Tick], None]) -> Block:
         gc.enable()
     return Block([float(s) for s in np.diff(moments)], after.ru_minflt - before.ru_minflt,
                  after.ru_majflt - before.ru_majflt, after.ru_nivcsw - before.ru_nivcsw, joules)
-
-
-def clocked(function: Callable[[], T]) -> Tuple[T, float]:
-    """What it returns, and the seconds it took."""
-    start = time.perf_counter()
-    return function(), time.perf_counter() - start
 
 
 def repeat(step: Callable[[], object], steps: int, tick: Tick) -> object:

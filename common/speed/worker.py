@@ -20,14 +20,12 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NoReturn, Optional, Sequence, TypeVar
 
 from common.contenders import CONTENDERS, Contender
 from common.errors import UserError
-from common.machine import THREAD_VARIABLES
+from common.machine import PROJECT, THREAD_VARIABLES
 
-_ROOT = Path(__file__).resolve().parents[2]
 _LAST_LINES = 15
 _SECONDS_BETWEEN_LOOKS = 0.5
 T = TypeVar("T")
@@ -51,7 +49,7 @@ class Worker:
         self._log = tempfile.TemporaryFile("w+", errors="replace")
         variables = {**os.environ, **environment, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments], cwd=_ROOT, text=True,
+            [sys.executable, "-m", module, *arguments], cwd=PROJECT, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
             env={name: value for name, value in variables.items() if value is not None})
 
