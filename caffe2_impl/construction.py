@@ -39,7 +39,7 @@ class Construction:
     outputs: Dict[str, str] = field(default_factory=dict)  # layer name -> blob
     sizes: Dict[str, Tuple[int, ...]] = field(default_factory=dict)  # that blob -> of an utterance of 3 s
     channels_last: Set[str] = field(default_factory=set)  # those whose blob is NHWC
-    devices: Dict[str, caffe2_pb2.DeviceOption] = field(default_factory=dict)  # parameter ->
+    devices: Dict[str, caffe2_pb2.DeviceOption] = field(default_factory=dict)  # parameter -> where it is kept
     # What oneDNN leaves behind in a blob that is copied to the CPU: "NHWC", or "NCHW" if not told.
     layouts: Mapping[str, str] = field(default_factory=dict)
     exits: List[Exit] = field(default_factory=list)  # all such blobs

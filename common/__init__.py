@@ -7,17 +7,21 @@ compare, show (pictures, pages), doctor, page, commands. Without a room, below t
 tables and progress (how it is told); and below training: twin (what a framework offers).
 
 Where something new goes:
-    a layer     network/layers.py, network/reference_layers.py, BUILDERS in both twins' layers.py and baseline.py
+    a layer     network/layers.py (what it is, its shapes), network/reference_layers.py, BUILDERS in both twins' layers.py and
+                baseline.py; what its inputs' ReLUs, foldings or operators mean: proof/parity.py, network/folding.py,
+                speed/profile.py
     a network   network/architectures.py, and what a recipe sets for it in training/recipes.py
     a framework a folder with the files of tf_impl, a row in contenders.py
     a baseline  a row in contenders.py, and the module that it names, which serves an `Engine` of speed/engine.py; its package
                 in .requirements.in
-    a figure    speed/rounds.py or compare/results.py; for report.csv compare/numbers.py, for tables compare/figures.py
-    a command   commands/, and a row in compare.py; or a stub in both twins
+    a figure    speed/rounds.py or compare/results.py; for report.csv compare/numbers.py, for tables compare/figures.py, and
+                which of them compare/report.py
+    a command   commands/, and a row in compare.py or a stub in both twins; its line in results/README.md
 
 Words of the house:
     twin        what a framework offers: `common.twin`; tf_impl and caffe2_impl are two
-    contender   who is timed: a twin, a twin with its framework's own convolutions, a baseline such as Keras
+    contender   who is timed: a twin, a twin with its framework's own convolutions, a baseline such as Keras (another
+                baseline, cepstral, knows speakers without a network, to say what accuracy is worth)
     plan        which convolutions are computed by Winograd, and with how many points; a place is one such layer
     gate        before anything is computed: its network passes the self-check, or nothing happens
     ladder      kinds of tensors from cause to effect, its rungs: start, outputs, loss, gradients, update, ...; a trial

@@ -30,6 +30,7 @@ def export(spec: NetworkSpec, params: Params) -> onnx.ModelProto:
     """`spec` with its weights as the exporter makes it, for `common.network.onnx_file.save` to mend."""
 
     def network(spectrograms: tf.Tensor) -> tf.Tensor:
+        # From the canonical layout, which tf2onnx turns them back to: what is exported is the same in both twins' hands.
         # Constants of the graph: a tensor from outside would become an input of the ONNX file.
         constants = {name: tf.constant(to_framework(value))
                      for name, value in params.items()}

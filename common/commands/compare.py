@@ -27,6 +27,7 @@ from common.network.architectures import NETWORKS
 from common.outputs import output
 from common.parser import Parser
 from common.progress import Progress
+from common.training.recipes import RECIPES
 from common.twin import CLOCKS, RESIDENT, Twin
 
 if TYPE_CHECKING:  # slow to import, and only named in annotations
@@ -168,8 +169,8 @@ def _parser(others: Mapping[str, Tuple[str, str]]) -> argparse.ArgumentParser:
     parser.set_defaults(networks=list(_DEFAULT_EPOCHS))
     parser.add_argument("--baselines", action=Names, among=[*BASELINES, _NONE], default=[], help="time these beside them: of "
                         f"{', '.join([*BASELINES, _NONE])} (each framework's own convolutions, beside ours)")
-    parser.add_argument("--recipe", metavar="NAME",
-                        help="learn as `train` does by this recipe (robust or paper), and keep checkpoints, log and split: "
+    parser.add_argument("--recipe", choices=tuple(RECIPES),
+                        help="learn as `train` does by this recipe, and keep checkpoints, log and split: "
                         "a run that is stopped can go on by `train --resume` (default: a short run, by the values in "
                         "brackets, which is not kept)")
     parser.add_argument("--epochs", type=int, help="of the learning run, for every network "

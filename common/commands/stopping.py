@@ -1,6 +1,6 @@
 """Ctrl-C and SIGTERM during a run: finish the step, save, say how to go on.
 
-    with Stopping("python -m tf_impl.train --resume runs/first") as stopping:
+    with Stopping("python -m tf_impl.train --resume runs/first", lambda: "epoch 3 is saved") as stopping:
         trainer.run(on_step, on_epoch, stopping.asked)
 """
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Iterable, Mapping, Optional, Sequence, Tuple, Union
 
 from common.commands.options import data_or_embedded, existing
 from common.errors import UserError
@@ -30,21 +30,15 @@ class Selection:
     told: str
 
 
-def data_for(model: Path, given: Optional[Sequence[Path]]) -> List[Path]:
-    """The data that are given, or else those of the model's own run. Raises UserError where it lies in none."""
+def open_for(model: Path, given: Optional[Sequence[Path]], trained: Union[Trained, Checkpoint]) -> Dataset:
+    """The data that are given, or else those of the model's own run. Raises UserError where it lies in none, or they do not fit it."""
+    from common.data.dataset import open_dataset
     from common.training.run_folder import run_data
 
     if not given and not (model.parent / "data.json").exists():
         raise UserError(f"{model} lies in no run's folder, which would tell what data it is of: name data folders or "
                         "record files")
-    return list(given) if given else data_or_embedded(run_data(model.parent))
-
-
-def open_for(model: Path, given: Optional[Sequence[Path]], trained: Union[Trained, Checkpoint]) -> Dataset:
-    """`data_for` a model, opened. Raises UserError for what does not fit it."""
-    from common.data.dataset import open_dataset
-
-    dataset = open_dataset(data_for(model, given), speakers=trained.speakers)
+    dataset = open_dataset(given or data_or_embedded(run_data(model.parent)), speakers=trained.speakers)
     dataset.check_form(trained.scale, trained.normalised)
     return dataset
 

@@ -42,8 +42,7 @@ from common.errors import UserError
 from common.machine import MATRIX_SIZE, best_gflops, matmul
 from common.network.layers import NetworkSpec
 from common.network.winograd import multiplications
-from common.proof import crosscheck
-from common.proof.crosscheck import CrossCheck
+from common.proof.crosscheck import CrossCheck, run_onnx
 from common.proof.stored import write_answers
 from common.speed import gate
 from common.speed.bench import Work
@@ -238,7 +237,7 @@ class Comparison:
         said = repeated.answers(workers, self._plan.timing, params, partial(self._export, workers))
         onnx = self._export(workers)
         batch = epoch_order(self._split.train, config.seed, 0)[:self._plan.batch_size]
-        right = crosscheck.run_onnx(onnx, self._dataset.records, batch, self._plan.threads)
+        right = run_onnx(onnx, self._dataset.records, batch, self._plan.threads)
         for path in (params, onnx):
             path.unlink()
         return {name: {clock: CrossCheck.of(right, own) for clock, own in each.items()} for name, each in said.items()}
@@ -275,8 +274,7 @@ class Comparison:
         own.tested_epoch, own.evaluation = answer["epoch"], Evaluation(**answer["evaluation"])
         worker.ask("export", path=str(onnx))
         self._step(f"{name}, through ONNX Runtime")
-        own.crosscheck = crosscheck.crosscheck(onnx, self._dataset.records, self._split.test, np.load(logits),
-                                               self._plan.threads)
+        own.crosscheck = CrossCheck.of(run_onnx(onnx, self._dataset.records, self._split.test, self._plan.threads), np.load(logits))
 
     def _side_by_side(self, result: NetworkResult) -> None:
         """Every framework against every other; a figure is that of the two that are furthest apart."""

@@ -68,7 +68,7 @@ class Report:
     date: str
     machine: Dict[str, str]
     versions: Dict[str, str]
-    data: Dict[str, Any]  # name, synthetic, speakers, train, dev, test, by
+    data: Dict[str, Any]  # name, synthetic, by, speakers, train, dev, test, fingerprint
     settings: Dict[str, Any]
     results: List[NetworkResult]
 

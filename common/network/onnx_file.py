@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 from types import MappingProxyType
-from typing import Dict, Mapping
+from typing import Mapping
 
 import numpy as np
 import onnx
@@ -50,11 +50,6 @@ def save(model: onnx.ModelProto, path: Path, facts: Mapping[str, str] = MappingP
     onnx.checker.check_model(model)
     with replacing(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
-
-
-def metadata(model: onnx.ModelProto) -> Dict[str, str]:
-    """The metadata that a model carries."""
-    return {entry.key: entry.value for entry in model.metadata_props}
 
 
 def read_parameters(path: Path, spec: NetworkSpec) -> Params:

@@ -134,6 +134,7 @@ def _points_and_tiles(seen: Sequence[np.ndarray], batch: int) -> Pair:
 
 def _cut(seen: Sequence[np.ndarray], batch: int, sizes: Pair) -> np.ndarray:
     """Rows of a map (batch, *sizes) at these positions, in the order points, N, tiles, phases."""
+    # (points, 1, 1, tiles, 1, phases, 1) by (points, 1, 1, tiles, 1, phases): each axis' own between the other's.
     rows, columns = seen[0][:, None, None, :, None, :, None], seen[1][:, None, None, :, None, :]
     images = np.arange(batch)[:, None, None, None, None]
     row = (images * sizes[0] + rows) * sizes[1] + columns
@@ -144,6 +145,7 @@ def _cut(seen: Sequence[np.ndarray], batch: int, sizes: Pair) -> np.ndarray:
 def _join(places: Sequence[Tuple[np.ndarray, np.ndarray, np.ndarray]], grids: Sequence[_Grid],
           batch: int, strides: Pair) -> np.ndarray:
     """Rows of (outputs, N, tiles, phases) that make up a map (batch, h, w)."""
+    # Of each row or column of the map: its output within a tile, its tile, its phase; rows as (h, 1), columns as (w,).
     (a, i, p), (b, j, q) = ([column[:, None] for column in places[0]], places[1])
     images = np.arange(batch)[:, None, None]
     output = a * grids[1].axis.outputs + b

@@ -1,6 +1,6 @@
 """The same utterances through ONNX: does an export say what its framework says?
 
-    check = crosscheck(Path("net.onnx"), records, indices, native, threads=2)
+    check = CrossCheck.of(run_onnx(Path("net.onnx"), records, indices, threads=2), native)
     ways = every_way(twins, checkpoint, records, indices, threads, folder)
 """
 from __future__ import annotations
@@ -47,12 +47,6 @@ class CrossCheck:
         difference = np.abs(onnx.astype(np.float64) - native)
         return cls(len(native), float(difference.max()), float(np.abs(native).max()),
                    float((onnx.argmax(axis=1) == native.argmax(axis=1)).mean()))
-
-
-def crosscheck(path: Path, records: RecordSet, indices: np.ndarray, native: np.ndarray,
-               threads: int) -> CrossCheck:
-    """Run the export at `path` on `records[indices]`; `native` are the framework's logits (N, S)."""
-    return CrossCheck.of(run_onnx(path, records, indices, threads), native)
 
 
 def run_onnx(path: Path, records: RecordSet, indices: np.ndarray, threads: int) -> np.ndarray:

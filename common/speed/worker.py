@@ -1,7 +1,7 @@
 """A framework in a process of its own: the line between who asks and an object that answers, such as a `Bench`.
 
     with Worker("tf_impl.worker", threads=2) as worker:
-        worker.ask("open", job={...})
+        worker.ask("open", work={...}, config={...})
     with Workers(threads=2) as workers:      # for what comes before: one a framework, when first needed
         workers.of(CONTENDERS["caffe2-direct"]).ask("selfcheck", work={...})
 

@@ -1,7 +1,7 @@
 """What a model says about utterances it is given, and how right it is.
 
-    logits, speakers, seconds = predict(twin, model, reader)
-    report = Evaluation.of(logits, speakers, seconds)
+    logits, speakers, rate = predict(twin, model, reader)
+    report = Evaluation.of(logits, speakers, rate)
 """
 from __future__ import annotations
 

@@ -48,9 +48,8 @@ def configure(given: Mapping[str, Any]) -> TrainingConfig:
     Raises UserError for what cannot be, and where one rate that is given would have the learning rate rise.
     """
     recipe, network = given.get("recipe", DEFAULT), given.get("network", TrainingConfig.network)
-    if recipe not in RECIPES:
-        raise UserError(f"there is no recipe {recipe!r}; choose from {', '.join(RECIPES)}")
-    config = TrainingConfig(**{**RECIPES[recipe].settings[network], "recipe": recipe, **given})
+    settings = RECIPES[recipe].settings[network] if recipe in RECIPES else {}  # which is refused below
+    config = TrainingConfig(**{**settings, "recipe": recipe, **given})
     first, last = config.learning_rate, config.final_learning_rate
     if config.schedule != "constant" and first < last and not {"learning_rate", "final_learning_rate"} <= set(given):
         raise UserError(f"the learning rate would rise, from {first:g} to {last:g} at the end, of which one is the recipe's: "

@@ -11,7 +11,7 @@ from common.errors import UserError
 from common.network import architectures
 from common.network import params as parameters
 from common.network.onnx_file import read_parameters
-from common.proof.crosscheck import CrossCheck, crosscheck, every_way
+from common.proof.crosscheck import CrossCheck, every_way, run_onnx
 from common.training.checkpoint import Checkpoint, model_of
 from common.training.config import TrainingConfig
 
@@ -66,8 +66,8 @@ def test_crosscheck_fails_for_other_weights(twins, checkpoint, records, tmp_path
     ways = every_way(twins, checkpoint, records, everyone, 1, tmp_path)
     export = tmp_path / f"{checkpoint.config.network}-caffe2.onnx"
     native = ways["caffe2 native"]
-    assert crosscheck(export, records, everyone, native, 1).agrees
-    moved, turned = (crosscheck(export, records, everyone, logits, 1) for logits in (native + np.float32(2e-3), -native))
+    assert CrossCheck.of(run_onnx(export, records, everyone, 1), native).agrees
+    moved, turned = (CrossCheck.of(run_onnx(export, records, everyone, 1), logits) for logits in (native + np.float32(2e-3), -native))
     assert not moved.agrees and moved.largest_difference > 1e-3 and moved.same_answer == 1
     assert not turned.agrees and turned.same_answer < 1
 
