@@ -4,8 +4,10 @@
 
 Whether a convolution is quicker directly or by Winograd, and with how many points, depends on the
 processor, its caches and the libraries. Whole steps are measured, because the way of one layer decides
-in which layout its neighbours find their maps. Beginning with `default_plan`, one layer after the other
-is tried in its other ways, and stays in one that is clearly quicker.
+in which layout its neighbours find their maps. So the direct way is first tried in all layers at once, against
+`default_plan`: one layer that is direct among others pays for copies between layouts that none would, had they
+all been direct. From the quicker of the two on, one layer after the other is tried in its other ways, and stays
+in one that is clearly quicker.
 """
 from __future__ import annotations
 
@@ -17,13 +19,14 @@ from statistics import median
 from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from common.network.layers import Convolution, NetworkSpec
-from common.network.winograd import Plan, candidates, default_plan
+from common.network.winograd import DIRECT, Plan, candidates, default_plan
 
 BATCH_SIZE = 4  # of the measured steps
 SECONDS = 4.0  # after which no other way is begun, for one who wants to get on
 MEASURE_SECONDS = 60.0  # the same for one who asked for it: enough for all ways
 _ROUNDS = 5
 _FIRST_ROUNDS = 3  # of training, after which a way that is slower is given up
+ALL = "all"  # in place of a layer's name: every one at once
 _CLEARLY = 1.03  # times as quick, in all rounds but one
 
 Step = Callable[[], object]
@@ -38,7 +41,7 @@ class Steps(NamedTuple):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A layer that was computed in another way; 0 points: directly."""
+    """A layer, or `ALL`, that was computed in another way; 0 points: directly."""
 
     layer: str
     points: int
@@ -70,18 +73,22 @@ def search(spec: NetworkSpec, race: Callable[[Plan, Plan], float], seconds: floa
     What an earlier search has measured is taken from `tried_before`, so that this one goes on where time was up.
     """
     gains = {(each.layer, each.points): each.times_as_quick for each in tried_before}
-    plan, tried, end = dict(default_plan(spec)), [], clock() + seconds
-    for layer, points in list(other_ways(spec, plan)):
-        other = {**plan, layer: points}
-        if not points:
-            del other[layer]
+    tried: List[Candidate] = []
+    end = clock() + seconds
+
+    def quicker(plan: Plan, other: Plan, layer: str, points: int) -> Plan:
         gain = gains.get((layer, points))
         if gain is None and clock() < end:
             gain = race(plan, other)
         kept = gain is not None and gain > _CLEARLY
         tried.append(Candidate(layer, points, gain, kept))
-        plan = other if kept else plan
-    return Tuned(plan, tried)
+        return other if kept else plan
+
+    plan = quicker(default_plan(spec), DIRECT, ALL, 0)
+    for layer, points in list(other_ways(spec, plan)):
+        others = {name: own for name, own in plan.items() if name != layer}
+        plan = quicker(plan, {**others, layer: points} if points else others, layer, points)
+    return Tuned(dict(plan), tried)
 
 
 class Race:
