@@ -98,7 +98,8 @@ class Download:
             source = typed(RemoteFile, read_json(self._state, "state of a download"), "")
         except UserError:
             return RemoteFile(url)
-        return source if source.url == url else RemoteFile(url)
+        sound = type(source.length) is not bool  # which counts as a whole number in Python
+        return source if sound and source.url == url else RemoteFile(url)
 
 
 def _part_path(target: Path) -> Path:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 _STRENGTHS = (1.0, 0.55, 0.15)  # how much of a framework's colour each phase keeps
 _LEAST = 0.005  # share of a step in some framework; what takes less is put together
 _REST = "the rest"
-
-
 _LEGEND = """Milliseconds a step by each framework's own profiler; %: of the step by the clock; MMAC: millions of \
 multiply-accumulates of one utterance, forward; GFLOP/s: a layer's multiplications and additions, backward counted twice, \
 over the time of both. A fused operator counts for the convolution in it."""

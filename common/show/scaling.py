@@ -1,6 +1,6 @@
 """How the cost of an utterance grows: tables, and a picture for each network.
 
-    text = scaling_text(study, stated)
+    text = scaling_text(study, "batch of 8, 300 frames, 50 speakers, width 1")
     draw_scaling(study, folder)
 """
 from __future__ import annotations

@@ -228,7 +228,7 @@ def test_no_server_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("state", ["", "[]", "{}", '{"url": 1}', '{"url": "U", "length": "x", "validator": null}',
-                                   '{"url": "U", "length": 5, "validator": null}', '{"url": "elsewhere", "length": 9}'])
+                                   '{"url": "U", "length": true, "validator": null}', '{"url": "U", "length": 5, "validator": null}', '{"url": "elsewhere", "length": 9}'])
 def test_a_damaged_state_starts_over(server: Tuple[str, Behaviour], tmp_path: Path, state: str) -> None:
     url, how = server
     (tmp_path / "file.dat.part").write_bytes(b"something else")
