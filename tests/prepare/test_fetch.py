@@ -228,11 +228,18 @@ def test_no_server_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("state", ["", "[]", "{}", '{"url": 1}', '{"url": "U", "length": "x", "validator": null}',
-                                   '{"url": "U", "length": true, "validator": null}', '{"url": "U", "length": 5, "validator": null}', '{"url": "elsewhere", "length": 9}'])
+                                   '{"url": "U", "length": 5, "validator": null}', '{"url": "elsewhere", "length": 9}'])
 def test_a_damaged_state_starts_over(server: Tuple[str, Behaviour], tmp_path: Path, state: str) -> None:
     url, how = server
     (tmp_path / "file.dat.part").write_bytes(b"something else")
     (tmp_path / "file.dat.part.json").write_text(state.replace("U", url))
+    assert is_whole(fetch(url, tmp_path)) and how.seen == [(None, None)]
+
+
+def test_a_length_of_true_is_not_one_byte(server: Tuple[str, Behaviour], tmp_path: Path) -> None:
+    url, how = server
+    (tmp_path / "file.dat.part").write_bytes(b"x")
+    (tmp_path / "file.dat.part.json").write_text(f'{{"url": "{url}", "length": true, "validator": null}}')
     assert is_whole(fetch(url, tmp_path)) and how.seen == [(None, None)]
 
 
